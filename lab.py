@@ -99,7 +99,9 @@ def provide_system_packages(screen: bool, new_venv: bool) -> None:
         return
     install = ["apt-get", "install", "-y", "--no-install-recommends", *packages]
     if os.geteuid() != 0:
-        say(f"some system packages are missing. Install them, then call this again:\n\n    sudo {shlex.join(install)}\n")
+        say(
+            f"some system packages are missing. Install them and call this again:\n\n  sudo {shlex.join(install)}\n"
+        )
         raise SystemExit(CANNOT_START)
     say(f"installing system packages: {' '.join(packages)}")
     for command in (["apt-get", "update"], install):
@@ -188,7 +190,8 @@ def install(kind: str) -> None:
     if subprocess.call([*pip, "--constraint", CONSTRAINTS, *requirements(kind)]) != 0:
         say("pip failed; its message is above. Calling this again goes on where it stopped.")
         raise SystemExit(CANNOT_START)
-    (site_packages() / "llmlab-checkout.pth").write_text(f"{ROOT}\n")  # in the locale's encoding, as site reads it
+    # The checkout itself becomes importable from anywhere. `site` reads this file in the locale's encoding.
+    (site_packages() / "llmlab-checkout.pth").write_text(f"{ROOT}\n")
     stamp(kind).write_text(fingerprint(kind), "ascii")
 
 
@@ -280,10 +283,14 @@ def lock(arguments: Sequence[str]) -> int:
 
 
 def constraints_text(resolved: Sequence[Mapping[str, str]]) -> str:
-    """One `name==version` a line under the header that is there; local versions and torch's own CUDA pins left out."""
+    """One `name==version` a line, under the present header.
+
+    Left out: the local part of a version (`+cpu`), which only one index has, and the CUDA packages torch pins itself.
+    """
     header = [line for line in CONSTRAINTS.read_text("utf-8").splitlines() if line.startswith("#")]
-    pins = sorted(f"{package['name'].lower().replace('_', '-')}=={package['version'].partition('+')[0]}" for package in resolved)
-    return "\n".join([*header, *(pin for pin in pins if not pin.startswith(("nvidia-", "cuda-", "triton")))]) + "\n"
+    versions = {p["name"].lower().replace("_", "-"): p["version"].partition("+")[0] for p in resolved}
+    names = sorted(name for name in versions if not name.startswith(("nvidia-", "cuda-", "triton")))
+    return "\n".join([*header, *(f"{name}=={versions[name]}" for name in names)]) + "\n"
 
 
 def show_help(arguments: Sequence[str] = ()) -> int:
