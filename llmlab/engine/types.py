@@ -1,0 +1,170 @@
+"""What the engine answers: frozen dataclasses of numpy arrays and Python scalars, never a tensor.
+
+This module imports no torch, so that the window can name these types before a model exists.
+Axis names in the shapes: `tokens` the length of the encoded text, `vocabulary` the width of the logits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float32: TypeAlias = NDArray[np.float32]
+Float64: TypeAlias = NDArray[np.float64]
+Int32: TypeAlias = NDArray[np.int32]
+Int64: TypeAlias = NDArray[np.int64]
+Bool: TypeAlias = NDArray[np.bool_]
+
+
+class Architecture(StrEnum):
+    """The three families of transformers."""
+
+    DECODER = "decoder-only"
+    ENCODER = "encoder-only"
+    ENCODER_DECODER = "encoder-decoder"
+
+
+class Feature(StrEnum):
+    """What can be done with a loaded model; panels ask for these, never for an architecture's name."""
+
+    TOKENIZE = "tokenize"
+    NEXT_TOKEN = "next token"
+    GENERATE = "generate"
+    FILL_MASK = "fill mask"
+    ATTENTION = "attention"
+    SCORE = "score"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRequest:
+    """Which model to open, and how.
+
+    `spec` is `bundled:decoder`, a folder, or a hub id such as `openai-community/gpt2`.
+    `device` is auto, cpu, cuda, cuda:1 … or mps; `dtype` auto, float32, bfloat16 or float16;
+    `quantization` None, int8, nf4 or fp4, and `double_quantization` quantizes the scales of the latter two as well.
+    """
+
+    spec: str
+    device: str = "auto"
+    dtype: str = "auto"
+    quantization: str | None = None
+    double_quantization: bool = False
+    offline: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """What the model bar shows of the loaded model."""
+
+    request: ModelRequest
+    name: str  # as people say it: "Llama Lab Storyteller", "gpt2"
+    architecture: Architecture
+    model_type: str  # transformers' name of the architecture: llama, t5 …
+    parameters: int
+    layers: int
+    heads: int
+    key_value_heads: int
+    hidden_size: int
+    vocabulary: int  # width of the logits, which may exceed the tokenizer's entries
+    context: int | None  # tokens, None where the architecture sets no limit
+    device: str  # where the inputs go: cpu, cuda:0, mps
+    dtype: str
+    quantization: str | None
+    features: frozenset[Feature]
+    mask_token: str | None = None  # for fill-mask: the text that stands for a masked position
+    notes: tuple[str, ...] = ()  # what the user should know: "split over 2 GPUs", "no fast tokenizer" …
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryUse:
+    """Bytes in use now. The CUDA fields are None where the model is not on a CUDA device."""
+
+    process_rss: int
+    weights: int
+    cuda_allocated: int | None = None
+    cuda_reserved: int | None = None
+    cuda_total: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenizedText:
+    """A text as the model reads it, special tokens included.
+
+    `ids` int64 (tokens,); `tokens` the vocabulary's own spelling (byte-level pieces as the tokenizer writes them);
+    `pieces` the text each token stands for, incomplete UTF-8 shown as <0xE2>; `offsets` int64 (tokens, 2), start and
+    end in characters (code points) of `text`, (0, 0) for a token that was added; `special` bool (tokens,).
+    """
+
+    text: str
+    ids: Int64
+    tokens: tuple[str, ...]
+    pieces: tuple[str, ...]
+    offsets: Int64
+    special: Bool
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class NextToken:
+    """The distribution of one position, before and after the settings.
+
+    `logits`, `raw_probabilities`, `probabilities`: float32 (vocabulary,). `raw_probabilities` is the softmax of the
+    logits; `probabilities` what is sampled from, 0 where a setting removed the token.
+    """
+
+    logits: Float32
+    raw_probabilities: Float32
+    probabilities: Float32
+
+
+@dataclass(frozen=True, slots=True)
+class Alternatives:
+    """The best tokens of one step, most probable first. All arrays (n,)."""
+
+    ids: Int32
+    logits: Float32
+    raw_probabilities: Float32
+    probabilities: Float32  # after the settings; 0 where cut
+    texts: tuple[str, ...]  # the text each token stands for
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationStep:
+    """One generated token. `"".join(step.text)` over all steps is the completion.
+
+    `text` is what this token added to the completion: empty while a character's bytes are incomplete.
+    `probability` is after the settings, `raw_probability` before; `rank` 0 is the most probable raw token.
+    `seconds` is the time since generation began, prompt included; the first step's is the time to first token.
+    `finish_reason` is None while it goes on, otherwise "eos", "stop", "length" or "context".
+    """
+
+    index: int
+    token_id: int
+    token: str  # the piece, readable on its own
+    text: str
+    probability: float
+    raw_probability: float
+    rank: int
+    entropy: float  # of the distribution after the settings, in nats
+    alternatives: Alternatives
+    seconds: float
+    finish_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionShape:
+    """One kind of attention map: how many layers and heads it has, and what stands on its axes."""
+
+    kind: str  # self, encoder, decoder or cross
+    layers: int
+    heads: int
+    key_value_heads: int
+    query_tokens: tuple[str, ...]
+    key_tokens: tuple[str, ...]
+    windows: tuple[int | None, ...] = field(default=())  # per layer: sliding window in tokens, or None

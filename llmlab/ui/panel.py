@@ -1,0 +1,79 @@
+"""What a panel is, to the window: two widgets, a life, and scenes for its pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from llmlab.engine.types import Feature
+from llmlab.jobs.worker import Jobs
+from llmlab.workbench import Workbench
+
+if TYPE_CHECKING:
+    from PySide6.QtWidgets import QWidget
+
+    from llmlab.jobs.job import ErrorInfo
+
+
+class Notifier(Protocol):
+    """The window's banner area, as presenters see it."""
+
+    def error(self, error: ErrorInfo) -> None:
+        """Say that something failed, and what can be done."""
+
+    def say(self, message: str, hint: str = "") -> None:
+        """Say something the user should know, which is no error."""
+
+
+@dataclass(frozen=True, slots=True)
+class PanelContext:
+    """All that a panel is given."""
+
+    workbench: Workbench
+    jobs: Jobs
+    notifier: Notifier
+    saved: Mapping[str, Any]  # what `Panel.save` returned at the end of the last run
+
+
+class Panel(Protocol):
+    """One page of the window. The window shows `picture` under the shared prompt and `controls` beside both."""
+
+    picture: QWidget
+    controls: QWidget
+
+    def activate(self) -> None:
+        """The panel has come to the front: bring it up to date."""
+
+    def deactivate(self) -> None:
+        """Another panel is in front: start no new work."""
+
+    def save(self) -> dict[str, Any]:
+        """The settings to find again at the next start, as JSON values."""
+
+    def close(self) -> None:
+        """The window closes: stop work, disconnect from the workbench."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """One picture for `--snapshot`: the panel `name`d so, with a model and a prompt, prepared and settled."""
+
+    name: str
+    model: str  # a spec from the catalog
+    prompt: str
+    prepare: Callable[[Any], None]  # called with the panel once the model is ready
+    settled: Callable[[Any], bool]  # whether everything asked for is on screen
+
+
+@dataclass(frozen=True, slots=True)
+class PanelSpec:
+    """What the rail shows of a panel, and how to make it."""
+
+    name: str  # for --panel and the settings file
+    title: str
+    tooltip: str
+    icon: str  # file name in resources/icons, without .svg
+    needs: frozenset[Feature]  # the panel says why it is empty where the model offers none of these
+    create: Callable[[PanelContext], Panel]
+    scenes: tuple[Scene, ...]
