@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Every command of this project, with the standard library only: `python3 lab.py help`.
 
-The first call creates `.venv` beside this file and installs the pinned packages of `constraints.txt` into it; later
-calls find a stamp of what was installed and start at once. Deleting `.venv` is always safe.
+The first call creates `.venv` beside this file and installs the pinned packages of `constraints.txt` into it.
+Later calls find a stamp of what was installed and start at once. Deleting `.venv` is always safe.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ CONSTRAINTS = ROOT / "constraints.txt"
 LOWEST_PYTHON = (3, 11)
 CANNOT_START = 2  # exit status: something is missing that the user has to provide
 
-# Shared library that Qt loads -> the Debian package that has it. Measured on a bare Debian 12, left out one by one.
+# Shared library that Qt loads -> the Debian package that has it. Measured on a bare Debian 12, one by one.
 # Newer releases rename a few packages (libglib2.0-0t64); apt resolves the old name through their Provides.
 OFFSCREEN_LIBRARIES = {
     "libGL.so.1": "libgl1",
@@ -60,7 +60,7 @@ def say(text: str) -> None:
     print(f"lab: {text}", file=sys.stderr, flush=True)
 
 
-# --- system packages ---------------------------------------------------------------------------------------------
+# --- system packages ----------------------------------------------------------------------------------------
 
 
 def can_load(library: str) -> bool:
@@ -99,9 +99,7 @@ def provide_system_packages(screen: bool, new_venv: bool) -> None:
         return
     install = ["apt-get", "install", "-y", "--no-install-recommends", *packages]
     if os.geteuid() != 0:
-        say(
-            f"some system packages are missing. Install them and call this again:\n\n  sudo {shlex.join(install)}\n"
-        )
+        say(f"system packages are missing. Install them, call this again:\n\n  sudo {shlex.join(install)}\n")
         raise SystemExit(CANNOT_START)
     say(f"installing system packages: {' '.join(packages)}")
     for command in (["apt-get", "update"], install):
@@ -110,11 +108,11 @@ def provide_system_packages(screen: bool, new_venv: bool) -> None:
             raise SystemExit(CANNOT_START)
 
 
-# --- the virtual environment --------------------------------------------------------------------------------------
+# --- the virtual environment --------------------------------------------------------------------------------
 
 
 def torch_pin() -> str:
-    """The exact torch of the constraints: any range would let pip choose a newer build with other CUDA packages."""
+    """The exact torch of the constraints: a range lets pip choose a newer build with other CUDA packages."""
     return next(line for line in CONSTRAINTS.read_text("utf-8").splitlines() if line.startswith("torch=="))
 
 
@@ -148,9 +146,9 @@ def venv_works() -> bool:
     """Whether `.venv` is whole enough for pip to run in it, on the Python that runs this file."""
     if not PYTHON.exists():
         return False
-    probe = [PYTHON, "-c", "import pip, sys; print(sys.version_info[:2], sys.prefix)"]
-    answer = subprocess.run(probe, capture_output=True, text=True, check=False).stdout.strip()
-    return answer == f"{sys.version_info[:2]} {VENV}"
+    probe = [str(PYTHON), "-c", "import pip, sys; print(sys.version_info[:2], sys.prefix)"]
+    answer = subprocess.run(probe, capture_output=True, text=True, check=False).stdout
+    return answer.strip() == f"{sys.version_info[:2]} {VENV}"
 
 
 def create_venv() -> None:
@@ -186,8 +184,8 @@ def install(kind: str) -> None:
         old.unlink()
     forget_half_installed(site_packages())
     say("installing the pinned packages; the first time this takes minutes (with CUDA builds, about 3 GB)")
-    pip = [PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--prefer-binary"]
-    if subprocess.call([*pip, "--constraint", CONSTRAINTS, *requirements(kind)]) != 0:
+    pip = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
+    if subprocess.call([*pip, "--constraint", str(CONSTRAINTS), *requirements(kind)]) != 0:
         say("pip failed; its message is above. Calling this again goes on where it stopped.")
         raise SystemExit(CANNOT_START)
     # The checkout itself becomes importable from anywhere. `site` reads this file in the locale's encoding.
@@ -203,7 +201,7 @@ def prepare(kind: str, screen: bool = False) -> None:
         install(kind)
 
 
-# --- commands -----------------------------------------------------------------------------------------------------
+# --- commands -----------------------------------------------------------------------------------------------
 
 
 def start(command: Sequence[str | Path], settings: Mapping[str, str], folder: Path | None = None) -> int:
@@ -245,11 +243,11 @@ def bench(arguments: Sequence[str]) -> int:
 
 
 def stages(pytest_arguments: Sequence[str]) -> Iterator[tuple[str, list[str | Path]]]:
-    """Name and command of everything that `test` looks at; pytest last, so that its verdict ends the output."""
+    """Name and command of everything that `test` looks at; pytest last, so its verdict ends the output."""
     yield "lint", [PYTHON, "-m", "ruff", "check"]
     yield "format", [PYTHON, "-m", "ruff", "format", "--check"]
     yield "types", [PYTHON, "-m", "mypy"]
-    yield "imports", [BIN / "lint-imports"]
+    yield "imports", [BIN / "lint-imports", "--no-logo"]
     yield "tests", [PYTHON, "-m", "pytest", *pytest_arguments]
 
 
@@ -271,10 +269,10 @@ def check(arguments: Sequence[str]) -> int:
 
 
 def lock(arguments: Sequence[str]) -> int:
-    """Resolve the newest versions that fit pyproject.toml and write them to constraints.txt; torch keeps its pin."""
+    """Write the newest versions that fit pyproject.toml to constraints.txt; torch keeps its pin."""
     prepare("dev")
     report = VENV / "resolved.json"
-    resolve = ["install", "--dry-run", "--ignore-installed", "--quiet", "--report", report]
+    resolve = ["install", "--dry-run", "--ignore-installed", "--quiet", "--report", str(report)]
     status = start([PYTHON, "-m", "pip", *resolve, *requirements("dev"), *arguments], {})
     if status == 0:
         resolved = [item["metadata"] for item in json.loads(report.read_text("utf-8"))["install"]]
@@ -285,7 +283,7 @@ def lock(arguments: Sequence[str]) -> int:
 def constraints_text(resolved: Sequence[Mapping[str, str]]) -> str:
     """One `name==version` a line, under the present header.
 
-    Left out: the local part of a version (`+cpu`), which only one index has, and the CUDA packages torch pins itself.
+    Left out: a version's local part (`+cpu`), which only one index has, and CUDA packages, which torch pins.
     """
     header = [line for line in CONSTRAINTS.read_text("utf-8").splitlines() if line.startswith("#")]
     versions = {p["name"].lower().replace("_", "-"): p["version"].partition("+")[0] for p in resolved}
