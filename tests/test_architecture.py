@@ -32,7 +32,7 @@ def modules(folder: str) -> list[str]:
 
 
 def imported_by(names: list[str], unwanted: tuple[str, ...]) -> dict[str, list[str]]:
-    """The first of `names` to bring `unwanted` packagesto a fresh process, with those packages."""
+    """The first of `names` to bring `unwanted` packages into a fresh process, with those packages."""
     code = f"""
 import importlib, json, sys
 found = {{}}
