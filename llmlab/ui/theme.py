@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from PySide6.QtCore import QByteArray, QObject, QRect, QRectF, QSize, Qt, Signal, Slot
 from PySide6.QtGui import QColor, QFont, QGuiApplication, QIcon, QIconEngine, QPainter, QPalette, QPixmap
@@ -37,7 +37,7 @@ class Shade(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Theme:
-    """The colours of one scheme. Treat the QColors as constants."""
+    """The colours of one scheme."""
 
     dark: bool
     window: QColor  # behind controls
@@ -63,6 +63,11 @@ class Theme:
     token_special: QColor  # text of special tokens
     token_space: QColor  # visible whitespace marks
     probability: tuple[QColor, ...]  # anchors, evenly spaced from p = 0 to p = 1; `text` is readable on all
+
+    def __getattribute__(self, name: str) -> Any:
+        """A copy of the colour: QColor can be changed in place, and a theme must not."""
+        value = object.__getattribute__(self, name)
+        return QColor(value) if type(value) is QColor else value
 
 
 def _colors(*codes: str) -> tuple[QColor, ...]:
