@@ -1,0 +1,88 @@
+"""The shared prompt: one text for all panels, with the model's token boundaries and its place in the context."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from llmlab.engine.types import Int64, TokenizedText
+from llmlab.jobs.job import ErrorInfo
+from llmlab.jobs.worker import Jobs
+from llmlab.workbench import ModelState, Workbench
+
+
+class PromptView(Protocol):
+    """What the presenter asks of the editor."""
+
+    def set_text(self, text: str) -> None:
+        """Show `text` if it is not what is shown already."""
+
+    def set_tokens(self, boundaries: Int64, count: int, context: int | None) -> None:
+        """Mark token starts, in UTF-16 units (what Qt counts in), and the count against the context window."""
+
+    def clear_tokens(self, words: str) -> None:
+        """No count is known; say `words` in its place."""
+
+
+def utf16_positions(text: str, positions: Int64) -> Int64:
+    """Positions in code points as positions in UTF-16 units, which differ after the first astral character."""
+    points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+    before = np.concatenate(([0], np.cumsum(points > 0xFFFF)))  # astral characters before each position
+    return positions + before[positions]
+
+
+class PromptPresenter:
+    """Keeps the editor and the workbench's prompt the same, and tokenizes what is typed."""
+
+    def __init__(self, workbench: Workbench, jobs: Jobs, view: PromptView) -> None:
+        self._workbench = workbench
+        self._jobs = jobs
+        self._view = view
+        self._generation = -1
+        self._disconnect = (
+            workbench.prompt_changed.connect(self._prompt_changed),
+            workbench.model_changed.connect(self._model_changed),
+        )
+        view.set_text(workbench.prompt)
+
+    def edited(self, text: str) -> None:
+        """The user has typed."""
+        self._workbench.prompt = text
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._jobs.forget(self)
+        for disconnect in self._disconnect:
+            disconnect()
+
+    def _prompt_changed(self, text: str) -> None:
+        self._view.set_text(text)
+        self._tokenize()
+
+    def _model_changed(self, state: ModelState) -> None:
+        if state.generation != self._generation:
+            self._generation = state.generation
+            self._tokenize()
+
+    def _tokenize(self) -> None:
+        state = self._workbench.model
+        if not state.info:
+            self._view.clear_tokens("")
+            return
+        text, context = self._workbench.prompt, state.info.context
+
+        def show(result: tuple[TokenizedText, Int64]) -> None:
+            if text == self._workbench.prompt:
+                tokens, boundaries = result
+                self._view.set_tokens(boundaries, len(tokens), context)
+
+        def work(session: object, _control: object) -> tuple[TokenizedText, Int64]:
+            tokens = session.engine.tokenize(text)  # type: ignore[attr-defined]
+            starts = np.unique(tokens.offsets[~tokens.special, 0])
+            return tokens, utf16_positions(text, starts)
+
+        self._jobs.submit(self, "tokenize", work, title="Tokenizing the prompt", done=show, failed=self._failed)
+
+    def _failed(self, error: ErrorInfo) -> None:
+        self._view.clear_tokens(error.message)
