@@ -11,6 +11,7 @@ import functools
 import gc
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -53,6 +54,7 @@ class Lane:
         self._on_status = on_status
         self._pending: deque[Job] = deque()
         self._running: list[Job] = []
+        self._known: weakref.WeakSet[Job] = weakref.WeakSet()  # also those whose result is on its way
         self._closing = False
         self._changed = threading.Condition()
         self._local = threading.local()
@@ -69,6 +71,7 @@ class Lane:
         `replace_running` says that it has become pointless (a generation that is started anew).
         """
         with self._changed:
+            self._known.add(job)
             if replace_running:
                 for running in self._running:
                     if running.matches(job.owner, job.key):
@@ -97,7 +100,7 @@ class Lane:
     def forget(self, owner: object) -> None:
         """Cancel `owner`'s jobs and deliver nothing of them any more: the owner has closed."""
         with self._changed:
-            for job in [*self._pending, *self._running]:
+            for job in self._known:
                 if job.owner is owner:
                     job.cancelled = job.abandoned = True
             self._pending = deque(job for job in self._pending if job.owner is not owner)

@@ -37,6 +37,7 @@ class ModelBar(QFrame):
         self._name.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextOnly)
         self._name.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self._name.setAutoRaise(True)
+        self._name.setObjectName("modelName")
         self._name.setToolTip("Choose another model: bundled, recent, or any other")
         self._menu = QMenu(self)
         self._menu.aboutToShow.connect(self._fill_menu)
@@ -123,6 +124,8 @@ class ModelBar(QFrame):
         self.setStyleSheet(
             f"#modelBar {{ background: {colours.base.name()}; border: none;"
             f" border-bottom: 1px solid {colours.border.name()}; }}"
+            "#modelName { padding: 3px 20px 3px 4px; }"
+            "#modelName::menu-indicator { subcontrol-origin: padding; subcontrol-position: right center; right: 5px; }"
         )
 
     @Slot()

@@ -64,12 +64,12 @@ class OpenDialog(QDialog):
         super().__init__(parent)
         self.setWindowTitle("Open a model")
         self.setModal(True)
-        self.resize(680, 520)
+        self.resize(760, 540)
         self._opened = opened
         self._tree = QTreeWidget()
         self._tree.setHeaderLabels(["Model", "Size", "What it is"])
         self._tree.setRootIsDecorated(False)
-        self._tree.setAlternatingRowColors(False)
+        self._tree.setStyleSheet("QTreeView::item { padding: 3px 0; }")
         self._tree.setAccessibleName("Models to choose from")
         self._tree.currentItemChanged.connect(self._chosen)
         self._tree.itemActivated.connect(lambda _item: self.accept())
@@ -130,6 +130,7 @@ class OpenDialog(QDialog):
         name.addWidget(browse)
         form = QFormLayout()
         form.setHorizontalSpacing(2 * theme.SPACE)
+        form.setVerticalSpacing(theme.SPACE)
         form.addRow("Hub id or folder", name)
         form.addRow("", self._problem)
         form.addRow("Device", self._device)
@@ -150,7 +151,10 @@ class OpenDialog(QDialog):
         others = [request for request in recent if request.spec not in known]
         if others:
             self._group("Recent", [(request.spec, display_name(request.spec), 0, request.spec) for request in others])
-        self._tree.resizeColumnToContents(0)
+        for column in (0, 1):
+            self._tree.resizeColumnToContents(column)
+            self._tree.setColumnWidth(column, self._tree.columnWidth(column) + 2 * theme.SPACE)
+        self._tree.setCurrentItem(self._tree.topLevelItem(0).child(0))
 
     def _group(self, title: str, items: list[tuple[str, str, int, str]]) -> None:
         group = QTreeWidgetItem(self._tree, [title])
