@@ -2,40 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from transformers import (
-    AutoConfig,
-    AutoModelForCausalLM,
-    AutoModelForMaskedLM,
-    AutoModelForSeq2SeqLM,
-    AutoTokenizer,
-    PreTrainedConfig,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-)
-from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
+from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from llmlab.engine import catalog
+from llmlab.engine import catalog, hub, inspection
+from llmlab.engine.architecture import architecture_of, check_known, configuration, own_quantization
+from llmlab.engine.checkpoint import read_model
+from llmlab.engine.description import describe
+from llmlab.engine.errors import AccessError
+from llmlab.engine.inspection import Checkpoint
+from llmlab.engine.memory import weight_layout
+from llmlab.engine.placement import Placement, Spare, Weights, available, place
 from llmlab.engine.progress import UNCONTROLLED, Control
-from llmlab.engine.types import Architecture, Feature, ModelInfo, ModelRequest
-
-FEATURES = {
-    Architecture.DECODER: frozenset(
-        {Feature.TOKENIZE, Feature.NEXT_TOKEN, Feature.GENERATE, Feature.ATTENTION, Feature.SCORE}
-    ),
-    Architecture.ENCODER: frozenset({Feature.TOKENIZE, Feature.FILL_MASK, Feature.ATTENTION}),
-    Architecture.ENCODER_DECODER: frozenset(
-        {Feature.TOKENIZE, Feature.NEXT_TOKEN, Feature.GENERATE, Feature.ATTENTION, Feature.SCORE}
-    ),
-}
-_AUTO_CLASSES = {
-    Architecture.DECODER: AutoModelForCausalLM,
-    Architecture.ENCODER: AutoModelForMaskedLM,
-    Architecture.ENCODER_DECODER: AutoModelForSeq2SeqLM,
-}
+from llmlab.engine.vocabulary import check_vocabulary, read_tokenizer
+from llmlab.engine.types import Architecture, ModelInfo, ModelRequest
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,69 +31,80 @@ class LoadedModel:
     device: torch.device  # where the inputs go
 
 
-def load(request: ModelRequest, control: Control = UNCONTROLLED) -> LoadedModel:
-    """Open the model that `request` names. Raises an `EngineError`, or `Cancelled`."""
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What is known before a single weight is read."""
+
+    config: PreTrainedConfig
+    architecture: Architecture
+    weights: Weights
+    placement: Placement
+
+
+def load(request: ModelRequest, control: Control = UNCONTROLLED, spare: Spare | None = None) -> LoadedModel:
+    """Open the model that `request` names.
+
+    `spare` is memory that another model would give up: it is released before the weights are read, and only where
+    the new model does not fit beside it. Raises an `EngineError`, or `Cancelled`; nothing of the model then remains
+    in memory.
+    """
     source = catalog.resolve(request.spec)
-    place: str | Path = source.path if source.path is not None else request.spec
-    control.report(f"Reading the configuration of {source.name}")
-    config = AutoConfig.from_pretrained(place, trust_remote_code=False)
-    architecture = architecture_of(config)
+    control.report(f"Looking at {source.name}")
+    folder = source.path or _hub_folder(source, request, control, spare)
+    inspection.check_tokenizer(folder)
+    plan = _plan(folder, source.name, request, spare, inspection.check_weights(folder))
     control.check()
     control.report("Reading the tokenizer")
-    tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False)
+    tokenizer = read_tokenizer(folder, source.name)
+    notes = check_vocabulary(tokenizer, plan.config, source.name)
     control.check()
-    control.report("Reading the weights")
-    device = torch.device("cpu" if request.device == "auto" else request.device)
-    dtype = torch.float32 if request.dtype == "auto" else getattr(torch, request.dtype)
-    model = _AUTO_CLASSES[architecture].from_pretrained(
-        place, config=config, dtype=dtype, use_safetensors=True, trust_remote_code=False
-    )
-    model = model.to(device).eval()
+    if spare is not None and plan.placement.needs > available(plan.placement):
+        control.report("Freeing the model that is open first, because memory is short")
+        spare.release()
+    model, has_head = read_model(folder, plan.config, plan.architecture, plan.placement, plan.weights, control)
     control.check()
-    info = _describe(request, source.name, architecture, model, tokenizer, device)
-    return LoadedModel(info, model, tokenizer, device)
+    info = describe(request, source.name, plan.architecture, plan.placement, model, tokenizer, has_head=has_head)
+    device = model.get_input_embeddings().weight.device
+    return LoadedModel(_with_notes(info, notes), model, tokenizer, device)
 
 
-def architecture_of(config: PreTrainedConfig) -> Architecture:
-    """Which of the three families `config` belongs to."""
-    if config.is_encoder_decoder:
-        return Architecture.ENCODER_DECODER
-    names = config.architectures or []
-    masked = config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES
-    if (
-        masked
-        and not getattr(config, "is_decoder", False)
-        and not any("CausalLM" in n or "LMHead" in n for n in names)
-    ):
-        return Architecture.ENCODER
-    return Architecture.DECODER
+def _plan(
+    folder: Path, name: str, request: ModelRequest, spare: Spare | None, checkpoint: Checkpoint | None
+) -> _Plan:
+    """Decide from the configuration how the model is opened; `checkpoint` None while it is not downloaded yet."""
+    values = inspection.read_config(folder)
+    check_known(values)
+    quantization, double = own_quantization(values, name)
+    config = configuration(folder, name)
+    architecture = architecture_of(config)
+    said = str(getattr(config, "dtype", None) or "").removeprefix("torch.")
+    dtype = said or (checkpoint.dtype if checkpoint else "float32")
+    weights = Weights(name, weight_layout(values), dtype, quantization, double)
+    return _Plan(config, architecture, weights, place(request, weights, spare))
 
 
-def _describe(
-    request: ModelRequest,
-    name: str,
-    architecture: Architecture,
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    device: torch.device,
-) -> ModelInfo:
-    config = model.config.get_text_config()
-    heads = config.num_attention_heads
-    return ModelInfo(
-        request=request,
-        name=name,
-        architecture=architecture,
-        model_type=config.model_type,
-        parameters=sum(p.numel() for p in model.parameters()),
-        layers=config.num_hidden_layers,
-        heads=heads,
-        key_value_heads=getattr(config, "num_key_value_heads", None) or heads,
-        hidden_size=config.hidden_size,
-        vocabulary=config.vocab_size,
-        context=getattr(config, "max_position_embeddings", None),
-        device=str(device),
-        dtype=str(model.dtype).removeprefix("torch."),
-        quantization=request.quantization,
-        features=FEATURES[architecture],
-        mask_token=tokenizer.mask_token if architecture is Architecture.ENCODER else None,
-    )
+def _hub_folder(
+    source: catalog.ModelSource, request: ModelRequest, control: Control, spare: Spare | None
+) -> Path:
+    """The model's folder in the Hugging Face cache, downloaded first where it is not all there.
+
+    The small files come first: whether the model can be opened and fits is known before its weights are fetched.
+    """
+    repo = source.spec
+    cached = hub.cached_folder(repo)
+    if cached is not None and inspection.is_complete(cached):
+        return cached
+    if request.offline or hub.is_offline():
+        raise AccessError(
+            f"“{repo}” is {'not' if cached is None else 'only partly'} in the Hugging Face cache of this computer, "
+            "and the program is offline.",
+            "Connect to the network and leave the offline mode, or open one of the bundled models.",
+        )
+    folder = hub.fetch(repo, control)
+    inspection.check_tokenizer(folder)
+    _plan(folder, source.name, request, spare, None)
+    return hub.fetch(repo, control, weights=True)
+
+
+def _with_notes(info: ModelInfo, notes: tuple[str, ...]) -> ModelInfo:
+    return replace(info, notes=info.notes + notes)
