@@ -100,14 +100,8 @@ def cached_hub_models() -> tuple[CatalogEntry, ...]:
     entries = []
     for repo in repos:
         files = {file.file_name for revision in repo.revisions for file in revision.files}
-        if (
-            repo.repo_type == "model"
-            and CONFIG_FILE in files
-            and any(f.endswith(WEIGHT_SUFFIX) for f in files)
-        ):
-            source = ModelSource(
-                SourceKind.HUB, repo.repo_id, repo.repo_id.rpartition("/")[2], repo_id=repo.repo_id
-            )
+        if repo.repo_type == "model" and CONFIG_FILE in files and any(f.endswith(WEIGHT_SUFFIX) for f in files):
+            source = ModelSource(SourceKind.HUB, repo.repo_id, repo.repo_id.rpartition("/")[2], repo_id=repo.repo_id)
             entries.append(CatalogEntry(source, "In the Hugging Face cache.", repo.size_on_disk))
     return tuple(sorted(entries, key=lambda entry: entry.source.spec.lower()))
 

@@ -11,14 +11,14 @@ from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerB
 from llmlab.engine import catalog, hub, inspection
 from llmlab.engine.architecture import architecture_of, check_known, configuration, own_quantization
 from llmlab.engine.checkpoint import read_model
-from llmlab.engine.description import describe
+from llmlab.engine.description import describe, input_device
 from llmlab.engine.errors import AccessError
 from llmlab.engine.inspection import Checkpoint
 from llmlab.engine.memory import weight_layout
 from llmlab.engine.placement import Placement, Spare, Weights, available, place
 from llmlab.engine.progress import UNCONTROLLED, Control
-from llmlab.engine.vocabulary import check_vocabulary, read_tokenizer
 from llmlab.engine.types import Architecture, ModelInfo, ModelRequest
+from llmlab.engine.vocabulary import check_vocabulary, read_tokenizer
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,13 +64,10 @@ def load(request: ModelRequest, control: Control = UNCONTROLLED, spare: Spare | 
     model, has_head = read_model(folder, plan.config, plan.architecture, plan.placement, plan.weights, control)
     control.check()
     info = describe(request, source.name, plan.architecture, plan.placement, model, tokenizer, has_head=has_head)
-    device = model.get_input_embeddings().weight.device
-    return LoadedModel(_with_notes(info, notes), model, tokenizer, device)
+    return LoadedModel(replace(info, notes=info.notes + notes), model, tokenizer, input_device(model))
 
 
-def _plan(
-    folder: Path, name: str, request: ModelRequest, spare: Spare | None, checkpoint: Checkpoint | None
-) -> _Plan:
+def _plan(folder: Path, name: str, request: ModelRequest, spare: Spare | None, checkpoint: Checkpoint | None) -> _Plan:
     """Decide from the configuration how the model is opened; `checkpoint` None while it is not downloaded yet."""
     values = inspection.read_config(folder)
     check_known(values)
@@ -83,9 +80,7 @@ def _plan(
     return _Plan(config, architecture, weights, place(request, weights, spare))
 
 
-def _hub_folder(
-    source: catalog.ModelSource, request: ModelRequest, control: Control, spare: Spare | None
-) -> Path:
+def _hub_folder(source: catalog.ModelSource, request: ModelRequest, control: Control, spare: Spare | None) -> Path:
     """The model's folder in the Hugging Face cache, downloaded first where it is not all there.
 
     The small files come first: whether the model can be opened and fits is known before its weights are fetched.
@@ -104,7 +99,3 @@ def _hub_folder(
     inspection.check_tokenizer(folder)
     _plan(folder, source.name, request, spare, None)
     return hub.fetch(repo, control, weights=True)
-
-
-def _with_notes(info: ModelInfo, notes: tuple[str, ...]) -> ModelInfo:
-    return replace(info, notes=info.notes + notes)
