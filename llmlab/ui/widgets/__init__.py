@@ -1,0 +1,1 @@
+"""Things that two or more panels use. Each takes what it needs as arguments and can be run alone."""
