@@ -1,0 +1,122 @@
+"""A position's logits, sorted once, and the repetition penalty, which moves only a few of them. Numpy only."""
+
+from __future__ import annotations
+
+import math
+import threading
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llmlab.engine.errors import InputError
+from llmlab.engine.types import Bool, Float32, Int32, Int64
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SortedLogits:
+    """One position's logits, sorted once.
+
+    `ids` int32 (vocabulary,) and `logits` float32 (vocabulary,), highest first, the higher id first among equals:
+    the reverse of the stable ascending sort from which transformers' top-p decides which of two equals goes.
+    `context_ids` int32 (n,), unique: the tokens that the repetition penalty acts on.
+    """
+
+    ids: Int32
+    logits: Float32
+    context_ids: Int32
+
+    @classmethod
+    def from_logits(cls, logits: Float32, context_ids: Int64 | Int32 | tuple[int, ...] = ()) -> SortedLogits:
+        """Sort `logits` float32 (vocabulary,). Raises InputError where no token can be told from them."""
+        keys = np.sort(sort_keys(np.asarray(logits, np.float32), np.arange(len(logits))))
+        ids = (keys[::-1] & 0xFFFFFFFF).astype(np.int32)
+        return cls.checked(ids, np.asarray(logits, np.float32)[ids], context_ids)
+
+    @classmethod
+    def checked(cls, ids: Int32, logits: Float32, context_ids: Int64 | Int32 | tuple[int, ...] = ()) -> SortedLogits:
+        """From logits that are sorted already, NaN outermost. Raises InputError where no token can be told."""
+        if not len(logits) or not math.isfinite(logits[0]) or math.isnan(logits[-1]):
+            raise InputError(
+                "The model's logits hold no usable number: they are NaN, infinite, or rule out every token.",
+                "Its weights may be damaged, or overflow at this precision; open the model in float32.",
+            )
+        context = np.unique(np.asarray(context_ids, np.int32))
+        return cls(ids, logits, context[(context >= 0) & (context < len(ids))])
+
+
+class Scratch(threading.local):
+    """Arrays that are written again on every call: fresh pages for them would cost more than the arithmetic."""
+
+    def __init__(self) -> None:
+        self._arrays: dict[str, Float32] = {}
+
+    def floats(self, name: str, size: int) -> Float32:
+        """An array of `size` that keeps its values until this thread asks for `name` again."""
+        array = self._arrays.get(name)
+        if array is None or len(array) < size:
+            array = self._arrays[name] = np.empty(size, np.float32)
+        return array[:size]
+
+
+SCRATCH = Scratch()
+
+
+def penalised(sorted_logits: SortedLogits, penalty: float) -> tuple[Int32, Float32, Float32]:
+    """ids, logits and penalised scores in the order of the scores.
+
+    The few penalised tokens are taken out and merged back at their new places; nothing else is sorted again.
+    """
+    ids, logits, context = sorted_logits.ids, sorted_logits.logits, sorted_logits.context_ids
+    if penalty == 1 or not len(context):
+        return ids, logits, logits
+    moved = _places_of(context, ids)
+    before = logits[moved]
+    after = np.where(before < 0, before * np.float32(penalty), before / np.float32(penalty))
+    best_first = np.argsort(sort_keys(after, ids[moved]))[::-1]
+    places = _ranks(sorted_logits, after[best_first], ids[moved][best_first])
+    # Those ranks count the moved tokens at their old places too: they leave, and each makes room for the next.
+    places += np.arange(len(moved)) - np.searchsorted(moved, places)
+    leaves, arrives = _marked(moved, len(ids)), _marked(places, len(ids))
+    new_ids, new_logits = np.empty_like(ids), np.empty_like(logits)
+    new_ids[~arrives], new_logits[~arrives] = ids[~leaves], logits[~leaves]
+    new_ids[places], new_logits[places] = ids[moved[best_first]], before[best_first]
+    scores = SCRATCH.floats("penalised", len(ids))
+    scores[:] = new_logits
+    scores[places] = after[best_first]
+    return new_ids, new_logits, scores
+
+
+def _marked(places: NDArray[np.intp] | Int32, size: int) -> Bool:
+    marks = np.zeros(size, bool)
+    marks[places] = True
+    return marks
+
+
+def _places_of(wanted: Int32, ids: Int32) -> NDArray[np.intp]:
+    """Where the `wanted` ids stand in `ids`, ascending."""
+    return np.flatnonzero(_marked(wanted, len(ids))[ids])
+
+
+def _ranks(sorted_logits: SortedLogits, scores: Float32, ids: Int32) -> NDArray[np.intp]:
+    """How many entries of `sorted_logits` stand before each (score, id): a binary search for all at once."""
+    low = np.zeros(len(scores), np.intp)
+    high = np.full(len(scores), len(sorted_logits.ids), np.intp)
+    for _ in range(len(sorted_logits.ids).bit_length()):
+        middle = np.minimum((low + high) // 2, len(sorted_logits.ids) - 1)
+        logits = sorted_logits.logits[middle]
+        before = (logits > scores) | ((logits == scores) & (sorted_logits.ids[middle] > ids))
+        searching = low < high
+        low = np.where(searching & before, middle + 1, low)
+        high = np.where(searching & ~before, middle, high)
+    return low
+
+
+def sort_keys(scores: Float32, ids: Int32 | Int64) -> Int64:
+    """int64 numbers that sort as (score, id) do: float32's bits, made monotone, above the id's."""
+    bits = (scores + np.float32(0)).view(np.int32)  # −0.0 becomes 0.0, its equal
+    bits = bits ^ ((bits >> 31) & np.int32(0x7FFFFFFF))
+    keys = bits.astype(np.int64)
+    keys <<= 32
+    keys |= ids
+    return keys
