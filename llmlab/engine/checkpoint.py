@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
 from pathlib import Path
@@ -143,15 +144,19 @@ def _unlike(what: list[str]) -> ModelFileError:
 
 @contextmanager
 def _progress(control: Control) -> Iterator[None]:
-    """While weights are read, transformers' progress bar goes to `control`, and every tensor can be the last one."""
-    set_hook: Callable[..., Any] | None = getattr(transformers_logging, "set_tqdm_hook", None)
-    if set_hook is None:  # before transformers 5.10: no progress within the weights
-        yield
-        return
+    """While weights are read, transformers' progress bar goes to `control`, and every tensor can be the last one.
+
+    Its report of missing tensors is kept from the terminal: `_check_complete` says the same in words.
+    """
+    set_hook: Callable[..., Any] = getattr(transformers_logging, "set_tqdm_hook", lambda _: None)  # not in 5.3
     before = set_hook(lambda factory, args, kwargs: _Steps(control, *args, **kwargs))
+    logger = logging.getLogger("transformers.modeling_utils")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
     try:
         yield
     finally:
+        logger.setLevel(level)
         set_hook(before)
 
 

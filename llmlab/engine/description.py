@@ -25,7 +25,8 @@ def describe(
 ) -> ModelInfo:
     """The facts about `model`, with notes on what the user would not expect."""
     config = model.config.get_text_config(decoder=architecture is not Architecture.ENCODER)
-    heads = _whole(config, "decoder_attention_heads", "num_attention_heads")
+    heads = _whole(config, "num_attention_heads")
+    layers = _whole(config, "num_decoder_layers", "num_hidden_layers")
     features = FEATURES[architecture] if has_head else HEADLESS
     mask_token = tokenizer.mask_token if architecture is Architecture.ENCODER else None
     if architecture is Architecture.ENCODER and mask_token is None:
@@ -36,7 +37,7 @@ def describe(
         architecture=architecture,
         model_type=model.config.model_type,
         parameters=count_parameters(model),
-        layers=_whole(config, "decoder_layers", "num_decoder_layers", "num_hidden_layers"),
+        layers=layers,
         heads=heads,
         key_value_heads=_whole(config, "num_key_value_heads") or heads,
         hidden_size=_whole(config, "hidden_size"),
@@ -47,7 +48,7 @@ def describe(
         quantization=placement.quantization,
         features=features,
         mask_token=mask_token,
-        notes=placement.notes + _notes(architecture, config, tokenizer, has_head=has_head),
+        notes=placement.notes + _notes(architecture, model.config, layers, tokenizer, has_head=has_head),
     )
 
 
@@ -83,7 +84,12 @@ def _context(model: PreTrainedModel, config: PreTrainedConfig) -> int | None:
 
 
 def _notes(
-    architecture: Architecture, config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase, *, has_head: bool
+    architecture: Architecture,
+    config: PreTrainedConfig,
+    layers: int,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    has_head: bool,
 ) -> tuple[str, ...]:
     notes = []
     if not has_head:
@@ -91,10 +97,9 @@ def _notes(
         notes.append(f"The checkpoint holds the model without its output layer, so it cannot {use}.")
     if architecture is Architecture.ENCODER and has_head and tokenizer.mask_token is None:
         notes.append("The tokenizer has no mask token, so masks cannot be filled.")
-    encoder = _whole(config, "encoder_layers") or _whole(config, "num_layers")
-    decoder = _whole(config, "decoder_layers", "num_decoder_layers", "num_hidden_layers")
-    if architecture is Architecture.ENCODER_DECODER and encoder not in (0, decoder):
-        notes.append(f"{encoder} encoder layers and {decoder} decoder layers.")
+    encoder = _whole(config, "encoder_layers", "num_layers")
+    if architecture is Architecture.ENCODER_DECODER and encoder not in (0, layers):
+        notes.append(f"{encoder} encoder layers and {layers} decoder layers.")
     if not tokenizer.is_fast:
         notes.append("There is no fast tokenizer, so the places of tokens in the text are not known.")
     return tuple(notes)

@@ -12,7 +12,7 @@ from llmlab.engine import catalog, hub, inspection
 from llmlab.engine.architecture import architecture_of, check_known, configuration, own_quantization
 from llmlab.engine.checkpoint import read_model
 from llmlab.engine.description import describe, input_device
-from llmlab.engine.errors import AccessError
+from llmlab.engine.errors import AccessError, OutOfMemoryError
 from llmlab.engine.inspection import Checkpoint
 from llmlab.engine.memory import weight_layout
 from llmlab.engine.placement import Placement, Spare, Weights, available, place
@@ -58,10 +58,7 @@ def load(request: ModelRequest, control: Control = UNCONTROLLED, spare: Spare | 
     tokenizer = read_tokenizer(folder, source.name)
     notes = check_vocabulary(tokenizer, plan.config, source.name)
     control.check()
-    if spare is not None and plan.placement.needs > available(plan.placement):
-        control.report("Freeing the model that is open first, because memory is short")
-        spare.release()
-    model, has_head = read_model(folder, plan.config, plan.architecture, plan.placement, plan.weights, control)
+    model, has_head = _read(folder, plan, control, spare)
     control.check()
     info = describe(request, source.name, plan.architecture, plan.placement, model, tokenizer, has_head=has_head)
     return LoadedModel(replace(info, notes=info.notes + notes), model, tokenizer, input_device(model))
@@ -78,6 +75,19 @@ def _plan(folder: Path, name: str, request: ModelRequest, spare: Spare | None, c
     dtype = said or (checkpoint.dtype if checkpoint else "float32")
     weights = Weights(name, weight_layout(values), dtype, quantization, double)
     return _Plan(config, architecture, weights, place(request, weights, spare))
+
+
+def _read(folder: Path, plan: _Plan, control: Control, spare: Spare | None) -> tuple[PreTrainedModel, bool]:
+    """Read the weights, after releasing `spare` where there is no room beside it, foreseen or not."""
+    if spare is None or plan.placement.needs <= available(plan.placement):
+        try:
+            return read_model(folder, plan.config, plan.architecture, plan.placement, plan.weights, control)
+        except OutOfMemoryError:
+            if spare is None:
+                raise
+    control.report("Freeing the model that is open first, because memory is short")
+    spare.release()
+    return read_model(folder, plan.config, plan.architecture, plan.placement, plan.weights, control)
 
 
 def _hub_folder(source: catalog.ModelSource, request: ModelRequest, control: Control, spare: Spare | None) -> Path:

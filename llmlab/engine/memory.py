@@ -256,7 +256,7 @@ def _untied_output(model: PreTrainedModel, config: dict[str, Any]) -> int:
 
 
 def _decoder_layers(config: PreTrainedConfig) -> int:
-    for name in ("decoder_layers", "num_decoder_layers", "num_hidden_layers"):
+    for name in ("num_decoder_layers", "num_hidden_layers"):
         if getattr(config, name, None) is not None:
             return int(getattr(config, name))
     return 0
@@ -266,7 +266,7 @@ def _cached_elements(config: PreTrainedConfig) -> int:
     """Elements that one token leaves in one layer's cache."""
     if getattr(config, "kv_lora_rank", None) is not None:
         return int(config.kv_lora_rank + config.qk_rope_head_dim)
-    query_heads = getattr(config, "decoder_attention_heads", None) or config.num_attention_heads
+    query_heads = config.num_attention_heads
     heads = getattr(config, "num_key_value_heads", None) or getattr(config, "num_kv_heads", None) or query_heads
     if getattr(config, "multi_query", False) and not getattr(config, "new_decoder_architecture", False):
         heads = 1  # Falcon-7B, GPT-BigCode
