@@ -1,0 +1,61 @@
+"""From a recipe and a corpus to a trainer that is ready to run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer
+from transformers import PreTrainedModel
+
+from llmlab.training import tokenizer as vocabulary
+from llmlab.training.corpus import Corpus, TokenStore
+from llmlab.training.episodes import EpisodeMaker, arbitrary_words
+from llmlab.training.families import trained_families
+from llmlab.training.loop import Objective, Trainer
+from llmlab.training.mixture import DecoderRows, TextMix
+from llmlab.training.models import build
+from llmlab.training.objectives import CausalObjective, MaskedObjective, SpanObjective
+from llmlab.training.recipes import Curriculum, Recipe
+from llmlab.training.tasks import TaskMaker
+
+TOKENIZER_FILE = "tokenizer.json"
+
+
+def prepare_tokenizer(corpus: Corpus, work: Path, size: int = 4096) -> Tokenizer:
+    """The tokenizer of this work folder, trained when it is not there yet."""
+    path = work / TOKENIZER_FILE
+    if not path.exists():
+        work.mkdir(parents=True, exist_ok=True)
+        vocabulary.train(vocabulary.training_texts(corpus), size).save(str(path))
+    return Tokenizer.from_file(str(path))
+
+
+def token_stores(recipe: Recipe, corpus: Corpus, tokenizer: Tokenizer, work: Path) -> dict[str, TokenStore]:
+    """The tokens of every file of the mix that the corpus has."""
+    present = [name for name in recipe.mix if name in corpus.names()]
+    return {name: vocabulary.token_store(corpus, name, tokenizer, work / "tokens") for name in present}
+
+
+def objective(recipe: Recipe, corpus: Corpus, tokenizer: Tokenizer, work: Path, device: torch.device) -> Objective:
+    """The objective of the recipe's kind over the corpus."""
+    text = TextMix(token_stores(recipe, corpus, tokenizer, work), recipe.mix)
+    if recipe.kind == "encoder":
+        return MaskedObjective(text, recipe, tokenizer.get_vocab_size(), device)
+    if recipe.kind == "seq2seq":
+        return SpanObjective(text, TaskMaker(corpus), recipe, tokenizer, device)
+    words = arbitrary_words(vocabulary.word_tokens(tokenizer), held_out=False)
+    episodes = EpisodeMaker(trained_families(corpus), words)
+    rows = DecoderRows(text, tokenizer, episodes, Curriculum(), recipe.seed)
+    return CausalObjective(rows, recipe, device)
+
+
+def trainer(
+    recipe: Recipe, corpus: Corpus, tokenizer: Tokenizer, work: Path, device: torch.device, compiled: bool = False
+) -> Trainer:
+    """A trainer at step 0."""
+    model: PreTrainedModel = build(recipe, tokenizer.get_vocab_size())
+    ready = Trainer(model, objective(recipe, corpus, tokenizer, work, device), recipe, device)
+    if compiled:
+        model.compile()  # in place: the names in checkpoints stay the same
+    return ready

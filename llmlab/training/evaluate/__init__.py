@@ -1,0 +1,1 @@
+"""Measurements on trained models. Each module answers one question and returns frozen results."""

@@ -1,0 +1,94 @@
+"""The recipe end to end, on a corpus generated for the test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+
+import pytest
+import torch
+from tokenizers import Tokenizer
+from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForSeq2SeqLM, AutoTokenizer
+
+from llmlab.training import assemble, cards, export
+from llmlab.training.corpus import Corpus
+from llmlab.training.loop import StepRecord, Trainer
+from llmlab.training.recipes import Recipe
+from llmlab.training.record import record
+
+KINDS = ("decoder", "encoder", "seq2seq")
+AUTO = {"decoder": AutoModelForCausalLM, "encoder": AutoModelForMaskedLM, "seq2seq": AutoModelForSeq2SeqLM}
+CPU = torch.device("cpu")
+Make = Callable[[str], Recipe]
+
+
+def _trainer(recipe: Recipe, corpus: Corpus, tokenizer: Tokenizer, work: Path) -> Trainer:
+    return assemble.trainer(recipe, corpus, tokenizer, work, CPU)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_loss_falls_and_the_budget_ends_the_run(
+    kind: str, tiny_recipe: Make, corpus: Corpus, tokenizer: Tokenizer, work: Path
+) -> None:
+    recipe = tiny_recipe(kind)
+    records = list(_trainer(recipe, corpus, tokenizer, work).run())
+    assert records[-1].tokens >= recipe.tokens > records[-2].tokens
+    assert records[-1].loss < records[0].loss
+    assert [one.step for one in records] == list(range(1, len(records) + 1))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_resumed_run_equals_an_uninterrupted_one(
+    kind: str, tiny_recipe: Make, corpus: Corpus, tokenizer: Tokenizer, work: Path, tmp_path: Path
+) -> None:
+    recipe = tiny_recipe(kind)
+    whole = _trainer(recipe, corpus, tokenizer, work)
+    expected = list(whole.run())
+
+    first = _trainer(recipe, corpus, tokenizer, work)
+    begun = list(islice(first.run(), 3))
+    first.save(tmp_path / "model.pt")
+    second = _trainer(recipe, corpus, tokenizer, work)
+    second.load(tmp_path / "model.pt")
+    rest = list(second.run())
+
+    assert [_facts(one) for one in begun + rest] == [_facts(one) for one in expected]
+    for name, tensor in whole.model.state_dict().items():
+        assert torch.equal(tensor, second.model.state_dict()[name]), name
+
+
+def _facts(one: StepRecord) -> tuple[int, int, float, float]:
+    return one.step, one.tokens, one.loss, one.rate
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_exported_model_loads_with_the_auto_classes(
+    kind: str, tiny_recipe: Make, corpus: Corpus, tokenizer: Tokenizer, work: Path, tmp_path: Path
+) -> None:
+    trainer = _trainer(tiny_recipe(kind), corpus, tokenizer, work)
+    next(trainer.run())
+    facts = record(trainer, corpus)
+    export.export(trainer.model, trainer.recipe, tokenizer, tmp_path, facts)
+    cards.write(tmp_path, facts)
+    model, info = AUTO[kind].from_pretrained(tmp_path, output_loading_info=True, use_safetensors=True)
+    assert not any(info.values())
+    assert model.dtype == torch.bfloat16
+    fast = AutoTokenizer.from_pretrained(tmp_path)
+    assert fast.is_fast
+    assert fast.model_max_length == 512
+    assert facts["name"] in (tmp_path / "README.md").read_text("utf-8")
+
+
+def test_minutes_end_a_run_too(tiny_recipe: Make, corpus: Corpus, tokenizer: Tokenizer, work: Path) -> None:
+    recipe = tiny_recipe("encoder")
+    trainer = _trainer(recipe, corpus, tokenizer, work)
+    trainer.seconds = 60 * 5.0
+    assert trainer.progress == 0.0
+    trainer.recipe = type(recipe)(**{**_fields(recipe), "minutes": 5.0})
+    assert trainer.progress == 1.0
+    assert list(trainer.run()) == []
+
+
+def _fields(recipe: Recipe) -> dict[str, object]:
+    return {name: getattr(recipe, name) for name in recipe.__slots__}
