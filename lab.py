@@ -99,7 +99,7 @@ def provide_system_packages(screen: bool, new_venv: bool) -> None:
         return
     install = ["apt-get", "install", "-y", "--no-install-recommends", *packages]
     if os.geteuid() != 0:
-        say(f"system packages are missing. Install them, call this again:\n\n  sudo {shlex.join(install)}\n")
+        say(f"some system packages are missing. Install them, then call this again:\n\n  sudo {shlex.join(install)}\n")
         raise SystemExit(CANNOT_START)
     say(f"installing system packages: {' '.join(packages)}")
     for command in (["apt-get", "update"], install):

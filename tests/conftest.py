@@ -137,9 +137,7 @@ def _leftovers(widgets: set[Any], threads: set[threading.Thread]) -> list[str]:
 def _top_level_widgets() -> set[Any]:
     from PySide6.QtWidgets import QApplication
 
-    return {
-        w for w in QApplication.topLevelWidgets() if w.metaObject().className() not in PROCESS_WIDE_WIDGETS
-    }
+    return {w for w in QApplication.topLevelWidgets() if w.metaObject().className() not in PROCESS_WIDE_WIDGETS}
 
 
 def _threads() -> set[threading.Thread]:
