@@ -79,9 +79,13 @@ def configuration(folder: Path, name: str) -> PreTrainedConfig:
     problem: EngineError
     try:
         config: PreTrainedConfig = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-        return config
+        layers = getattr(config.get_text_config(), "num_hidden_layers", 1)
     except Exception as error:  # noqa: BLE001 - the configuration classes check with errors of many kinds
         problem = unsound_configuration(name, error)
+    else:
+        if layers >= 1:
+            return config
+        problem = unsound_configuration(name, ValueError(f"it says {layers} layers"))
     raise problem
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,15 @@ from llmlab.engine.wording import first_line, some_of
 _REPORTED_STEPS = 200  # progress is told at most this often
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class ReadModel:
+    """A model as it came out of its files. Without its head it is the body alone."""
+
+    model: PreTrainedModel
+    has_head: bool
+    notes: tuple[str, ...]
+
+
 def read_model(
     folder: Path,
     config: PreTrainedConfig,
@@ -30,11 +41,10 @@ def read_model(
     placement: Placement,
     weights: Weights,
     control: Control,
-) -> tuple[PreTrainedModel, bool]:
-    """The model in evaluation mode on its device, and whether it has its language modelling head.
+) -> ReadModel:
+    """The model in evaluation mode on its device, with every tensor from the files and none made up.
 
-    Where the checkpoint holds the body alone, the body alone is returned: no tensor is ever made up. Raises
-    Cancelled, or an EngineError after everything that was read has been dropped.
+    Raises Cancelled, or an EngineError after everything that was read has been dropped.
     """
     problem: Exception
     try:
@@ -54,7 +64,7 @@ def _read(
     placement: Placement,
     weights: Weights,
     control: Control,
-) -> tuple[PreTrainedModel, bool]:
+) -> ReadModel:
     with _progress(control):
         model, report = auto_class(architecture).from_pretrained(
             folder,
@@ -67,11 +77,9 @@ def _read(
             **_where(placement),
             **_quantized(placement, weights),
         )
-    complete = _check_complete(model, report)
-    model = model if complete else model.base_model
-    if placement.device.type != "cuda":
-        model = model if model.device == placement.device else model.to(placement.device)
-    return model.eval(), complete
+    has_head = _check_complete(model, report)
+    notes = _unused(model, report)
+    return ReadModel((model if has_head else model.base_model).eval(), has_head, notes)
 
 
 def _where(placement: Placement) -> dict[str, Any]:
@@ -116,6 +124,16 @@ def _check_complete(model: PreTrainedModel, report: dict[str, Any]) -> bool:
         f"{'are' if len(names) > 1 else 'is'} missing from the weight files: {some_of(names)}.",
         "The checkpoint is incomplete or was made for another architecture; download it again.",
     )
+
+
+def _unused(model: PreTrainedModel, report: dict[str, Any]) -> tuple[str, ...]:
+    """A note on layers in the files that the configuration has no place for. Other heads are nobody's concern."""
+    layers = sorted(
+        key for key in report["unexpected_keys"] if re.search(rf"^{model.base_model_prefix}\b.*\.\d+\.", key)
+    )
+    if not layers:
+        return ()
+    return (f"The files hold {len(layers)} tensors of layers that the configuration does not have: {some_of(layers)}.",)
 
 
 def _in_words(error: Exception, folder: Path, placement: Placement, weights: Weights) -> EngineError:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from llmlab.engine import catalog, hub, inspection
 from llmlab.engine.architecture import architecture_of, check_known, configuration, own_quantization
-from llmlab.engine.checkpoint import read_model
+from llmlab.engine.checkpoint import ReadModel, read_model
 from llmlab.engine.description import describe, input_device
 from llmlab.engine.errors import AccessError, OutOfMemoryError
 from llmlab.engine.inspection import Checkpoint
@@ -51,22 +52,32 @@ def load(request: ModelRequest, control: Control = UNCONTROLLED, spare: Spare | 
     source = catalog.resolve(request.spec)
     control.report(f"Looking at {source.name}")
     folder = source.path or _hub_folder(source, request, control, spare)
+    values = inspection.read_config(folder)
     inspection.check_tokenizer(folder)
-    plan = _plan(folder, source.name, request, spare, inspection.check_weights(folder))
+    plan = _plan(folder, values, source.name, request, spare, inspection.check_weights(folder))
     control.check()
     control.report("Reading the tokenizer")
     tokenizer = read_tokenizer(folder, source.name)
     notes = check_vocabulary(tokenizer, plan.config, source.name)
     control.check()
-    model, has_head = _read(folder, plan, control, spare)
+    read = _read(folder, plan, control, spare)
     control.check()
-    info = describe(request, source.name, plan.architecture, plan.placement, model, tokenizer, has_head=has_head)
-    return LoadedModel(replace(info, notes=info.notes + notes), model, tokenizer, input_device(model))
+    info = describe(
+        request, source.name, plan.architecture, plan.placement, read.model, tokenizer, has_head=read.has_head
+    )
+    info = replace(info, notes=info.notes + notes + read.notes)
+    return LoadedModel(info, read.model, tokenizer, input_device(read.model))
 
 
-def _plan(folder: Path, name: str, request: ModelRequest, spare: Spare | None, checkpoint: Checkpoint | None) -> _Plan:
+def _plan(
+    folder: Path,
+    values: dict[str, Any],
+    name: str,
+    request: ModelRequest,
+    spare: Spare | None,
+    checkpoint: Checkpoint | None,
+) -> _Plan:
     """Decide from the configuration how the model is opened; `checkpoint` None while it is not downloaded yet."""
-    values = inspection.read_config(folder)
     check_known(values)
     quantization, double = own_quantization(values, name)
     config = configuration(folder, name)
@@ -77,7 +88,7 @@ def _plan(folder: Path, name: str, request: ModelRequest, spare: Spare | None, c
     return _Plan(config, architecture, weights, place(request, weights, spare))
 
 
-def _read(folder: Path, plan: _Plan, control: Control, spare: Spare | None) -> tuple[PreTrainedModel, bool]:
+def _read(folder: Path, plan: _Plan, control: Control, spare: Spare | None) -> ReadModel:
     """Read the weights, after releasing `spare` where there is no room beside it, foreseen or not."""
     if spare is None or plan.placement.needs <= available(plan.placement):
         try:
@@ -106,6 +117,7 @@ def _hub_folder(source: catalog.ModelSource, request: ModelRequest, control: Con
             "Connect to the network and leave the offline mode, or open one of the bundled models.",
         )
     folder = hub.fetch(repo, control)
+    values = inspection.read_config(folder)
     inspection.check_tokenizer(folder)
-    _plan(folder, source.name, request, spare, None)
+    _plan(folder, values, source.name, request, spare, None)
     return hub.fetch(repo, control, weights=True)

@@ -56,9 +56,9 @@ def _in_words(error: Exception, name: str) -> EngineError:
             f"The tokenizer of “{name}” needs Python code that the model brings along, and such code is not run.",
             "Look for a version of the model with a tokenizer.json that transformers reads itself.",
         )
-    if isinstance(error, ImportError) or "sentencepiece" in text or "tiktoken" in text:
-        return UnsupportedModelError(
-            f"The tokenizer of “{name}” is only there in an older form that needs another package: {first}.",
+    if isinstance(error, ImportError) or "backend tokenizer" in text:
+        return ModelFileError(
+            f"The tokenizer of “{name}” is incomplete, or only there in an older form that needs another package.",
             "Look for a version of the model with a tokenizer.json.",
         )
     return ModelFileError(
