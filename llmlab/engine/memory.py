@@ -41,15 +41,17 @@ class WeightLayout:
     """The sizes that decide how many bytes the weights take at any precision.
 
     `matrices` (outputs, inputs) of every weight that bitsandbytes would quantize; `others` the elements of all other
-    parameters, of which `float32_in_float16` and `float32_in_bfloat16` stay in float32 at these precisions;
-    `buffers` in bytes; `largest` the elements of the largest parameter.
+    parameters, and `saved_buffers` of what else a checkpoint holds; of these two, `float32_in_float16` and
+    `float32_in_bfloat16` stay in float32 at these precisions. `other_buffers` in bytes; `largest` the elements of the
+    largest parameter.
     """
 
     matrices: tuple[tuple[int, int], ...]
     others: int
+    saved_buffers: int
     float32_in_float16: int
     float32_in_bfloat16: int
-    buffers: int
+    other_buffers: int
     largest: int
 
     @property
@@ -71,21 +73,26 @@ def weight_layout(config: ConfigLike) -> WeightLayout:
     """The sizes of every weight of the architecture, from a model built on the meta device."""
     model = meta_model(config)
     quantized = _quantized_weights(model)
-    matrices, others = [], 0
-    float32 = {torch.float16: 0, torch.bfloat16: 0}
-    plans = {dtype: tuple(model._get_dtype_plan(dtype)) for dtype in float32}
-    largest = 0
-    for name, parameter in model.named_parameters():
-        largest = max(largest, parameter.numel())
-        if name in quantized:
-            matrices.append(quantized[name])
-            continue
-        others += parameter.numel()
-        for dtype, kept in plans.items():
-            float32[dtype] += parameter.numel() * _is_kept(name, kept)
-    others += _untied_output(model, _as_dict(config))
-    buffers = sum(buffer.numel() * buffer.element_size() for buffer in model.buffers())
-    return WeightLayout(tuple(matrices), others, float32[torch.float16], float32[torch.bfloat16], buffers, largest)
+    parameters = {name: parameter.numel() for name, parameter in model.named_parameters()}
+    others = {name: size for name, size in parameters.items() if name not in quantized}
+    in_file = model.state_dict().keys()
+    buffers = dict(model.named_buffers())
+    saved = {name: b.numel() for name, b in buffers.items() if name in in_file and b.is_floating_point()}
+    kept = {
+        dtype: sum(
+            size for name, size in (others | saved).items() if _is_kept(name, tuple(model._get_dtype_plan(dtype)))
+        )
+        for dtype in (torch.float16, torch.bfloat16)
+    }
+    return WeightLayout(
+        matrices=tuple(quantized.values()),
+        others=sum(others.values()) + _untied_output(model, _as_dict(config)),
+        saved_buffers=sum(saved.values()),
+        float32_in_float16=kept[torch.float16],
+        float32_in_bfloat16=kept[torch.bfloat16],
+        other_buffers=sum(b.numel() * b.element_size() for name, b in buffers.items() if name not in saved),
+        largest=max(parameters.values(), default=0),
+    )
 
 
 def weight_bytes(
@@ -97,9 +104,9 @@ def weight_bytes(
     LLM.int8 n + 4·out; NF4 and FP4 n/2 + 4·⌈n/64⌉ + 64; with double quantization
     n/2 + ⌈n/64⌉ + 4·⌈n/64/256⌉ + 1092. Raises InputError.
     """
-    width = _bits(dtype) // 8
-    extra = {"float16": layout.float32_in_float16, "bfloat16": layout.float32_in_bfloat16}.get(dtype, 0)
-    rest = layout.others * width + extra * (4 - width) + layout.buffers
+    kept = {"float16": layout.float32_in_float16, "bfloat16": layout.float32_in_bfloat16}.get(dtype, 0)
+    converted = layout.others + layout.saved_buffers - kept
+    rest = converted * _bits(dtype) // 8 + 4 * kept + layout.other_buffers
     return rest + sum(
         matrix_bytes(outputs, inputs, dtype, quantization, double=double) for outputs, inputs in layout.matrices
     )
