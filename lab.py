@@ -15,6 +15,7 @@ import os
 import platform
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -205,15 +206,18 @@ def prepare(kind: str, screen: bool = False) -> None:
 
 
 def start(command: Sequence[str | Path], settings: Mapping[str, str], folder: Path | None = None) -> int:
-    """Run a child to its end and return its exit status. What the user's environment sets, wins."""
+    """Run a child to its end and return its exit status. What the user's environment sets, wins over QUIET_THREADS."""
     environment = {**QUIET_THREADS, **os.environ, **settings}
     process = subprocess.Popen([os.fspath(part) for part in command], env=environment, cwd=folder)
-    while True:
-        try:
-            status = process.wait()
-        except KeyboardInterrupt:
-            continue  # the child received it too, and decides
-        return status if status >= 0 else 128 - status
+    try:
+        status = process.wait()
+    except KeyboardInterrupt:
+        process.wait()  # the child received it too, and ends in its own way
+        raise
+    except SystemExit:  # SIGTERM came, see `main`
+        process.terminate()
+        raise
+    return status if status >= 0 else 128 - status
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -328,7 +332,11 @@ def main(arguments: Sequence[str]) -> int:
     if name not in COMMANDS:
         say(f"there is no command {name!r}; `python3 lab.py help` lists them.")
         return CANNOT_START
-    return COMMANDS[name].run(arguments[1:])
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    try:
+        return COMMANDS[name].run(arguments[1:])
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
 
 
 if __name__ == "__main__":

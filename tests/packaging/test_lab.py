@@ -5,10 +5,11 @@ from __future__ import annotations
 import ast
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,14 @@ import lab
 
 ROOT = Path(__file__).parents[2]
 SITE = "Lib/site-packages" if os.name == "nt" else "lib/python3/site-packages"
+
+
+@pytest.fixture(autouse=True)
+def _own_signals() -> Iterator[None]:
+    """`lab.main` sets a handler for its own process; this one keeps its own."""
+    handler = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, handler)
 
 
 @pytest.fixture
@@ -282,6 +291,22 @@ def test_help_lists_every_command(capsys) -> None:
 @pytest.mark.skipif(os.name == "nt", reason="signals")
 def test_status_of_a_child_that_a_signal_ended() -> None:
     assert lab.start([sys.executable, "-c", "import os; os.abort()"], {}) == 128 + 6
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+def test_sigterm_ends_the_child_too(tmp_path: Path) -> None:
+    code = """
+import lab, sys
+child = [sys.executable, "-c", "print('up', flush=True); import time; time.sleep(60)"]
+lab.COMMANDS["run"] = lab.Command(lambda arguments: lab.start(child, {}), "")
+sys.exit(lab.main(["run"]))
+"""
+    with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "up\n"
+        process.terminate()
+        assert process.stdout.read() == ""  # the child held the other end of this pipe
+        assert process.wait() == 128 + 15
 
 
 def test_needs_only_the_standard_library_and_reads_on_old_pythons() -> None:
