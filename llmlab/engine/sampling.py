@@ -21,10 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmlab.engine.errors import InputError
-from llmlab.engine.sorted_logits import SCRATCH, SortedLogits, penalised
+from llmlab.engine.sorted_logits import SCRATCH, Captured, CapturedPosition, SortedLogits, penalised
 from llmlab.engine.types import Float32, Int32
 
 __all__ = [
+    "Captured",
+    "CapturedPosition",
     "Cut",
     "GenerationSettings",
     "SamplingSettings",
@@ -50,7 +52,7 @@ class Cut(IntEnum):
     TOP_P = 2
     MIN_P = 3
     TEMPERATURE = 4  # temperature 0 leaves all the mass on the most probable token
-    IMPOSSIBLE = 5  # the model itself gave it a logit of minus infinity
+    IMPOSSIBLE = 5  # the model, or its generation_config.json, gives it a logit of minus infinity
 
 
 @dataclass(frozen=True, slots=True)

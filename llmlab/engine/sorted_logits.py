@@ -45,6 +45,26 @@ class SortedLogits:
         return cls(ids, logits, context[(context >= 0) & (context < len(ids))])
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class CapturedPosition:
+    """One position whose distribution can be shaped again and again.
+
+    `label` is "next", or the words around a mask. `texts` are what the first of `sorted.ids` stand for; the engine's
+    `vocabulary_texts()` names the others.
+    """
+
+    label: str
+    sorted: SortedLogits
+    texts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Captured:
+    """The positions of a text at which the model expects a token: one, or one for each mask."""
+
+    positions: tuple[CapturedPosition, ...]
+
+
 class Scratch(threading.local):
     """Arrays that are written again on every call: fresh pages for them would cost more than the arithmetic."""
 

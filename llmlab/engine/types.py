@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from llmlab.engine.sorted_logits import SortedLogits
 
 Float32: TypeAlias = NDArray[np.float32]
 Float64: TypeAlias = NDArray[np.float64]
@@ -142,6 +145,7 @@ class GenerationStep:
     `probability` is after the settings, `raw_probability` before; `rank` 0 is the most probable raw token.
     `seconds` is the time since generation began, prompt included; the first step's is the time to first token.
     `finish_reason` is None while it goes on, otherwise "eos", "stop", "length" or "context".
+    `sorted` is the whole position, to be shaped by other settings, where it was asked for: 8 bytes a vocabulary entry.
     """
 
     index: int
@@ -155,6 +159,7 @@ class GenerationStep:
     alternatives: Alternatives
     seconds: float
     finish_reason: str | None = None
+    sorted: SortedLogits | None = None
 
 
 @dataclass(frozen=True, slots=True)

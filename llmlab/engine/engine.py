@@ -1,0 +1,144 @@
+"""The engine: one loaded model, and everything that can be asked of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from llmlab.engine import generation, logits, scoring, tokenization
+from llmlab.engine.devices import memory_use, release_memory
+from llmlab.engine.errors import ModelNotFoundError
+from llmlab.engine.loading import LoadedModel, load
+from llmlab.engine.progress import UNCONTROLLED, Control
+from llmlab.engine.reading import memory_errors
+from llmlab.engine.sampling import GenerationSettings, SamplingSettings
+from llmlab.engine.sorted_logits import Captured
+from llmlab.engine.types import (
+    Float64,
+    GenerationStep,
+    MemoryUse,
+    ModelInfo,
+    ModelRequest,
+    NextToken,
+    TokenizedText,
+)
+
+
+class Engine:
+    """A model in memory. Arguments carry transformers' names; results are numpy arrays and Python scalars.
+
+    Not for several threads at once. Every method may raise OutOfMemoryError, after giving back what it had taken,
+    and UnsupportedFeatureError where the architecture does not offer what is asked for.
+    """
+
+    def __init__(self, loaded: LoadedModel) -> None:
+        self._loaded: LoadedModel | None = loaded
+        self._info = loaded.info
+        self._speller = tokenization.Speller(loaded.tokenizer, loaded.info.vocabulary)
+
+    @classmethod
+    def open(
+        cls,
+        spec: str,
+        *,
+        device: str = "auto",
+        dtype: str = "auto",
+        quantization: str | None = None,
+        double_quantization: bool = False,
+        offline: bool = False,
+        control: Control = UNCONTROLLED,
+    ) -> Engine:
+        """Open `bundled:decoder`, `bundled:encoder`, `bundled:seq2seq`, a folder or a hub id. Raises an EngineError."""
+        return cls(load(ModelRequest(spec, device, dtype, quantization, double_quantization, offline), control))
+
+    @property
+    def info(self) -> ModelInfo:
+        """What the model is."""
+        return self._info
+
+    @property
+    def loaded(self) -> LoadedModel:
+        """The model, its tokenizer and where its inputs go. Raises ModelNotFoundError once closed."""
+        if self._loaded is None:
+            raise ModelNotFoundError("The model was closed.", "Open it again.")
+        return self._loaded
+
+    def close(self) -> None:
+        """Give the model's memory back."""
+        self._loaded = None
+        release_memory()
+
+    def memory_use(self) -> MemoryUse:
+        """Bytes in use now."""
+        return memory_use(self.loaded)
+
+    def tokenize(self, text: str) -> TokenizedText:
+        """`text` as the model reads it. Raises InputError for lone surrogates."""
+        return tokenization.tokenize(self.loaded.tokenizer, self._speller, text)
+
+    def token_texts(self, ids: Iterable[int]) -> tuple[str, ...]:
+        """The text that each token stands for on its own; bytes that are no whole character as <0xE2>."""
+        return self._speller.texts(ids)
+
+    def vocabulary_texts(self) -> tuple[str, ...]:
+        """The text of every id that the logits have a place for; about 0.3 s for 152,000, then remembered."""
+        return self._speller.vocabulary()
+
+    def next_token(
+        self,
+        text: str,
+        *,
+        temperature: float = 1.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        min_p: float = 0.0,
+        repetition_penalty: float = 1.0,
+    ) -> NextToken:
+        """The distribution of the token after `text`, or of an answer's first token where there is an encoder.
+
+        Raises InputError for a text or a setting that makes no sense.
+        """
+        settings = SamplingSettings(True, temperature, top_k, top_p, min_p, repetition_penalty)
+        with memory_errors():
+            return logits.next_token(self.loaded, text, settings)
+
+    def distribution(self, text: str, control: Control = UNCONTROLLED) -> Captured:
+        """The sorted logits of the next token or, of an encoder-only model, of each masked position.
+
+        `sampling.shape` turns them into distributions without asking the model again. Raises InputError.
+        """
+        with memory_errors():
+            return logits.distribution(self.loaded, self._speller, text, control)
+
+    def generate(
+        self,
+        text: str,
+        *,
+        max_new_tokens: int = 50,
+        do_sample: bool = True,
+        temperature: float = 1.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        min_p: float = 0.0,
+        repetition_penalty: float = 1.0,
+        seed: int = 0,
+        stop: Sequence[str] = (),
+        capture: bool = False,
+        control: Control = UNCONTROLLED,
+    ) -> Iterator[GenerationStep]:
+        """Continue `text`, or answer it where there is an encoder, one step at a time.
+
+        The same text, settings and seed give the same completion, whatever else ran meanwhile. `capture` keeps the
+        whole sorted logits with each step. Raises InputError at once for what makes no sense, and Cancelled between
+        steps where `control` says so.
+        """
+        sampling = SamplingSettings(do_sample, temperature, top_k, top_p, min_p, repetition_penalty)
+        settings = GenerationSettings(sampling, max_new_tokens, seed, (stop,) if isinstance(stop, str) else tuple(stop))
+        return generation.generate(self.loaded, self._speller, text, settings, capture=capture, control=control)
+
+    def score(self, text: str, continuations: Sequence[str], control: Control = UNCONTROLLED) -> Float64:
+        """Exact log-probability of each continuation, float64 (continuations,), natural logarithm.
+
+        Raises InputError where text and continuation together exceed the context window.
+        """
+        with memory_errors():
+            return scoring.score(self.loaded, text, continuations, control)

@@ -1,0 +1,171 @@
+"""Writing a completion, one token at a time, with every step's distribution at hand.
+
+Our own loop instead of transformers' `generate`, which draws from the global random number generator, so that its
+seeds mean nothing beside other work, and which hands out text and scores only at the end.
+"""
+
+from __future__ import annotations
+
+import bisect
+import operator
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from llmlab.engine.detokenization import Detokenizer, StopStrings
+from llmlab.engine.loading import LoadedModel
+from llmlab.engine.logits import require, sort
+from llmlab.engine.progress import UNCONTROLLED, Control
+from llmlab.engine.reading import Reader, memory_errors, prompt_ids
+from llmlab.engine.sampling import GenerationSettings, ShapedDistribution, SortedLogits, draw, shape
+from llmlab.engine.tokenization import Speller
+from llmlab.engine.types import Alternatives, Architecture, Feature, GenerationStep
+
+ALTERNATIVES = 20  # most probable tokens kept with every step
+
+
+def generate(
+    loaded: LoadedModel,
+    speller: Speller,
+    text: str,
+    settings: GenerationSettings,
+    *,
+    capture: bool = False,
+    control: Control = UNCONTROLLED,
+) -> Iterator[GenerationStep]:
+    """Continue `text`, or answer it where the model has an encoder.
+
+    What cannot work raises InputError at once, not at the first step. `capture` keeps each step's sorted logits.
+    """
+    require(loaded, Feature.GENERATE)
+    settings.validated()
+    return _steps(_Completion(loaded, speller, prompt_ids(loaded, text), settings, capture), control)
+
+
+def _steps(completion: _Completion, control: Control) -> Iterator[GenerationStep]:
+    # Inference mode belongs to the thread: it must not stay on while the caller has the step in hand.
+    with memory_errors(completion.drop):
+        completion.begin(control)
+    while True:
+        control.check()
+        with memory_errors(completion.drop):
+            step = completion.step()
+        yield step
+        if step.finish_reason is not None:
+            completion.drop()
+            return
+
+
+class _Completion:
+    """A completion as far as it has come."""
+
+    def __init__(
+        self, loaded: LoadedModel, speller: Speller, ids: list[int], settings: GenerationSettings, capture: bool
+    ) -> None:
+        self._loaded = loaded
+        self._speller = speller
+        self._prompt = ids
+        self._settings = settings
+        self._capture = capture
+        self._random = torch.Generator().manual_seed(settings.seed)
+        self._ends = _end_tokens(loaded)
+        self._stop = StopStrings(settings.stop)
+        self._index = 0
+        self._reader: Reader | None = None
+        self._started = time.perf_counter()
+
+    def begin(self, control: Control) -> None:
+        """Read the prompt, except for the last of the tokens that the first step continues."""
+        self._started = time.perf_counter()
+        self._reader = Reader(self._loaded, self._prompt, control)
+        self._context = list(self._reader.start)
+        self._unread = self._context
+        goes_on = self._loaded.info.architecture is Architecture.DECODER
+        self._detokenizer = Detokenizer(self._loaded.tokenizer, self._prompt if goes_on else ())
+
+    def step(self) -> GenerationStep:
+        """Choose the next token."""
+        assert self._reader is not None
+        captured = sort(self._reader.next_logits(self._unread), self._context)
+        shaped = shape(captured, self._settings.sampling)
+        chosen = 0 if self._settings.sampling.greedy else draw(shaped, self._uniform())
+        token = int(shaped.ids[chosen])
+        self._unread = [token]
+        self._context.append(token)
+        text, finish_reason = self._tell(token)
+        self._index += 1
+        return GenerationStep(
+            index=self._index - 1,
+            token_id=token,
+            token=self._speller.texts([token])[0],
+            text=text,
+            probability=float(shaped.probabilities[chosen]),
+            raw_probability=float(shaped.raw_probabilities[chosen]),
+            rank=_rank(captured, float(shaped.logits[chosen])),
+            entropy=shaped.entropy,
+            alternatives=_alternatives(shaped, chosen, self._speller),
+            seconds=time.perf_counter() - self._started,
+            finish_reason=finish_reason,
+            sorted=captured if self._capture else None,
+        )
+
+    def drop(self) -> None:
+        """Let go of every tensor."""
+        if self._reader is not None:
+            self._reader.drop()
+
+    def _uniform(self) -> float:
+        return torch.rand((), generator=self._random, dtype=torch.float64).item()
+
+    def _tell(self, token: int) -> tuple[str, str | None]:
+        """What `token` adds to the text, and why the completion ends here, if it does."""
+        text = self._stop.add(self._detokenizer.add(token))
+        reason = self._finish_reason(token)
+        if reason is None:
+            return text, None
+        text += self._stop.add(self._detokenizer.rest()) + self._stop.rest()
+        return text, "stop" if self._stop.found else reason
+
+    def _finish_reason(self, token: int) -> str | None:
+        context = self._loaded.info.context
+        if token in self._ends:
+            return "eos"
+        if self._stop.found:
+            return "stop"
+        if self._index + 1 == self._settings.max_new_tokens:
+            return "length"
+        if context is not None and len(self._context) > context:
+            return "context"
+        return None
+
+
+def _end_tokens(loaded: LoadedModel) -> frozenset[int]:
+    """The tokens that end a text. Raises nothing: without one, other reasons end it."""
+    ends = getattr(loaded.model.generation_config, "eos_token_id", None)
+    if ends is None:
+        ends = loaded.tokenizer.eos_token_id
+    if ends is None:
+        return frozenset()
+    return frozenset([ends] if isinstance(ends, int) else ends)
+
+
+def _rank(captured: SortedLogits, logit: float) -> int:
+    """How many tokens the model finds more probable."""
+    return bisect.bisect_left(captured.logits, -logit, key=operator.neg)
+
+
+def _alternatives(shaped: ShapedDistribution, chosen: int, speller: Speller) -> Alternatives:
+    """The best tokens, and the chosen one at the end where it is not among them."""
+    best = np.arange(min(ALTERNATIVES, len(shaped.ids)))
+    if chosen >= len(best):
+        best = np.append(best, chosen)
+    ids = shaped.ids[best]
+    return Alternatives(
+        ids=ids,
+        logits=shaped.logits[best],
+        raw_probabilities=shaped.raw_probabilities[best],
+        probabilities=shaped.probabilities[best],
+        texts=speller.texts(ids.tolist()),
+    )

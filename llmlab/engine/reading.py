@@ -1,0 +1,206 @@
+"""How a model reads: what it is given first, what it can take, and one sequence with its key-value cache."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+
+from llmlab.engine.devices import is_out_of_memory, release_memory
+from llmlab.engine.errors import InputError, OutOfMemoryError, UnsupportedModelError
+from llmlab.engine.loading import LoadedModel
+from llmlab.engine.progress import UNCONTROLLED, Control
+from llmlab.engine.tokenization import encode
+from llmlab.engine.types import Architecture
+
+PREFILL = 1024  # tokens of a prompt read at a time, so that a long one can be cancelled
+
+
+@contextmanager
+def memory_errors(drop: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Turn running out of memory into words. `drop` lets go of tensors that would outlive the error."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:  # torch.OutOfMemoryError is a RuntimeError
+        if not is_out_of_memory(error):
+            raise
+        on_gpu = isinstance(error, torch.OutOfMemoryError)
+    else:
+        return
+    drop()
+    release_memory()
+    raise OutOfMemoryError(
+        f"There was not enough {'GPU ' if on_gpu else ''}memory for this text.",
+        "Use a shorter text or fewer new tokens, or open the model in a smaller number format, quantized, or on "
+        "another device.",
+    )
+
+
+def prompt_ids(loaded: LoadedModel, text: str) -> list[int]:
+    """The tokens of `text` as the model's input. Raises InputError for what the model cannot read.
+
+    An empty prompt is the token that marks the beginning of a text, as in transformers' `generate`.
+    """
+    ids = encode(loaded.tokenizer, text)
+    if not ids:
+        ids = _beginning(loaded)
+    check_ids(loaded, ids)
+    check_length(loaded, len(ids))
+    return ids
+
+
+def decoder_start(loaded: LoadedModel) -> list[int]:
+    """What an encoder-decoder model's decoder reads first: its start token, and a token its settings force."""
+    settings, config = loaded.model.generation_config, loaded.model.config
+    named = (
+        getattr(settings, "decoder_start_token_id", None),
+        getattr(config, "decoder_start_token_id", None),
+        getattr(settings, "bos_token_id", None),
+        getattr(settings, "pad_token_id", None),
+    )
+    start = next((_first(value) for value in named if value is not None), None)
+    if start is None:
+        raise UnsupportedModelError(
+            "The model does not say with which token its decoder starts.",
+            "Add decoder_start_token_id to its generation_config.json.",
+        )
+    forced = getattr(settings, "forced_bos_token_id", None)
+    return [start] if forced is None else [start, forced]
+
+
+def check_length(loaded: LoadedModel, tokens: int) -> None:
+    """Raise InputError for more tokens than the model's context window holds."""
+    context = loaded.info.context
+    if context is not None and tokens > context:
+        raise InputError(
+            f"The text has {tokens:,} tokens, but the model reads at most {context:,}.",
+            f"Shorten it by at least {tokens - context:,} tokens, or open a model with a longer context.",
+        )
+
+
+def check_ids(loaded: LoadedModel, ids: Sequence[int]) -> None:
+    """Raise InputError for a token without an embedding: on a GPU that would take the whole process down."""
+    known = embeddings(loaded.model)
+    if ids and max(ids) >= known:
+        token = loaded.tokenizer.convert_ids_to_tokens([max(ids)])[0]
+        raise InputError(
+            f"The text has the token “{token}”, which the model knows nothing about.",
+            "Remove it from the text; the tokenizer has more tokens than the model.",
+        )
+
+
+def embeddings(model: PreTrainedModel) -> int:
+    """How many token ids the model can read."""
+    module: Any = model.get_input_embeddings()
+    return int(getattr(module, "num_embeddings", None) or module.weight.shape[0])
+
+
+def forbidden(model: PreTrainedModel) -> list[int]:
+    """Tokens that the model's generation_config.json rules out everywhere: Marian must never write its padding."""
+    settings = model.generation_config
+    words: list[list[int]] = getattr(settings, "bad_words_ids", None) or []
+    suppressed: list[int] = getattr(settings, "suppress_tokens", None) or []
+    return sorted({*suppressed, *(word[0] for word in words if len(word) == 1)})
+
+
+def _beginning(loaded: LoadedModel) -> list[int]:
+    if loaded.info.architecture is Architecture.DECODER:
+        named = (getattr(loaded.model.generation_config, "bos_token_id", None), loaded.tokenizer.bos_token_id)
+        first = next((_first(value) for value in named if value is not None), None)
+        if first is not None:
+            return [first]
+    raise InputError(
+        "The text is empty, and the model has no token that marks the beginning of a text.", "Type some text."
+    )
+
+
+def _first(value: int | list[int]) -> int:
+    return value[0] if isinstance(value, list) else value
+
+
+class Reader:
+    """One sequence as the model reads it: what was read lies in the cache, so that only new tokens cost.
+
+    For an encoder-decoder model the text is read by the encoder, and the sequence is the decoder's.
+    Models without a key-value cache (state-space models) read all tokens again each time.
+    """
+
+    def __init__(self, loaded: LoadedModel, text_ids: list[int], control: Control = UNCONTROLLED) -> None:
+        self._loaded = loaded
+        self._control = control
+        self._cache: Any = None
+        self._read: list[int] = []
+        self._encoded: Any = None
+        self._forbidden = forbidden(loaded.model)
+        self._lean = {"logits_to_keep": 1} if "logits_to_keep" in _forward_parameters(loaded.model) else {}
+        if loaded.info.architecture is Architecture.ENCODER_DECODER:
+            self.start = decoder_start(loaded)
+            self._encode(text_ids)
+        else:
+            self.start = text_ids
+
+    def next_logits(self, ids: Sequence[int]) -> torch.Tensor:
+        """Read `ids`; the logits (vocabulary,) of what follows, −inf where the model's own settings forbid a token."""
+        logits = self._forward_in_parts(list(ids))[-1]
+        if self._forbidden:
+            with torch.inference_mode():
+                logits = logits.clone()
+                logits[self._forbidden] = -torch.inf
+        return logits
+
+    def all_logits(self, ids: Sequence[int]) -> torch.Tensor:
+        """Read `ids`; the logits (ids, vocabulary) of what follows each of them."""
+        self._lean = {}
+        return self._forward(list(ids))
+
+    def fork(self) -> Reader:
+        """Another reader that has read the same, without reading it again."""
+        other = copy.copy(self)
+        with torch.inference_mode():
+            other._cache = copy.deepcopy(self._cache)
+        other._read = list(self._read)
+        return other
+
+    def drop(self) -> None:
+        """Let go of every tensor."""
+        self._cache = self._encoded = None
+
+    @torch.inference_mode()
+    def _encode(self, ids: list[int]) -> None:
+        model: Any = self._loaded.model
+        self._control.check()
+        inputs = torch.tensor([ids], device=self._loaded.device)
+        self._encoded = model.get_encoder()(input_ids=inputs, attention_mask=torch.ones_like(inputs), return_dict=True)
+
+    def _forward_in_parts(self, ids: list[int]) -> torch.Tensor:
+        logits = None
+        for start in range(0, len(ids), PREFILL):
+            self._control.check()
+            logits = self._forward(ids[start : start + PREFILL])
+        assert logits is not None
+        return logits
+
+    @torch.inference_mode()
+    def _forward(self, ids: list[int]) -> torch.Tensor:
+        """Logits (kept, vocabulary)."""
+        first_again = bool(self._read) and self._cache is None
+        self._read += ids
+        given = torch.tensor([self._read if first_again else ids], device=self._loaded.device)
+        model: Any = self._loaded.model
+        arguments: dict[str, Any] = {"past_key_values": self._cache, "use_cache": True, **self._lean}
+        if self._encoded is not None:
+            output = model(encoder_outputs=self._encoded, decoder_input_ids=given, **arguments)
+        else:
+            output = model(input_ids=given, **arguments)
+        self._cache = output.get("past_key_values")
+        logits: torch.Tensor = output.logits[0, -len(ids) :]
+        return logits
+
+
+def _forward_parameters(model: PreTrainedModel) -> frozenset[str]:
+    return frozenset(inspect.signature(model.forward).parameters)
