@@ -61,6 +61,11 @@ def say(text: str) -> None:
     print(f"lab: {text}", file=sys.stderr, flush=True)
 
 
+def succeeds(command: Sequence[str | Path], **settings: str) -> bool:
+    """Run a step of the set-up; what it prints goes to stderr too."""
+    return subprocess.call([os.fspath(part) for part in command], stdout=2, env={**os.environ, **settings}) == 0
+
+
 # --- system packages ----------------------------------------------------------------------------------------
 
 
@@ -104,7 +109,7 @@ def provide_system_packages(screen: bool, new_venv: bool) -> None:
         raise SystemExit(CANNOT_START)
     say(f"installing system packages: {' '.join(packages)}")
     for command in (["apt-get", "update"], install):
-        if subprocess.call(command, env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"}) != 0:
+        if not succeeds(command, DEBIAN_FRONTEND="noninteractive"):
             say(f"`{shlex.join(command)}` failed; its message is above.")
             raise SystemExit(CANNOT_START)
 
@@ -156,7 +161,7 @@ def create_venv() -> None:
     """Make an empty `.venv`, in place of a broken one if there is one."""
     say(f"creating {VENV}")
     base = getattr(sys, "_base_executable", sys.executable)  # not the .venv that is about to be cleared
-    if subprocess.call([base, "-m", "venv", "--clear", VENV]) != 0:
+    if not succeeds([base, "-m", "venv", "--clear", VENV]):
         say("Python could not create a virtual environment; its message is above.")
         raise SystemExit(CANNOT_START)
 
@@ -185,8 +190,8 @@ def install(kind: str) -> None:
         old.unlink()
     forget_half_installed(site_packages())
     say("installing the pinned packages; the first time this takes minutes (with CUDA builds, about 3 GB)")
-    pip = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
-    if subprocess.call([*pip, "--constraint", str(CONSTRAINTS), *requirements(kind)]) != 0:
+    pip = [PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--constraint", CONSTRAINTS]
+    if not succeeds([*pip, *requirements(kind)]):
         say("pip failed; its message is above. Calling this again goes on where it stopped.")
         raise SystemExit(CANNOT_START)
     # The checkout itself becomes importable from anywhere. `site` reads this file in the locale's encoding.
