@@ -282,20 +282,21 @@ def monospace(scale: float = 1.0) -> QFont:
 class _TintedIcon(QIconEngine):
     """Draws an SVG with `currentColor` in the theme's colour of the moment, sharp at every size and scale."""
 
-    def __init__(self, svg: str) -> None:
+    def __init__(self, svg: str, *, on_accent: bool) -> None:
         super().__init__()
         self._svg = svg
+        self._on_accent = on_accent
         self._renderers: dict[str, QSvgRenderer] = {}
 
     def clone(self) -> QIconEngine:
-        return _TintedIcon(self._svg)
+        return _TintedIcon(self._svg, on_accent=self._on_accent)
 
     def paint(self, painter: QPainter, rect: QRect, mode: QIcon.Mode, state: QIcon.State) -> None:
         theme = current()
         color = {
             QIcon.Mode.Disabled: theme.disabled,
             QIcon.Mode.Selected: theme.on_accent,
-        }.get(mode, theme.text)
+        }.get(mode, theme.on_accent if self._on_accent else theme.text)
         self._renderer(color.name()).render(painter, QRectF(rect))
 
     def pixmap(self, size: QSize, mode: QIcon.Mode, state: QIcon.State) -> QPixmap:
@@ -314,7 +315,10 @@ class _TintedIcon(QIconEngine):
 
 
 @cache
-def icon(name: str) -> QIcon:
-    """The icon resources/icons/`name`.svg. It takes the theme's colours each time it is drawn."""
+def icon(name: str, *, on_accent: bool = False) -> QIcon:
+    """The icon resources/icons/`name`.svg, on a button in the accent colour if so said.
+
+    It takes the theme's colours each time it is drawn.
+    """
     svg = (resources() / "icons" / f"{name}.svg").read_text("utf-8")
-    return QIcon(_TintedIcon(svg))
+    return QIcon(_TintedIcon(svg, on_accent=on_accent))

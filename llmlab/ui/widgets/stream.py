@@ -63,6 +63,7 @@ class StreamedTokens(QAbstractScrollArea):
         self._ends: list[int] = []  # where each token's shown text ends in the flow
         self._stops: list[int] = []  # where its background ends: a closing line break has none
         self._settled: dict[int, list[QRectF]] = {}  # places that will not change until the width does
+        self._placeholder = ""
         self._former = False
         self._anchor = self._head = self._hovered = -1
         self._card = HoverCard(self)
@@ -98,6 +99,11 @@ class StreamedTokens(QAbstractScrollArea):
     def set_former(self, former: bool) -> None:
         """Whether the text is of a model that is gone: it is kept, without the colours' claim."""
         self._former = former
+        self.viewport().update()
+
+    def set_placeholder(self, text: str) -> None:
+        """What to say while there are no tokens."""
+        self._placeholder = text
         self.viewport().update()
 
     def __len__(self) -> int:
@@ -206,7 +212,10 @@ class StreamedTokens(QAbstractScrollArea):
             first = bisect_right(self._ends, segments[0].start)
             last = bisect_left(self._ends, segments[-1].start + segments[-1].length + 1)
             self._paint_backgrounds(painter, first, min(last, len(self._pieces) - 1))
-        painter.setPen(colors.muted if self._former else colors.text)
+        painter.setPen(colors.muted if self._former or not self._pieces else colors.text)
+        if not self._pieces:
+            inside = self.viewport().rect().adjusted(MARGIN, MARGIN, -MARGIN, -MARGIN)
+            painter.drawText(inside, Qt.AlignmentFlag.AlignTop | Qt.TextFlag.TextWordWrap, self._placeholder)
         for segment in segments:
             segment.layout.draw(painter, QPointF(MARGIN, segment.top + MARGIN - scrolled))
         painter.end()

@@ -1,0 +1,60 @@
+"""The decoding playground: how a model's next-token distribution is shaped, drawn from, and grows into a text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llmlab.engine.types import Feature
+from llmlab.ui.panel import Panel, PanelContext, PanelSpec, Scene
+
+
+def _create(context: PanelContext) -> Panel:
+    from llmlab.ui.panels.decoding.view import DecodingPanel
+
+    return DecodingPanel(context)
+
+
+def _generate(panel: Any) -> None:
+    panel.presenter.change(max_new_tokens=60, seed=7)
+    panel.presenter.generate()
+
+
+def _read(_panel: Any) -> None:
+    """The distribution comes by itself."""
+
+
+def _settled(panel: Any) -> bool:
+    return bool(panel.presenter.settled)
+
+
+PANEL = PanelSpec(
+    name="decoding",
+    title="Decoding",
+    tooltip="How the next token is chosen, and what comes of it",
+    icon="decoding",
+    needs=frozenset((Feature.NEXT_TOKEN, Feature.GENERATE, Feature.FILL_MASK)),
+    create=_create,
+    scenes=(
+        Scene(
+            "decoder",
+            "bundled:decoder",
+            "Once upon a time, there was a little girl named Lily. She loved to",
+            _generate,
+            _settled,
+        ),
+        Scene(
+            "encoder",
+            "bundled:encoder",
+            "Tom and Lily went to the <|mask|> to play with the <|mask|>.",
+            _read,
+            _settled,
+        ),
+        Scene(
+            "seq2seq",
+            "bundled:seq2seq",
+            "Lily went to the <extra_id_0> to play with <extra_id_1> friends.",
+            _generate,
+            _settled,
+        ),
+    ),
+)

@@ -1,0 +1,210 @@
+"""The lower part of the picture: the text as it is generated, or an encoder's text with its masks filled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QFrame, QMenu, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+
+from llmlab.engine.types import GenerationStep
+from llmlab.ui import theme
+from llmlab.ui.panels.decoding.distribution_pane import _row
+from llmlab.ui.panels.decoding.picture import Filled, Screen
+from llmlab.ui.widgets import numbers
+from llmlab.ui.widgets.card import Card, CardBar
+from llmlab.ui.widgets.help import Help, HelpButton
+from llmlab.ui.widgets.parts import ElidedLabel, ProbabilityLegend, heading, icon_button
+from llmlab.ui.widgets.stream import Piece, StreamedTokens
+from llmlab.ui.widgets.tokentext import visible
+
+SHOWN_ALTERNATIVES = 8
+HELP = Help(
+    "The completion",
+    "Each generated token stands on a background that tells the probability it was drawn with, after the settings. "
+    "Hover over a token for its exact numbers and its alternatives; click it to see above the whole distribution it "
+    "was drawn from. Drag, or hold Shift, to select several and add up their log-probabilities.",
+    "ln p(text) = Σₜ ln p(tokenₜ | prompt, tokens before t)",
+)
+
+
+class CompletionPane(QWidget):
+    """Header with the numbers and the actions, tokens below."""
+
+    selected = Signal(int)  # a token, or a mask of an encoder's text
+    regenerate = Signal(bool)  # with a new seed?
+    copy_asked = Signal(str)  # "text" or "python"
+    export_asked = Signal(str)  # "csv" or "json"
+    clear_asked = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._steps: list[GenerationStep] = []
+        self._filled: tuple[Filled, ...] = ()
+        self._filling = False
+        self.tokens = StreamedTokens(self._card)
+        self.tokens.setAccessibleName("Completion")
+        self.tokens.selected.connect(self._token_selected)
+        self.title = heading("Completion")
+        self.status = ElidedLabel()
+        self._sum = ""
+        self._status = ""
+        frame = QFrame()
+        frame.setFrameShape(QFrame.Shape.StyledPanel)
+        inside = QVBoxLayout(frame)
+        inside.setContentsMargins(1, 1, 1, 1)
+        inside.addWidget(self.tokens)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, theme.SPACE // 2, 0, 0)
+        layout.setSpacing(theme.SPACE // 2)
+        layout.addWidget(self._make_head())
+        layout.addWidget(frame, stretch=1)
+
+    def _make_head(self) -> QWidget:
+        self._again = _menu_button("regenerate", "Again, with the settings and the seed of the last run", "Regenerate")
+        self._again.clicked.connect(lambda: self.regenerate.emit(False))
+        self._again.menu().addAction("Same settings and seed", lambda: self.regenerate.emit(False))
+        self._again.menu().addAction("Same settings, new seed", lambda: self.regenerate.emit(True))
+        self._copy = _menu_button("copy", "Copy the completion's text", "Copy")
+        self._copy.clicked.connect(lambda: self.copy_asked.emit("text"))
+        self._copy_text = self._copy.menu().addAction("Copy text", lambda: self.copy_asked.emit("text"))
+        self._copy.menu().addAction("Copy as Python", lambda: self.copy_asked.emit("python"))
+        self._exports = [
+            self._copy.menu().addAction("Export run as CSV…", lambda: self.export_asked.emit("csv")),
+            self._copy.menu().addAction("Export run as JSON…", lambda: self.export_asked.emit("json")),
+        ]
+        self._clear = icon_button("clear", "Remove the completion", "Clear")
+        self._clear.clicked.connect(self.clear_asked)
+        buttons = (self._again, self._copy, self._clear)
+        self.status.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
+        row = (self.title, self.status, ProbabilityLegend(), *buttons, HelpButton(HELP))
+        return _row(row, stretch=self.status)
+
+    # --- what is shown --------------------------------------------------------------------------------------
+
+    def add_steps(self, steps: Sequence[GenerationStep]) -> None:
+        """Append generated tokens."""
+        self._steps.extend(steps)
+        if not self._filling:
+            self.tokens.append([_piece(step) for step in steps])
+
+    def clear_steps(self) -> None:
+        """No completion."""
+        self._steps = []
+        if not self._filling:
+            self.tokens.clear()
+
+    def select_step(self, index: int) -> None:
+        """Mark a token."""
+        if not self._filling:
+            self.tokens.select(index)
+
+    def show_filled(self, parts: Sequence[Filled]) -> None:
+        """An encoder's text; unchanged parts are not laid out again."""
+        if self._filling and tuple(parts) != self._filled:
+            self._filled = tuple(parts)
+            self.tokens.clear()
+            self.tokens.append([Piece(part.text, part.probability) for part in parts])
+
+    def show_screen(self, screen: Screen) -> None:
+        """Title, numbers, and which actions make sense."""
+        self._set_filling(screen.fill_mask)
+        self.title.setText("Masks filled" if screen.fill_mask else "Completion")
+        former = f"by {screen.former}, the former model · " if screen.former else ""
+        self._status = "the most probable token at each mask" if screen.fill_mask else f"{former}{screen.status}"
+        self._show_status()
+        self.tokens.set_former(bool(screen.former) and not screen.fill_mask)
+        has_run = screen.has_run and not screen.fill_mask
+        self._again.setVisible(not screen.fill_mask)
+        self._clear.setVisible(not screen.fill_mask)
+        self._again.setEnabled(has_run and screen.can_generate and not screen.former)
+        self._clear.setEnabled(has_run or screen.generating)
+        self._copy_text.setEnabled(has_run)
+        for action in self._exports:
+            action.setEnabled(has_run)
+        empty = "" if screen.fill_mask or screen.generating else "Press Generate (Ctrl+Return) to continue the prompt."
+        self.tokens.set_placeholder(empty)
+
+    def _set_filling(self, filling: bool) -> None:
+        if filling == self._filling:
+            return
+        self._filling, self._filled = filling, ()
+        self.tokens.clear()
+        if not filling:
+            self.tokens.append([_piece(step) for step in self._steps])
+
+    def _show_status(self) -> None:
+        text = self._sum or self._status
+        if text != self.status.text():
+            self.status.setText(text)
+
+    # --- tokens ---------------------------------------------------------------------------------------------
+
+    def _token_selected(self, first: int, last: int) -> None:
+        self._sum = ""
+        if self._filling:
+            mask = self._filled[first].mask if 0 <= first < len(self._filled) else None
+            if mask is not None:
+                self.selected.emit(mask)
+        elif last > first:
+            self._sum = _sum(self._steps[first : last + 1])
+        elif first >= 0:
+            self.selected.emit(first)
+        self._show_status()
+
+    def _card(self, index: int) -> Card | None:
+        if self._filling:
+            part = self._filled[index]
+            if part.probability is None:
+                return None
+            return Card(visible(part.text), (("probability", numbers.exact(part.probability)),))
+        return step_card(self._steps[index])
+
+
+def step_card(step: GenerationStep) -> Card:
+    """What hovering over a generated token tells."""
+    best, bars = step.alternatives, []
+    largest = float(best.probabilities.max(initial=0.0)) or 1.0
+    for i in range(min(SHOWN_ALTERNATIVES, len(best.ids))):
+        p = float(best.probabilities[i])
+        text = visible(best.texts[i])
+        mine = int(best.ids[i]) == step.token_id
+        bars.append(CardBar(text, p / largest, numbers.probability(p) if p > 0 else "cut", mine, p <= 0))
+    facts = (
+        ("probability", numbers.exact(step.probability)),
+        ("its logarithm", numbers.log_probability(step.probability)),
+        ("raw probability", numbers.exact(step.raw_probability)),
+        ("raw rank", f"{step.rank + 1:,}"),
+        ("entropy", f"{step.entropy:.4f} nats"),
+        ("token id", str(step.token_id)),
+    )
+    return Card(f"{visible(step.token)}   token {step.index + 1}", facts, tuple(bars), _tail(step))
+
+
+def _tail(step: GenerationStep) -> str:
+    """How much probability the card leaves out."""
+    shown = step.alternatives.probabilities[:SHOWN_ALTERNATIVES]
+    rest = max(0.0, 1 - float(shown.sum(dtype=np.float64)))
+    return f"all others together {numbers.probability(rest)}" if rest > 1e-6 else ""
+
+
+def _piece(step: GenerationStep) -> Piece:
+    name = step.token if step.finish_reason == "eos" else ""
+    return Piece(step.text, step.probability, name)
+
+
+def _sum(steps: Sequence[GenerationStep]) -> str:
+    """The log-probability of several tokens together."""
+    total = float(np.log(np.maximum([step.probability for step in steps], 1e-300)).sum())
+    raw = float(np.log(np.maximum([step.raw_probability for step in steps], 1e-300)).sum())
+    perplexity = float(np.exp(-raw / len(steps)))
+    return f"{len(steps)} tokens selected · ln p {total:.3f} · raw ln p {raw:.3f} · raw perplexity {perplexity:.2f}"
+
+
+def _menu_button(icon: str, tooltip: str, name: str) -> QToolButton:
+    button = icon_button(icon, tooltip, name)
+    button.setPopupMode(QToolButton.ToolButtonPopupMode.MenuButtonPopup)
+    button.setMenu(QMenu(button))
+    button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+    return button

@@ -1,0 +1,187 @@
+"""The upper part of the picture: which position, its numbers, its bars."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QEvent, QObject, Qt, Signal, Slot
+from PySide6.QtGui import QKeySequence, QShortcut
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QLineEdit, QStackedLayout, QToolButton, QVBoxLayout, QWidget
+
+from llmlab.ui import theme
+from llmlab.ui.panels.decoding.picture import Fact, Kind, Picture, Screen, Stage
+from llmlab.ui.widgets.bars import ProbabilityBars
+from llmlab.ui.widgets.help import Help, HelpButton
+from llmlab.ui.widgets.parts import ElidedLabel, MutedLabel, heading, icon_button
+from llmlab.ui.widgets.states import StateView
+
+HELP = Help(
+    "The next-token distribution",
+    "For every token of its vocabulary the model computes a logit; the softmax turns the logits into probabilities, "
+    "drawn as outlines (raw p). The settings on the right reshape them: the repetition penalty and the temperature "
+    "rescale the logits, then top-k, top-p and min-p cut away the tail, and what is kept is scaled to sum to 1: the "
+    "filled bars (p). One token is drawn by these probabilities, joins the text, and the model computes the next "
+    "distribution.",
+    "raw pᵢ = exp(zᵢ) / Σⱼ exp(zⱼ)\n"
+    "pᵢ = exp(zᵢ′ / T) / Σⱼ∈kept exp(zⱼ′ / T),  0 if cut\n"
+    "zᵢ′ = zᵢ / r if zᵢ > 0 else zᵢ · r,  for tokens seen before",
+)
+
+
+class FactLabel(QWidget):
+    """A number with its name; one that can be clicked says so when the mouse is over it."""
+
+    clicked = Signal()
+
+    def __init__(self, name: str, *, clickable: bool = False, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._value = QLabel()
+        self._clickable = clickable
+        self._value.setFont(theme.monospace())
+        self._value.setTextFormat(Qt.TextFormat.PlainText)
+        if clickable:
+            self.setCursor(Qt.CursorShape.PointingHandCursor)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(theme.SPACE // 2)
+        layout.addWidget(MutedLabel(name))
+        layout.addWidget(self._value)
+
+    def set_fact(self, fact: Fact) -> None:
+        """Show the number."""
+        self._value.setText(fact.value)
+        if fact.tooltip != self.toolTip():
+            self.setToolTip(fact.tooltip)
+        self.setAccessibleName(f"{fact.name}: {fact.value}")
+
+    def mousePressEvent(self, event: QEvent) -> None:
+        if self._clickable:
+            self.clicked.emit()
+
+
+class DistributionPane(QWidget):
+    """Bars with a headline, or the words that stand in their place."""
+
+    went = Signal(int)  # -1 to the place before, 1 to the one after, 0 back to the prompt
+    logarithmic = Signal(bool)
+    example_chosen = Signal(str)
+    mask_wanted = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.bars = ProbabilityBars()
+        self.state = StateView()
+        self.state.example_chosen.connect(self.example_chosen)
+        self._stage: Stage | None = None
+        self._facts = {name: FactLabel(name, clickable=name == "kept") for name in ("kept", "mass", "entropy", "raw")}
+        self._facts["kept"].clicked.connect(self.bars.show_cut)
+        self._head = self._make_head()
+        self._numbers = self._make_numbers()
+        frame = QFrame()
+        frame.setFrameShape(QFrame.Shape.StyledPanel)
+        self._stack = QStackedLayout(frame)
+        self._stack.setContentsMargins(1, 1, 1, 1)
+        self._stack.addWidget(self.bars)
+        self._stack.addWidget(self.state)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, theme.SPACE // 2, 0, 0)
+        layout.setSpacing(theme.SPACE // 2)
+        layout.addWidget(self._head)
+        layout.addWidget(self._numbers)
+        layout.addWidget(frame, stretch=1)
+        shortcut = QShortcut(QKeySequence(QKeySequence.StandardKey.Find), self)
+        shortcut.activated.connect(self._find.setFocus)
+
+    def _make_head(self) -> QWidget:
+        self._title = heading("")
+        self._back = icon_button("first", "Back to the next token after the prompt")
+        self._previous = icon_button("previous", "The position before (one token less)")
+        self._next = icon_button("next", "The position after (one token more)")
+        for button, by in ((self._back, 0), (self._previous, -1), (self._next, 1)):
+            button.clicked.connect(lambda _checked=False, by=by: self.went.emit(by))
+        self._note = ElidedLabel()
+        self.log = QToolButton()
+        self.log.setText("log")
+        self.log.setCheckable(True)
+        self.log.setAutoRaise(True)
+        self.log.setToolTip("Bars by order of magnitude, so that the tail of the distribution can be seen")
+        self.log.setAccessibleName("Logarithmic bars")
+        self.log.toggled.connect(self.logarithmic)
+        self._find = QLineEdit()
+        self._find.setPlaceholderText("Find token")
+        self._find.setClearButtonEnabled(True)
+        self._find.setFixedWidth(16 * theme.SPACE)
+        self._find.setToolTip("Go to a token by its text, anywhere in the vocabulary (Ctrl+F); Enter finds the next")
+        self._find.setAccessibleName("Find a token")
+        self._find.returnPressed.connect(self._find_next)
+        self._find.installEventFilter(self)
+        row = (self._title, self._back, self._previous, self._next, self._note, self._find, self.log, HelpButton(HELP))
+        return _row(row, stretch=self._note)
+
+    def _make_numbers(self) -> QWidget:
+        filler = QWidget()
+        row = _row((*self._facts.values(), filler), stretch=filler)
+        row.layout().setSpacing(2 * theme.SPACE)
+        return row
+
+    def show_screen(self, screen: Screen) -> None:
+        """Which position, and whether there are bars."""
+        place, ready = screen.place, screen.stage.kind is Kind.READY
+        self._title.setText(place.title if ready else "Next token")
+        self._note.setText(place.note)
+        for button, on in (
+            (self._back, place.previous),
+            (self._previous, place.previous),
+            (self._next, place.following),
+        ):
+            button.setEnabled(on)
+            button.setVisible(ready and (place.previous or place.following))
+        self._numbers.setVisible(ready)
+        for widget in (self._find, self.log):
+            widget.setVisible(ready)
+        self.bars.set_use_label(screen.use_label)
+        if screen.stage != self._stage:
+            self._stage = screen.stage
+            self._show_stage(screen.stage)
+
+    def _show_stage(self, stage: Stage) -> None:
+        if stage.kind is Kind.EMPTY:
+            actions = (("Insert mask", self.mask_wanted.emit),) if stage.offers_mask else ()
+            self.state.show_empty(stage.title, stage.text, stage.examples, actions)
+        elif stage.kind is Kind.LOADING:
+            self.state.show_loading(stage.title, stage.text, stage.fraction)
+        elif stage.kind is Kind.ERROR:
+            self.state.show_error(stage.title, stage.text)
+        self._stack.setCurrentWidget(self.bars if stage.kind is Kind.READY else self.state)
+
+    def show_picture(self, picture: Picture | None) -> None:
+        """Bars and numbers."""
+        if picture is None:
+            self.bars.clear()
+            return
+        self.bars.set_distribution(picture.shaped, picture.text_of, picture.reasons, picture.drawn)
+        shown = {fact.name: fact for fact in picture.facts}
+        for name, label in self._facts.items():
+            label.setVisible(name in shown)
+            if name in shown:
+                label.set_fact(shown[name])
+
+    @Slot()
+    def _find_next(self) -> None:
+        found = self.bars.find(self._find.text())
+        self._note.setText("" if found else "no such token in the vocabulary")
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if watched is self._find and event.type() == QEvent.Type.KeyPress and event.key() == Qt.Key.Key_Escape:  # type: ignore[attr-defined]
+            self.bars.setFocus()
+            return True
+        return super().eventFilter(watched, event)
+
+
+def _row(widgets: tuple[QWidget, ...], *, stretch: QWidget) -> QWidget:
+    """Widgets beside each other; `stretch` takes the room that is left."""
+    row = QWidget()
+    layout = QHBoxLayout(row)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(theme.SPACE // 2)
+    for widget in widgets:
+        layout.addWidget(widget, stretch=int(widget is stretch))
+    return row

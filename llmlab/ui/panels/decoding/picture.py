@@ -1,0 +1,154 @@
+"""What the presenter asks the view to show: frozen values, no Qt."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+from llmlab.engine.sampling import Cut, SamplingSettings, ShapedDistribution
+from llmlab.engine.types import GenerationStep
+
+
+class Kind(StrEnum):
+    """What fills the picture."""
+
+    READY = "ready"
+    EMPTY = "empty"
+    LOADING = "loading"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """The picture, or the words that stand in its place. `examples` can be clicked and become the prompt."""
+
+    kind: Kind
+    title: str = ""
+    text: str = ""
+    examples: tuple[str, ...] = ()
+    fraction: float | None = None  # of the loading
+    offers_mask: bool = False  # a button that puts a mask into the prompt
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Which position's distribution is shown, and where one can go from there."""
+
+    title: str = ""
+    previous: bool = False
+    following: bool = False
+    note: str = ""  # what one must know to read the bars
+
+
+@dataclass(frozen=True, slots=True)
+class Screen:
+    """Everything but the bars and the tokens: cheap to make, compared as a whole."""
+
+    stage: Stage
+    place: Place = Place()
+    fill_mask: bool = False  # the model fills masks instead of generating
+    greedy: bool = False
+    generating: bool = False
+    can_generate: bool = False
+    generate_reason: str = ""  # why it cannot
+    has_run: bool = False
+    status: str = ""  # of the completion: tokens, speed, why it ended
+    former: str = ""  # the name of the model that made the completion, if it is gone
+    use_label: str = ""  # what choosing a token in the bars does
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A number above the bars, with its name and an explanation."""
+
+    name: str
+    value: str
+    tooltip: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """One distribution. `drawn`: the id of the token that was, or will certainly be, taken."""
+
+    shaped: ShapedDistribution
+    text_of: Callable[[int], str]
+    reasons: Mapping[Cut, str]
+    facts: tuple[Fact, ...]
+    drawn: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """A part of an encoder's text: given, or the most probable token at mask `mask`."""
+
+    text: str
+    probability: float | None = None
+    mask: int | None = None
+
+
+def reasons(settings: SamplingSettings) -> dict[Cut, str]:
+    """What to call each cut."""
+    return {
+        Cut.TOP_K: f"top-k {settings.top_k}",
+        Cut.TOP_P: f"top-p {settings.top_p:g}",
+        Cut.MIN_P: f"min-p {settings.min_p:g}",
+        Cut.TEMPERATURE: "temperature 0",
+        Cut.IMPOSSIBLE: "the model",
+    }
+
+
+def facts(shaped: ShapedDistribution) -> tuple[Fact, ...]:
+    """The headline of a whole distribution."""
+    return (
+        Fact(
+            "kept",
+            f"{shaped.kept:,} of {len(shaped.ids):,} tokens",
+            "How many tokens of the vocabulary can be drawn with these settings. Click to see where the rest is cut.",
+        ),
+        Fact(
+            "mass",
+            f"{shaped.kept_mass:.4f}",
+            "The probability that the kept tokens had together, after penalty and temperature and before the cuts.\n"
+            "It is shared out among them, so that they sum to 1 again.",
+        ),
+        _entropy_fact("entropy", shaped.entropy, "of the distribution that is drawn from: how open the choice is."),
+        _entropy_fact("raw", shaped.raw_entropy, "of the model's own distribution, before any setting."),
+    )
+
+
+def _entropy_fact(name: str, nats: float, what: str) -> Fact:
+    return Fact(
+        name,
+        f"{nats:.2f} nats",
+        f"The entropy {what}\nH = −Σ p·ln p = {nats:.6f} nats = {nats / math.log(2):.6f} bits.\n"
+        f"Perplexity e^H = {math.exp(nats):.3f}: as open as a fair choice among so many tokens.",
+    )
+
+
+def as_generated(step: GenerationStep) -> Picture:
+    """The best tokens of a step as it was generated: what is known at once, without asking the model again."""
+    best = step.alternatives
+    is_cut = best.probabilities <= 0
+    order = np.argsort(is_cut, kind="stable")  # the kept ones first
+    cut = np.where(is_cut[order], np.uint8(Cut.TOP_K), np.uint8(Cut.KEPT))
+    kept = int(np.count_nonzero(~is_cut))
+    ids = best.ids[order]
+    texts = dict(zip(best.ids.tolist(), best.texts, strict=True))
+    shaped = ShapedDistribution(
+        ids=ids,
+        logits=best.logits[order],
+        raw_probabilities=best.raw_probabilities[order],
+        probabilities=best.probabilities[order],
+        cut=cut,
+        kept=kept,
+        kept_mass=float(best.raw_probabilities[order][:kept].sum(dtype=np.float64)),
+        entropy=step.entropy,
+        raw_entropy=0.0,
+    )
+    shown = (_entropy_fact("entropy", step.entropy, "of the distribution that this token was drawn from."),)
+    names = dict.fromkeys(Cut, "the settings")
+    return Picture(shaped, texts.__getitem__, names, shown, step.token_id)

@@ -1,0 +1,403 @@
+"""What the decoding panel does. No Qt: the view is a protocol."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+from llmlab.engine.sampling import shape
+from llmlab.engine.sorted_logits import SortedLogits
+from llmlab.engine.types import GenerationStep, ModelInfo
+from llmlab.ui.panel import PanelContext
+from llmlab.ui.panels.decoding import snippet, stages
+from llmlab.ui.panels.decoding.completions import Completions
+from llmlab.ui.panels.decoding.copies import Copies, Desk
+from llmlab.ui.panels.decoding.params import MAX_SEED, Params
+from llmlab.ui.panels.decoding.picture import Filled, Picture, Place, Screen, as_generated, facts, reasons
+from llmlab.ui.panels.decoding.readings import Reading, Readings
+from llmlab.ui.panels.decoding.run import Run
+from llmlab.workbench import ModelState
+
+AT_PROMPT = 0
+
+
+class View(Desk, Protocol):
+    """What the presenter asks of the widgets."""
+
+    def show(self, screen: Screen) -> None:
+        """Show everything but the bars and the tokens."""
+
+    def show_params(self, params: Params) -> None:
+        """Set the controls, without a signal."""
+
+    def show_picture(self, picture: Picture | None) -> None:
+        """Show a distribution, or none."""
+
+    def add_steps(self, steps: Sequence[GenerationStep]) -> None:
+        """Append generated tokens."""
+
+    def clear_steps(self) -> None:
+        """Remove the generated tokens."""
+
+    def select_step(self, index: int) -> None:
+        """Mark one token of the completion, -1 for none."""
+
+    def show_filled(self, parts: Sequence[Filled]) -> None:
+        """Show an encoder's text with its masks filled."""
+
+    def request_frame(self) -> None:
+        """Call `frame` once before the next picture is painted, however often this is asked."""
+
+
+class DecodingPresenter:
+    """Keeps the distribution in step with the prompt and the settings, and makes completions.
+
+    A *place* is how many tokens of the completion stand before the distribution that is shown; for an encoder it is
+    the number of the mask. Place 0 belongs to the prompt as it is now, the others to the prompt of the run.
+    """
+
+    def __init__(self, context: PanelContext, view: View) -> None:
+        self._workbench = context.workbench
+        self._view = view
+        self._active = False
+        self._wanted = True  # the prompt has to be read (anew)
+        self._place = AT_PROMPT
+        self._generation = context.workbench.model.generation
+        self._picture: Picture | None = None
+        self.params = Params.from_dict(context.saved)
+        self._readings = Readings(context.jobs, view.request_frame, context.notifier.error)
+        self._completions = Completions(context.jobs, self._steps_came, self._refresh, context.notifier.error)
+        self._copies = Copies(context.jobs, context.notifier, view)
+        self._disconnect = (
+            context.workbench.prompt_changed.connect(self._prompt_changed),
+            context.workbench.model_changed.connect(self._model_changed),
+        )
+        view.show_params(self.params)
+        self._refresh()
+
+    # --- the panel's life -----------------------------------------------------------------------------------
+
+    def activate(self) -> None:
+        """The panel is in front: find out what has changed meanwhile."""
+        self._active = True
+        self._read_prompt()
+
+    def deactivate(self) -> None:
+        """Another panel is in front. A completion under way goes on."""
+        self._active = False
+
+    def save(self) -> dict[str, Any]:
+        """The settings to find again."""
+        return self.params.to_dict()
+
+    def close(self) -> None:
+        """Stop all work, deliver nothing more."""
+        for part in (self._readings, self._completions, self._copies):
+            part.close()
+        for disconnect in self._disconnect:
+            disconnect()
+
+    @property
+    def settled(self) -> bool:
+        """Whether everything that was asked for is on screen."""
+        waiting = self._wanted or self._readings.busy or self._completions.running
+        return not waiting and self._picture is not None
+
+    @property
+    def run(self) -> Run | None:
+        """The completion on screen."""
+        return self._completions.run
+
+    # --- settings -------------------------------------------------------------------------------------------
+
+    def change(self, **changes: Any) -> None:
+        """The user has turned a knob. The picture follows in the same frame, without a job."""
+        self.params = replace(self.params, **changes)
+        self._view.request_frame()
+
+    def new_seed(self) -> None:
+        """Another seed, at random."""
+        self.params = replace(self.params, seed=random.randrange(MAX_SEED))
+        self._view.show_params(self.params)
+
+    def frame(self) -> None:
+        """Shape what is captured with the settings of the moment, and show it."""
+        reading = self._reading
+        if self._fills_masks:
+            self._place = min(self._place, max(0, len(reading.positions) - 1 if reading else 0))
+        self._picture = self._make_picture()
+        self._view.show_picture(self._picture)
+        if self._fills_masks and reading is not None:
+            self._view.show_filled(self._fill(reading))
+        self._refresh()
+
+    # --- the model and the prompt ---------------------------------------------------------------------------
+
+    @property
+    def _info(self) -> ModelInfo | None:
+        return self._workbench.model.info
+
+    @property
+    def _fills_masks(self) -> bool:
+        return self._info is not None and stages.fills_masks(self._info)
+
+    @property
+    def _reading(self) -> Reading | None:
+        """What is known of the prompt."""
+        return self._readings.prompt
+
+    def _prompt_changed(self, _text: str) -> None:
+        self._wanted = True
+        if not self._fills_masks and self._place != AT_PROMPT:
+            self._go_to(AT_PROMPT)
+        self._read_prompt()
+
+    def _model_changed(self, state: ModelState) -> None:
+        if state.request is not None:
+            self._completions.stop()  # the new model waits for the thread
+        if state.generation != self._generation:
+            self._generation = state.generation
+            self._readings.forget_model()
+            self._completions.forget_model()
+            self._wanted, self._place = True, AT_PROMPT
+            self._view.select_step(-1)
+            self._view.request_frame()
+            self._read_prompt()
+        self._refresh()
+
+    def _read_prompt(self) -> None:
+        """Ask for the prompt's distribution, if it is wanted and can be had."""
+        prompt = self._workbench.prompt
+        if not stages.can_read(self._workbench.model, prompt):
+            self._wanted = self._workbench.model.info is None
+            self._readings.forget_prompt()
+            self._view.request_frame()
+        elif self._active and self._wanted:
+            self._wanted = False
+            self._readings.read_prompt(prompt)
+        self._refresh()
+
+    # --- the picture ----------------------------------------------------------------------------------------
+
+    def _make_picture(self) -> Picture | None:
+        step, captured = self._step_at_place, self._captured
+        if captured is None:
+            return as_generated(step) if step is not None else None
+        settings = self.params.sampling
+        shaped = shape(captured, settings)
+        drawn = step.token_id if step else int(shaped.ids[0]) if settings.greedy else None
+        return Picture(shaped, self._text_of, reasons(settings), facts(shaped), drawn)
+
+    @property
+    def _captured(self) -> SortedLogits | None:
+        """The logits at the place, if they are at hand."""
+        step = self._step_at_place
+        if self._fills_masks or self._place == AT_PROMPT:
+            reading, index = self._reading, self._place
+        elif step is not None:
+            return step.sorted
+        else:
+            reading, index = self._readings.whole, 0
+            run = self.run
+            if reading is not None and (run is None or reading.text != run.prompt + run.text):
+                reading = None
+        return reading.positions[index].sorted if reading is not None and index < len(reading.positions) else None
+
+    @property
+    def _step_at_place(self) -> GenerationStep | None:
+        """The token that was drawn at the place."""
+        run = self.run
+        if run is None or run.former or self._fills_masks or self._place >= len(run.steps):
+            return None
+        if self._place == AT_PROMPT and run.prompt != self._workbench.prompt:
+            return None
+        return run.steps[self._place]
+
+    @property
+    def _text_of(self) -> Callable[[int], str]:
+        """The texts of all tokens, or of the best ones until those have come."""
+        if self._readings.texts is not None:
+            return self._readings.texts.__getitem__
+        best: dict[int, str] = {}
+        for position in self._reading.positions if self._reading else ():
+            best.update(zip(position.sorted.ids[: len(position.texts)].tolist(), position.texts, strict=True))
+        return lambda token_id: best.get(token_id, f"#{token_id}")
+
+    def _fill(self, reading: Reading) -> list[Filled]:
+        """The text with the most probable token at each mask."""
+        mask = self._info.mask_token if self._info else None
+        first, *others = reading.text.split(mask) if mask else [reading.text]
+        parts = [Filled(first)]
+        for index, (position, after) in enumerate(zip(reading.positions, others, strict=False)):
+            best = shape(position.sorted, self.params.sampling)
+            text = self._text_of(int(best.ids[0]))
+            joined = text.lstrip() if not parts[-1].text or parts[-1].text[-1:].isspace() else text
+            parts += [Filled(joined, float(best.probabilities[0]), index), Filled(after)]
+        return [part for part in parts if part.text or part.mask is not None]
+
+    # --- places ---------------------------------------------------------------------------------------------
+
+    def select_step(self, index: int) -> None:
+        """The user has clicked a token of the completion: show what it was drawn from."""
+        run = self.run
+        if run is not None and not run.former and 0 <= index < len(run.steps):
+            self._go_to(index)
+
+    def select_mask(self, index: int) -> None:
+        """The user has clicked a filled mask."""
+        if self._fills_masks and 0 <= index <= self._last_place:
+            self._go_to(index)
+
+    def go(self, by: int) -> None:
+        """The place before (-1) or after (1); 0 goes back to the prompt."""
+        self._go_to(min(max(0, self._place + by), self._last_place) if by else AT_PROMPT)
+
+    @property
+    def _last_place(self) -> int:
+        if self._fills_masks:
+            return max(0, len(self._reading.positions) - 1) if self._reading else 0
+        run = self.run
+        if run is None or run.former or not run.steps:
+            return 0
+        return len(run.steps) - (0 if stages.can_go_on(run, self._completions.running) else 1)
+
+    def _go_to(self, place: int) -> None:
+        self._place = place
+        run = self.run
+        if run is not None and not run.former and not self._fills_masks:
+            step = self._step_at_place
+            self._view.select_step(-1 if step is None else step.index)
+            if place == len(run.steps) > 0:
+                self._readings.read_whole(run.prompt + run.text)
+        self._view.request_frame()
+
+    # --- completions ----------------------------------------------------------------------------------------
+
+    def generate(self) -> None:
+        """Make a completion of the prompt; for an encoder, put in a mask where there is none."""
+        if self._fills_masks:
+            if stages.stage(self._workbench.model, self._workbench.prompt, None, True).offers_mask:
+                self.insert_mask()
+        elif self._info is not None and not self._cannot_generate:
+            self._start(self.params)
+
+    def regenerate(self, *, new_seed: bool = False) -> None:
+        """Again with the settings of the last run; the same seed gives the same text."""
+        run = self.run
+        if run is None or self._info is None or self._cannot_generate:
+            return
+        if new_seed:
+            self.new_seed()
+        seed = self.params.seed if new_seed else run.settings.seed
+        self._completions.start(self._info, self._workbench.prompt, replace(run.settings, seed=seed))
+        self._began()
+
+    def _start(self, params: Params) -> None:
+        assert self._info is not None
+        self._completions.start(self._info, self._workbench.prompt, params.generation)
+        self._began()
+
+    def _began(self) -> None:
+        self._view.clear_steps()
+        self._go_to(AT_PROMPT)
+
+    @property
+    def _cannot_generate(self) -> str:
+        return stages.cannot_generate(self._workbench.model, self._workbench.prompt)
+
+    def stop(self) -> None:
+        """End the completion; what is there stays."""
+        self._completions.stop()
+
+    def clear(self) -> None:
+        """Remove the completion."""
+        self._completions.clear()
+        self._began()
+
+    def _steps_came(self, steps: tuple[GenerationStep, ...]) -> None:
+        self._view.add_steps(steps)
+        if steps[0].index == 0 and self._place == AT_PROMPT:
+            self._go_to(AT_PROMPT)  # the first token was drawn from what is shown: mark it
+        self._refresh()
+
+    # --- the prompt, from here ------------------------------------------------------------------------------
+
+    def use_example(self, text: str) -> None:
+        """An example becomes the prompt."""
+        self._workbench.prompt = text
+
+    def insert_mask(self) -> None:
+        """Put a mask at the end of the prompt, before its full stop."""
+        mask = self._info.mask_token if self._info else None
+        if mask:
+            self._workbench.prompt = stages.with_mask(self._workbench.prompt, mask)
+
+    def choose_token(self, text: str) -> None:
+        """The user goes on with a token of their own choice: it joins the prompt, or takes the mask's place."""
+        mask = self._info.mask_token if self._info else None
+        if self._fills_masks and mask:
+            self._workbench.prompt = stages.with_mask_filled(self._workbench.prompt, mask, self._place, text)
+        elif stages.can_append(self._info) and self._place == AT_PROMPT:
+            self._workbench.prompt += text
+
+    # --- copies ---------------------------------------------------------------------------------------------
+
+    def copy_text(self) -> None:
+        """The completion to the clipboard."""
+        if self.run is not None:
+            self._view.copy(self.run.text)
+
+    def copy_python(self) -> None:
+        """A script that does the same, to the clipboard."""
+        if self._info is None:
+            return
+        if self._fills_masks:
+            self._view.copy(snippet.fill_mask(self._info, self._workbench.prompt))
+        elif self.run is not None:
+            self._view.copy(snippet.generation(self.run.info, self.run.prompt, self.run.settings))
+        else:
+            self._view.copy(snippet.generation(self._info, self._workbench.prompt, self.params.generation))
+
+    def export_run(self, kind: str) -> None:
+        """The completion to a file: "csv" or "json"."""
+        if self.run is not None:
+            self._copies.run(self.run, kind)
+
+    def export_distribution(self, kind: str) -> None:
+        """All tokens of the shown distribution: to a file ("csv", "json") or the clipboard ("copy")."""
+        if self._picture is not None:
+            self._copies.distribution(self._picture, self._place_shown.title, kind)
+
+    # --- the screen -----------------------------------------------------------------------------------------
+
+    @property
+    def _place_shown(self) -> Place:
+        return stages.place(
+            self._place,
+            last=self._last_place,
+            masks=tuple(p.label for p in self._reading.positions) if self._fills_masks and self._reading else (),
+            generated=len(self.run.steps) if self.run is not None and not self.run.former else 0,
+            partial=self._captured is None and self._step_at_place is not None,
+        )
+
+    def _refresh(self) -> None:
+        model, prompt, run = self._workbench.model, self._workbench.prompt, self.run
+        read = self._reading is not None or (self._place != AT_PROMPT and self._picture is not None)
+        reason = self._cannot_generate
+        self._view.show(
+            Screen(
+                stage=stages.stage(model, prompt, self._readings.error, read),
+                place=self._place_shown,
+                fill_mask=self._fills_masks,
+                greedy=not self.params.do_sample,
+                generating=self._completions.running,
+                can_generate=not reason,
+                generate_reason=reason,
+                has_run=run is not None and bool(run.steps),
+                status=run.status if run is not None else "",
+                former=run.info.name if run is not None and run.former else "",
+                use_label=stages.use_label(self._info, self._place),
+            )
+        )

@@ -1,0 +1,77 @@
+"""One completion as it was made: its settings, its steps, how fast it came and why it ended. No Qt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from llmlab.engine.sampling import GenerationSettings
+from llmlab.engine.types import GenerationStep, ModelInfo
+
+
+class Outcome(StrEnum):
+    """How far a run has come."""
+
+    RUNNING = "running"
+    FINISHED = "finished"
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+
+@dataclass(slots=True)
+class Run:
+    """A completion. Grows while it is generated; `former` once the model that made it is gone."""
+
+    prompt: str
+    settings: GenerationSettings
+    info: ModelInfo
+    steps: list[GenerationStep] = field(default_factory=list)
+    outcome: Outcome = Outcome.RUNNING
+    former: bool = False
+
+    @property
+    def text(self) -> str:
+        """The completion."""
+        return "".join(step.text for step in self.steps)
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """The token ids, in order."""
+        return tuple(step.token_id for step in self.steps)
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        """Of all tokens after the first, which has the prompt's time in it; None before there are two."""
+        if len(self.steps) < 2:
+            return None
+        seconds = self.steps[-1].seconds - self.steps[0].seconds
+        return (len(self.steps) - 1) / seconds if seconds > 0 else None
+
+    @property
+    def ending(self) -> str:
+        """Why it ended, in words; empty while it goes on."""
+        if self.outcome is Outcome.STOPPED:
+            return "stopped by you"
+        if self.outcome is Outcome.FAILED:
+            return "ended by an error"
+        reason = self.steps[-1].finish_reason if self.steps else None
+        return {
+            "eos": "the model ended its text",
+            "stop": "a stop string came up",
+            "length": "reached the limit of new tokens",
+            "context": "the context window is full",
+        }.get(reason or "", "" if self.outcome is Outcome.RUNNING else "finished")
+
+    @property
+    def status(self) -> str:
+        """One line: how many tokens, how fast, why it ended."""
+        if not self.steps:
+            return "Reading the prompt…" if self.outcome is Outcome.RUNNING else self.ending.capitalize()
+        count = len(self.steps)
+        parts = [f"{count:,} token{'s' if count != 1 else ''}"]
+        if self.tokens_per_second is not None:
+            parts.append(f"{self.tokens_per_second:.1f} tokens/s")
+        parts.append(f"first after {self.steps[0].seconds:.2f} s")
+        if self.ending:
+            parts.append(self.ending)
+        return " · ".join(parts)

@@ -1,0 +1,142 @@
+"""The decoding panel on screen: thin, everything that decides is in the presenter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from PySide6.QtCore import Qt, QTimer, Slot
+from PySide6.QtGui import QGuiApplication, QKeySequence, QShortcut
+from PySide6.QtWidgets import QFileDialog, QSplitter, QWidget
+
+from llmlab.engine.types import GenerationStep
+from llmlab.ui.panel import PanelContext
+from llmlab.ui.panels.decoding.completion_pane import CompletionPane
+from llmlab.ui.panels.decoding.controls import Controls
+from llmlab.ui.panels.decoding.distribution_pane import DistributionPane
+from llmlab.ui.panels.decoding.params import Params
+from llmlab.ui.panels.decoding.picture import Filled, Picture, Screen
+from llmlab.ui.panels.decoding.presenter import DecodingPresenter
+
+FILTERS = {"csv": "Comma-separated values (*.csv)", "json": "JSON (*.json)"}
+
+
+class DecodingPanel:
+    """Is a `Panel` to the window and a `View` to the presenter."""
+
+    def __init__(self, context: PanelContext) -> None:
+        self.distribution = DistributionPane()
+        self.completion = CompletionPane()
+        self.controls = Controls()
+        splitter = QSplitter(Qt.Orientation.Vertical)
+        splitter.setObjectName("decoding")
+        splitter.setChildrenCollapsible(False)
+        splitter.addWidget(self.distribution)
+        splitter.addWidget(self.completion)
+        splitter.setStretchFactor(0, 3)
+        splitter.setStretchFactor(1, 2)
+        splitter.setSizes([330, 190])
+        self.picture: QWidget = splitter
+        self._screen: Screen | None = None
+        self._frame = QTimer(splitter)
+        self._frame.setSingleShot(True)
+        self._frame.setInterval(0)
+        self.presenter = DecodingPresenter(context, self)
+        self._frame.timeout.connect(self.presenter.frame)
+        self._connect(self.presenter)
+
+    def _connect(self, presenter: DecodingPresenter) -> None:
+        controls, distribution, completion = self.controls, self.distribution, self.completion
+        controls.changed.connect(lambda changes: presenter.change(**changes))
+        controls.generate.connect(presenter.generate)
+        controls.stop.connect(presenter.stop)
+        controls.new_seed.connect(presenter.new_seed)
+        distribution.went.connect(lambda by: presenter.go(by) if by else presenter.go_to_prompt())
+        distribution.logarithmic.connect(lambda on: presenter.change(logarithmic=on))
+        distribution.logarithmic.connect(distribution.bars.set_logarithmic)
+        distribution.example_chosen.connect(presenter.use_example)
+        distribution.mask_wanted.connect(presenter.insert_mask)
+        distribution.bars.chosen.connect(lambda _id, text: presenter.choose_token(text))
+        distribution.bars.export_asked.connect(presenter.export_distribution)
+        completion.selected.connect(self._selected)
+        completion.regenerate.connect(lambda new_seed: presenter.regenerate(new_seed=new_seed))
+        completion.clear_asked.connect(presenter.clear)
+        completion.export_asked.connect(presenter.export_run)
+        completion.copy_asked.connect(
+            lambda what: presenter.copy_python() if what == "python" else presenter.copy_text()
+        )
+        for key in ("Ctrl+Return", "Ctrl+Enter"):
+            QShortcut(QKeySequence(key), self.picture).activated.connect(presenter.generate)
+        self._escape = QShortcut(QKeySequence("Esc"), self.picture)
+        self._escape.activated.connect(presenter.stop)
+        self._escape.setEnabled(False)
+
+    @Slot(int)
+    def _selected(self, index: int) -> None:
+        if self._screen is not None and self._screen.fill_mask:
+            self.presenter.select_mask(index)
+        else:
+            self.presenter.select_step(index)
+
+    # --- to the window --------------------------------------------------------------------------------------
+
+    def activate(self) -> None:
+        self.presenter.activate()
+
+    def deactivate(self) -> None:
+        self.presenter.deactivate()
+
+    def save(self) -> dict[str, Any]:
+        return self.presenter.save()
+
+    def close(self) -> None:
+        self._frame.stop()
+        self.presenter.close()
+
+    # --- to the presenter -----------------------------------------------------------------------------------
+
+    def show(self, screen: Screen) -> None:
+        if screen != self._screen:
+            self._screen = screen
+            self.distribution.show_screen(screen)
+            self.completion.show_screen(screen)
+            self.controls.show_screen(screen)
+            if hasattr(self, "_escape"):
+                self._escape.setEnabled(screen.generating)
+
+    def show_params(self, params: Params) -> None:
+        self.controls.show_params(params)
+        self.distribution.log.blockSignals(True)
+        self.distribution.log.setChecked(params.logarithmic)
+        self.distribution.log.blockSignals(False)
+        self.distribution.bars.set_logarithmic(params.logarithmic)
+
+    def show_picture(self, picture: Picture | None) -> None:
+        self.distribution.show_picture(picture)
+
+    def add_steps(self, steps: Sequence[GenerationStep]) -> None:
+        self.completion.add_steps(steps)
+
+    def clear_steps(self) -> None:
+        self.completion.clear_steps()
+
+    def select_step(self, index: int) -> None:
+        self.completion.select_step(index)
+
+    def show_filled(self, parts: Sequence[Filled]) -> None:
+        self.completion.show_filled(parts)
+
+    def request_frame(self) -> None:
+        self._frame.start()
+
+    def copy(self, text: str) -> None:
+        QGuiApplication.clipboard().setText(text)
+
+    def ask_path(self, name: str, kind: str, then: Callable[[Path], None]) -> None:
+        dialog = QFileDialog(self.picture, "Save", name, FILTERS[kind])
+        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
+        dialog.setDefaultSuffix(kind)
+        dialog.fileSelected.connect(lambda chosen: then(Path(chosen)))
+        dialog.finished.connect(dialog.deleteLater)
+        dialog.open()

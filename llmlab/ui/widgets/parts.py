@@ -1,0 +1,160 @@
+"""Small parts that give all panels the same face: headings, the main button, a choice of two, the colour legend."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from PySide6.QtCore import QSize, Qt, Signal, Slot
+from PySide6.QtGui import QFontMetrics, QPainter, QPaintEvent
+from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QLabel, QPushButton, QToolButton, QWidget
+
+from llmlab.ui import theme
+
+
+class MutedLabel(QLabel):
+    """Secondary text, in the theme's colour for it."""
+
+    def __init__(self, text: str = "", parent: QWidget | None = None) -> None:
+        super().__init__(text, parent)
+        self.setTextFormat(Qt.TextFormat.PlainText)
+        theme.changed.connect(self._paint_colors)
+        self._paint_colors()
+
+    @Slot()
+    def _paint_colors(self) -> None:
+        palette = self.palette()
+        palette.setColor(self.foregroundRole(), theme.current().muted)
+        self.setPalette(palette)
+
+
+class ElidedLabel(MutedLabel):
+    """Secondary text that gives way: what has no room ends in an ellipsis and stays whole in the tooltip."""
+
+    def setText(self, text: str) -> None:
+        super().setText(text)
+        self.setToolTip(text)
+
+    def minimumSizeHint(self) -> QSize:
+        return QSize(0, super().minimumSizeHint().height())
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        painter.setPen(theme.current().muted)
+        text = QFontMetrics(self.font()).elidedText(self.text(), Qt.TextElideMode.ElideRight, self.width())
+        painter.drawText(self.rect(), Qt.AlignmentFlag.AlignVCenter, text)
+        painter.end()
+
+
+def heading(text: str) -> QLabel:
+    """The name of a group of controls, or of a part of the picture."""
+    label = QLabel(text)
+    font = label.font()
+    font.setBold(True)
+    label.setFont(font)
+    return label
+
+
+def icon_button(icon: str, tooltip: str, name: str = "") -> QToolButton:
+    """A flat button with a picture. `name` is for assistive technology, the tooltip where it is left out."""
+    button = QToolButton()
+    button.setIcon(theme.icon(icon))
+    button.setAutoRaise(True)
+    button.setToolTip(tooltip)
+    button.setAccessibleName(name or tooltip)
+    return button
+
+
+class MainButton(QPushButton):
+    """The one button that does what the panel is for, in the accent colour."""
+
+    def __init__(self, text: str, parent: QWidget | None = None) -> None:
+        super().__init__(text, parent)
+        self.setMinimumHeight(4 * theme.SPACE + 2)
+        theme.changed.connect(self._paint_colors)
+        self._paint_colors()
+
+    @Slot()
+    def _paint_colors(self) -> None:
+        colors = theme.current()
+        accent, lighter = colors.accent.name(), theme.mix(colors.accent, colors.base, 0.15).name()
+        darker = theme.mix(colors.accent, colors.text, 0.2).name()
+        self.setStyleSheet(
+            "QPushButton { border: none; border-radius: 5px; font-weight: bold; padding: 4px 12px;"
+            f" background: {accent}; color: {colors.on_accent.name()}; }}"
+            f"QPushButton:hover {{ background: {lighter}; }}"
+            f"QPushButton:pressed {{ background: {darker}; }}"
+            f"QPushButton:focus {{ border: 2px solid {colors.text.name()}; }}"
+            f"QPushButton:disabled {{ background: {colors.raised.name()}; color: {colors.disabled.name()}; }}"
+        )
+
+
+class Choice(QWidget):
+    """A few alternatives side by side, one of them chosen. `chosen` carries its index."""
+
+    chosen = Signal(int)
+
+    def __init__(self, options: Sequence[tuple[str, str]], name: str, parent: QWidget | None = None) -> None:
+        """`options` are (label, tooltip); `name` says what is chosen."""
+        super().__init__(parent)
+        self.setObjectName("choice")
+        self.setAccessibleName(name)
+        self._group = QButtonGroup(self)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        for index, (label, tooltip) in enumerate(options):
+            button = QPushButton(label)
+            button.setCheckable(True)
+            button.setToolTip(tooltip)
+            button.setAccessibleName(f"{name}: {label}")
+            self._group.addButton(button, index)
+            layout.addWidget(button, stretch=1)
+        self._group.idClicked.connect(self.chosen)
+        theme.changed.connect(self._paint_colors)
+        self._paint_colors()
+
+    def set_chosen(self, index: int) -> None:
+        """Mark an option, without a signal."""
+        self._group.button(index).setChecked(True)
+
+    @Slot()
+    def _paint_colors(self) -> None:
+        colors = theme.current()
+        border, last = colors.border.name(), len(self._group.buttons()) - 1
+        for index, button in enumerate(self._group.buttons()):
+            left, right = ("5px" if index == 0 else "0"), ("5px" if index == last else "0")
+            button.setStyleSheet(
+                f"QPushButton {{ padding: 5px 8px; border: 1px solid {border}; background: {colors.base.name()};"
+                f" border-top-left-radius: {left}; border-bottom-left-radius: {left};"
+                f" border-top-right-radius: {right}; border-bottom-right-radius: {right};"
+                f" color: {colors.text.name()};{'' if index == 0 else ' border-left: none;'} }}"
+                f"QPushButton:hover {{ background: {colors.raised.name()}; }}"
+                f"QPushButton:checked {{ background: {colors.accent_base.name()}; font-weight: bold; }}"
+                f"QPushButton:focus {{ border: 1px solid {colors.accent.name()}; }}"
+            )
+
+
+class ProbabilityLegend(QWidget):
+    """Which colour stands for which probability."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setToolTip("The background of a token tells the probability it was drawn with")
+        self.setAccessibleName("Colours from probability 0 to 1")
+        self.setFixedSize(self.sizeHint())
+
+    def sizeHint(self) -> QSize:
+        metrics = QFontMetrics(self.font())
+        return QSize(metrics.horizontalAdvance("p 0 1") + 72 + 2 * theme.SPACE, metrics.height() + 4)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter, metrics, center = QPainter(self), QFontMetrics(self.font()), Qt.AlignmentFlag.AlignVCenter
+        painter.setPen(theme.current().muted)
+        left = metrics.horizontalAdvance("p 0") + theme.SPACE // 2
+        right = self.width() - metrics.horizontalAdvance("1") - theme.SPACE // 2
+        painter.drawText(self.rect(), center, "p 0")
+        painter.drawText(self.rect(), center | Qt.AlignmentFlag.AlignRight, "1")
+        width = right - left
+        for x in range(width):
+            painter.fillRect(left + x, 3, 1, self.height() - 6, theme.probability_color(x / (width - 1)).background)
+        painter.end()

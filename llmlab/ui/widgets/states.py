@@ -1,0 +1,129 @@
+"""What stands in a picture's place while there is none: nothing yet, loading, or an error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from PySide6.QtCore import QSize, Qt, Signal, Slot
+from PySide6.QtWidgets import QFrame, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
+
+from llmlab.ui import theme
+
+TEXT_WIDTH = 520
+ICON_SIZE = 32
+
+
+class StateView(QFrame):
+    """A title, a sentence, and what one can click. `example_chosen` carries the clicked example."""
+
+    example_chosen = Signal(str)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setAutoFillBackground(True)
+        self._icon_name = ""
+        self._icon, self._title, self._text = QLabel(), QLabel(), QLabel()
+        self._bar = QProgressBar()
+        self._bar.setFixedWidth(260)
+        self._bar.setMaximumHeight(8)
+        self._bar.setTextVisible(False)
+        self._buttons = QVBoxLayout()
+        self._buttons.setSpacing(theme.SPACE)
+        font = self._title.font()
+        font.setPointSizeF(font.pointSizeF() * 1.2)
+        font.setBold(True)
+        self._title.setFont(font)
+        for label in (self._title, self._text):
+            label.setWordWrap(True)
+            label.setAlignment(Qt.AlignmentFlag.AlignHCenter)
+            label.setTextFormat(Qt.TextFormat.PlainText)
+            label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+            label.setMinimumWidth(min(TEXT_WIDTH, 320))
+            label.setMaximumWidth(TEXT_WIDTH)
+        self._lay_out()
+        theme.changed.connect(self._paint_colors)
+        self._paint_colors()
+
+    def _lay_out(self) -> None:
+        center = Qt.AlignmentFlag.AlignHCenter
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(*(2 * theme.SPACE,) * 4)
+        layout.setSpacing(theme.SPACE)
+        layout.addStretch(2)
+        layout.addWidget(self._icon, alignment=center)
+        layout.addWidget(self._title, alignment=center)
+        layout.addWidget(self._text, alignment=center)
+        layout.addWidget(self._bar, alignment=center)
+        layout.addLayout(self._buttons)
+        layout.addStretch(3)
+
+    def show_empty(
+        self,
+        title: str,
+        text: str,
+        examples: Sequence[str] = (),
+        actions: Sequence[tuple[str, Callable[[], object]]] = (),
+    ) -> None:
+        """Nothing yet: what could be done. `actions` are further buttons."""
+        self._show("", title, text)
+        for label, call in actions:
+            self._add_button(label, call, label)
+        for example in examples:
+            self._add_button(f"“{example}”", lambda example=example: self.example_chosen.emit(example), example)
+
+    def show_loading(self, title: str, text: str = "", fraction: float | None = None) -> None:
+        """Something is on its way; `fraction` is 0…1, or None while the total is unknown."""
+        self._show("", title, text)
+        self._bar.setRange(0, 0 if fraction is None else 1000)
+        if fraction is not None:
+            self._bar.setValue(round(1000 * fraction))
+        self._bar.show()
+
+    def show_error(self, message: str, hint: str) -> None:
+        """What happened, and what to do now."""
+        self._show("warning", message, hint)
+
+    @property
+    def text(self) -> str:
+        """What it says, for tests and for assistive technology."""
+        return f"{self._title.text()} {self._text.text()}".strip()
+
+    @property
+    def buttons(self) -> list[QPushButton]:
+        """The actions and examples."""
+        items = (self._buttons.itemAt(i).widget() for i in range(self._buttons.count()))
+        return [item for item in items if isinstance(item, QPushButton)]
+
+    def _show(self, icon: str, title: str, text: str) -> None:
+        for button in self.buttons:
+            self._buttons.removeWidget(button)
+            button.hide()
+            button.deleteLater()
+        self._icon_name = icon
+        self._title.setText(title)
+        self._text.setText(text)
+        self._text.setVisible(bool(text))
+        self._bar.hide()
+        self.setAccessibleName(self.text)
+        self._paint_colors()
+
+    def _add_button(self, label: str, call: Callable[[], object], description: str) -> None:
+        button = QPushButton(label.replace("&", "&&"))
+        button.setAccessibleName(description)
+        button.setCursor(Qt.CursorShape.PointingHandCursor)
+        button.setMaximumWidth(TEXT_WIDTH)
+        button.clicked.connect(lambda _checked=False: call())
+        self._buttons.addWidget(button, alignment=Qt.AlignmentFlag.AlignHCenter)
+
+    @Slot()
+    def _paint_colors(self) -> None:
+        colors = theme.current()
+        palette = self.palette()
+        palette.setColor(self.backgroundRole(), colors.base)
+        self.setPalette(palette)
+        muted = self._text.palette()
+        muted.setColor(self._text.foregroundRole(), colors.muted)
+        self._text.setPalette(muted)
+        self._icon.setVisible(bool(self._icon_name))
+        if self._icon_name:
+            self._icon.setPixmap(theme.icon(self._icon_name).pixmap(QSize(ICON_SIZE, ICON_SIZE)))
