@@ -49,6 +49,8 @@ class Theme:
     disabled: QColor  # text of what cannot be used now
     accent: QColor  # focus, selection, links, the main button
     on_accent: QColor  # text on accent
+    action: QColor  # the main button
+    on_action: QColor  # text on it
     accent_base: QColor  # a selected row: text stays readable on it
     positive: QColor
     warning: QColor
@@ -87,6 +89,8 @@ LIGHT = Theme(
     disabled=QColor("#9aa3ae"),
     accent=QColor("#2456c7"),
     on_accent=QColor("#ffffff"),
+    action=QColor("#2456c7"),
+    on_action=QColor("#ffffff"),
     accent_base=QColor("#dbe6fd"),
     positive=QColor("#17713f"),
     warning=QColor("#855200"),
@@ -113,6 +117,8 @@ DARK = Theme(
     disabled=QColor("#66707c"),
     accent=QColor("#7ba4ff"),
     on_accent=QColor("#0b1430"),
+    action=QColor("#3767cf"),
+    on_action=QColor("#ffffff"),
     accent_base=QColor("#22345c"),
     positive=QColor("#5fd095"),
     warning=QColor("#e8b655"),
@@ -282,21 +288,21 @@ def monospace(scale: float = 1.0) -> QFont:
 class _TintedIcon(QIconEngine):
     """Draws an SVG with `currentColor` in the theme's colour of the moment, sharp at every size and scale."""
 
-    def __init__(self, svg: str, *, on_accent: bool) -> None:
+    def __init__(self, svg: str, *, on_action: bool) -> None:
         super().__init__()
         self._svg = svg
-        self._on_accent = on_accent
+        self._on_action = on_action
         self._renderers: dict[str, QSvgRenderer] = {}
 
     def clone(self) -> QIconEngine:
-        return _TintedIcon(self._svg, on_accent=self._on_accent)
+        return _TintedIcon(self._svg, on_action=self._on_action)
 
     def paint(self, painter: QPainter, rect: QRect, mode: QIcon.Mode, state: QIcon.State) -> None:
         theme = current()
         color = {
             QIcon.Mode.Disabled: theme.disabled,
             QIcon.Mode.Selected: theme.on_accent,
-        }.get(mode, theme.on_accent if self._on_accent else theme.text)
+        }.get(mode, theme.on_action if self._on_action else theme.text)
         self._renderer(color.name()).render(painter, QRectF(rect))
 
     def pixmap(self, size: QSize, mode: QIcon.Mode, state: QIcon.State) -> QPixmap:
@@ -315,10 +321,10 @@ class _TintedIcon(QIconEngine):
 
 
 @cache
-def icon(name: str, *, on_accent: bool = False) -> QIcon:
-    """The icon resources/icons/`name`.svg, on a button in the accent colour if so said.
+def icon(name: str, *, on_action: bool = False) -> QIcon:
+    """The icon resources/icons/`name`.svg, on the main button if so said.
 
     It takes the theme's colours each time it is drawn.
     """
     svg = (resources() / "icons" / f"{name}.svg").read_text("utf-8")
-    return QIcon(_TintedIcon(svg, on_accent=on_accent))
+    return QIcon(_TintedIcon(svg, on_action=on_action))

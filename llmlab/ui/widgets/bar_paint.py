@@ -157,9 +157,17 @@ class BarPainter:
             self._right(columns.id_right, rect, "id", self._muted)
         if columns.logit_right is not None:
             self._right(columns.logit_right, rect, "logit", self._muted)
+        metrics = QFontMetrics(self._small)
         self._right(columns.raw_right, rect, "raw p", self._muted)
         self._right(columns.p_right, rect, "p", self._text)
-        metrics = QFontMetrics(self._small)
+        swatch = metrics.ascent() - 2
+        top = rect.center().y() - swatch // 2
+        self._painter.fillRect(
+            columns.p_right - metrics.horizontalAdvance("p ") - swatch, top, swatch, swatch, self._kept
+        )
+        self._painter.setPen(QPen(self._raw, 1))
+        left = columns.raw_right - metrics.horizontalAdvance("raw p ") - swatch
+        self._painter.drawRect(left, top, swatch - 1, swatch - 1)
         for share, label in self._axis.ticks:
             width = metrics.horizontalAdvance(label)
             x = columns.bar_left + share * columns.bar_width - width * share

@@ -33,12 +33,19 @@ ROW_PADDING = 8  # above and below a row's text, together
 BAND_PADDING = 6
 
 
+COLUMNS = """#: the token's rank after the settings
+logit: what the model computes, before any setting
+raw p (outline, notch): the softmax of the logits
+p (filled bar): what is drawn from; a name in its place says what cut the token"""
+
+
 class _Header(QWidget):
     """The names of the columns; stays while the rows scroll."""
 
     def __init__(self, bars: ProbabilityBars) -> None:
         super().__init__(bars)
         self._bars = bars
+        self.setToolTip(COLUMNS)
 
     def paintEvent(self, event: QPaintEvent) -> None:
         self._bars.paint_header(self)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from PySide6.QtCore import QSize, Qt, Signal, Slot
-from PySide6.QtGui import QFontMetrics, QPainter, QPaintEvent
+from PySide6.QtGui import QColor, QFontMetrics, QPainter, QPaintEvent
 from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QLabel, QPushButton, QToolButton, QWidget
 
 from llmlab.ui import theme
@@ -65,7 +65,7 @@ def icon_button(icon: str, tooltip: str, name: str = "") -> QToolButton:
 
 
 class MainButton(QPushButton):
-    """The one button that does what the panel is for, in the accent colour."""
+    """The one button that does what the panel is for, in a colour of its own."""
 
     def __init__(self, text: str, parent: QWidget | None = None) -> None:
         super().__init__(text, parent)
@@ -76,11 +76,11 @@ class MainButton(QPushButton):
     @Slot()
     def _paint_colors(self) -> None:
         colors = theme.current()
-        accent, lighter = colors.accent.name(), theme.mix(colors.accent, colors.base, 0.15).name()
-        darker = theme.mix(colors.accent, colors.text, 0.2).name()
+        action, white = colors.action, QColor("#ffffff")
+        lighter, darker = theme.mix(action, white, 0.12).name(), theme.mix(action, colors.text, 0.2).name()
         self.setStyleSheet(
             "QPushButton { border: none; border-radius: 5px; font-weight: bold; padding: 4px 12px;"
-            f" background: {accent}; color: {colors.on_accent.name()}; }}"
+            f" background: {action.name()}; color: {colors.on_action.name()}; }}"
             f"QPushButton:hover {{ background: {lighter}; }}"
             f"QPushButton:pressed {{ background: {darker}; }}"
             f"QPushButton:focus {{ border: 2px solid {colors.text.name()}; }}"

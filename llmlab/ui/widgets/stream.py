@@ -33,7 +33,7 @@ NO_TEXT = "◦"  # stands for a token that has added no character yet
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """One token of the text. `probability` None: it was given, not drawn. `name` shows a special token."""
+    """One token of the text. `probability` None: it was given, not drawn. `name` is shown where it has no text."""
 
     text: str
     probability: float | None = None

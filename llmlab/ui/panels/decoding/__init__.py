@@ -15,7 +15,8 @@ def _create(context: PanelContext) -> Panel:
 
 
 def _generate(panel: Any) -> None:
-    panel.presenter.change(max_new_tokens=60, seed=7)
+    panel.presenter.change(max_new_tokens=60, seed=7, top_k=9, top_p=0.95)
+    panel.show_params(panel.presenter.params)
     panel.presenter.generate()
 
 

@@ -100,12 +100,15 @@ class CompletionPane(QWidget):
         if not self._filling:
             self.tokens.select(index)
 
-    def show_filled(self, parts: Sequence[Filled]) -> None:
-        """An encoder's text; unchanged parts are not laid out again."""
-        if self._filling and tuple(parts) != self._filled:
+    def show_filled(self, parts: Sequence[Filled], current: int) -> None:
+        """An encoder's text, one of its masks marked; unchanged parts are not laid out again."""
+        if not self._filling:
+            return
+        if tuple(parts) != self._filled:
             self._filled = tuple(parts)
             self.tokens.clear()
             self.tokens.append([Piece(part.text, part.probability) for part in parts])
+        self.tokens.select(next((i for i, part in enumerate(parts) if part.mask == current), -1))
 
     def show_screen(self, screen: Screen) -> None:
         """Title, numbers, and which actions make sense."""
@@ -190,8 +193,9 @@ def _tail(step: GenerationStep) -> str:
 
 
 def _piece(step: GenerationStep) -> Piece:
-    name = step.token if step.finish_reason == "eos" else ""
-    return Piece(step.text, step.probability, name)
+    """A special token, or a byte of a character to come, shows its name; a token whose text is held back does not."""
+    is_name = (step.token.startswith("<") and step.token.endswith(">")) or step.finish_reason == "eos"
+    return Piece(step.text, step.probability, step.token if is_name else "")
 
 
 def _sum(steps: Sequence[GenerationStep]) -> str:

@@ -217,7 +217,7 @@ class Controls(QScrollArea):
             text, icon, enabled = "Generate", "play", screen.can_generate
             tip = screen.generate_reason or "Continue the prompt with these settings (Ctrl+Return)"
         self.button.setText(text)
-        self.button.setIcon(theme.icon(icon, on_accent=True))
+        self.button.setIcon(theme.icon(icon, on_action=True))
         self.button.setEnabled(enabled)
         self.button.setToolTip(tip)
         self._hint.setText(screen.generate_reason)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QEvent, QObject, Qt, Signal, Slot
-from PySide6.QtGui import QKeySequence, QShortcut
+from collections.abc import Sequence
+
+from PySide6.QtCore import QEvent, QObject, QSize, Qt, Signal, Slot
+from PySide6.QtGui import QKeySequence, QResizeEvent, QShortcut
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QLineEdit, QStackedLayout, QToolButton, QVBoxLayout, QWidget
 
 from llmlab.ui import theme
@@ -57,6 +59,40 @@ class FactLabel(QWidget):
             self.clicked.emit()
 
 
+class FactRow(QWidget):
+    """Numbers beside each other; those that find no room at the end of the row are left out."""
+
+    def __init__(self, labels: Sequence[FactLabel], parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._labels = tuple(labels)
+        self._wanted = set(labels)
+        for label in labels:
+            label.setParent(self)
+        self.setFixedHeight(max(label.sizeHint().height() for label in labels))
+
+    def set_wanted(self, labels: set[FactLabel]) -> None:
+        """Which of the numbers there are."""
+        self._wanted = labels
+        self._place()
+
+    def minimumSizeHint(self) -> QSize:
+        return QSize(0, self.height())
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._place()
+
+    def _place(self) -> None:
+        x = 0
+        for label in self._labels:
+            width = label.sizeHint().width()
+            shown = label in self._wanted and x + width <= self.width()
+            label.setVisible(shown)
+            if shown:
+                label.setGeometry(x, 0, width, self.height())
+                x += width + 2 * theme.SPACE
+
+
 class DistributionPane(QWidget):
     """Bars with a headline, or the words that stand in their place."""
 
@@ -71,10 +107,11 @@ class DistributionPane(QWidget):
         self.state = StateView()
         self.state.example_chosen.connect(self.example_chosen)
         self._stage: Stage | None = None
-        self._facts = {name: FactLabel(name, clickable=name == "kept") for name in ("kept", "mass", "entropy", "raw")}
+        names = ("kept", "mass", "entropy", "perplexity")
+        self._facts = {name: FactLabel(name, clickable=name == "kept") for name in names}
         self._facts["kept"].clicked.connect(self.bars.show_cut)
         self._head = self._make_head()
-        self._numbers = self._make_numbers()
+        self._numbers = FactRow(tuple(self._facts.values()))
         frame = QFrame()
         frame.setFrameShape(QFrame.Shape.StyledPanel)
         self._stack = QStackedLayout(frame)
@@ -101,7 +138,6 @@ class DistributionPane(QWidget):
         self.log = QToolButton()
         self.log.setText("log")
         self.log.setCheckable(True)
-        self.log.setAutoRaise(True)
         self.log.setToolTip("Bars by order of magnitude, so that the tail of the distribution can be seen")
         self.log.setAccessibleName("Logarithmic bars")
         self.log.toggled.connect(self.logarithmic)
@@ -115,12 +151,6 @@ class DistributionPane(QWidget):
         self._find.installEventFilter(self)
         row = (self._title, self._back, self._previous, self._next, self._note, self._find, self.log, HelpButton(HELP))
         return _row(row, stretch=self._note)
-
-    def _make_numbers(self) -> QWidget:
-        filler = QWidget()
-        row = _row((*self._facts.values(), filler), stretch=filler)
-        row.layout().setSpacing(2 * theme.SPACE)
-        return row
 
     def show_screen(self, screen: Screen) -> None:
         """Which position, and whether there are bars."""
@@ -159,10 +189,9 @@ class DistributionPane(QWidget):
             return
         self.bars.set_distribution(picture.shaped, picture.text_of, picture.reasons, picture.drawn)
         shown = {fact.name: fact for fact in picture.facts}
-        for name, label in self._facts.items():
-            label.setVisible(name in shown)
-            if name in shown:
-                label.set_fact(shown[name])
+        for name, fact in shown.items():
+            self._facts[name].set_fact(fact)
+        self._numbers.set_wanted({self._facts[name] for name in shown})
 
     @Slot()
     def _find_next(self) -> None:

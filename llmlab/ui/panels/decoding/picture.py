@@ -115,17 +115,29 @@ def facts(shaped: ShapedDistribution) -> tuple[Fact, ...]:
             "The probability that the kept tokens had together, after penalty and temperature and before the cuts.\n"
             "It is shared out among them, so that they sum to 1 again.",
         ),
-        _entropy_fact("entropy", shaped.entropy, "of the distribution that is drawn from: how open the choice is."),
-        _entropy_fact("raw", shaped.raw_entropy, "of the model's own distribution, before any setting."),
+        *_openness(shaped.entropy, shaped.raw_entropy),
     )
 
 
-def _entropy_fact(name: str, nats: float, what: str) -> Fact:
-    return Fact(
-        name,
-        f"{nats:.2f} nats",
-        f"The entropy {what}\nH = −Σ p·ln p = {nats:.6f} nats = {nats / math.log(2):.6f} bits.\n"
-        f"Perplexity e^H = {math.exp(nats):.3f}: as open as a fair choice among so many tokens.",
+def _openness(entropy: float, raw_entropy: float | None = None) -> tuple[Fact, Fact]:
+    """Entropy and perplexity of what is drawn from, and of the model's own distribution where that is known."""
+    rows = [("after the settings", entropy)] + ([] if raw_entropy is None else [("raw", raw_entropy)])
+    raw = None if raw_entropy is None else math.exp(raw_entropy)
+    values = "\n".join(
+        f"{name}: {nats:.6f} nats = {nats / math.log(2):.6f} bits, perplexity {math.exp(nats):.4f}"
+        for name, nats in rows
+    )
+    return (
+        Fact(
+            "entropy",
+            f"{entropy:.2f} nats" + ("" if raw_entropy is None else f" (raw {raw_entropy:.2f})"),
+            f"How open the choice is: H = −Σ p·ln p.\n{values}",
+        ),
+        Fact(
+            "perplexity",
+            f"{math.exp(entropy):.1f}" + ("" if raw is None else f" (raw {raw:,.1f})"),
+            f"The choice is as open as a fair one among so many tokens: e^H.\n{values}",
+        ),
     )
 
 
@@ -149,6 +161,5 @@ def as_generated(step: GenerationStep) -> Picture:
         entropy=step.entropy,
         raw_entropy=0.0,
     )
-    shown = (_entropy_fact("entropy", step.entropy, "of the distribution that this token was drawn from."),)
     names = dict.fromkeys(Cut, "the settings")
-    return Picture(shaped, texts.__getitem__, names, shown, step.token_id)
+    return Picture(shaped, texts.__getitem__, names, _openness(step.entropy), step.token_id)

@@ -44,8 +44,8 @@ class View(Desk, Protocol):
     def select_step(self, index: int) -> None:
         """Mark one token of the completion, -1 for none."""
 
-    def show_filled(self, parts: Sequence[Filled]) -> None:
-        """Show an encoder's text with its masks filled."""
+    def show_filled(self, parts: Sequence[Filled], current: int) -> None:
+        """Show an encoder's text with its masks filled, and mark mask number `current`."""
 
     def request_frame(self) -> None:
         """Call `frame` once before the next picture is painted, however often this is asked."""
@@ -130,7 +130,7 @@ class DecodingPresenter:
         self._picture = self._make_picture()
         self._view.show_picture(self._picture)
         if self._fills_masks and reading is not None:
-            self._view.show_filled(self._fill(reading))
+            self._view.show_filled(self._fill(reading), self._place)
         self._refresh()
 
     # --- the model and the prompt ---------------------------------------------------------------------------

@@ -124,8 +124,8 @@ class DecodingPanel:
     def select_step(self, index: int) -> None:
         self.completion.select_step(index)
 
-    def show_filled(self, parts: Sequence[Filled]) -> None:
-        self.completion.show_filled(parts)
+    def show_filled(self, parts: Sequence[Filled], current: int) -> None:
+        self.completion.show_filled(parts, current)
 
     def request_frame(self) -> None:
         self._frame.start()
