@@ -29,7 +29,7 @@ NEVER = re.compile(
 )
 PICKLES = (".bin", ".pt", ".pth", ".ckpt")
 _SECONDS_BETWEEN_EVENTS = 0.1
-_COPY_BYTES = 1 << 20
+_CHUNK_BYTES = 1 << 18  # huggingface_hub's 10 MB would show no progress for seconds, and lose as much when killed
 
 
 class RefusedError(Exception):
@@ -145,6 +145,7 @@ def _resumable(repo_id: str, name: str, commit: str, repository: Path, meter: Me
     from huggingface_hub.file_download import http_get
     from huggingface_hub.utils import WeakFileLock, build_hf_headers  # type: ignore[attr-defined]
 
+    constants.DOWNLOAD_CHUNK_SIZE = _CHUNK_BYTES
     url = hf_hub_url(repo_id, name, revision=commit)
     facts = get_hf_file_metadata(url)
     if facts.etag is None or (facts.size or 0) > constants.MAX_HTTP_DOWNLOAD_SIZE:

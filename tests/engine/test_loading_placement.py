@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 
 import pytest
@@ -172,18 +173,17 @@ def test_memory_of_the_open_model_counts_on_its_own_device(machine: Machine) -> 
 
 
 @given(
-    st.integers(1, 100), st.integers(1, 100), st.sampled_from(["auto", "cpu", "cuda"]), st.sampled_from([None, "nf4"])
+    cpu=st.integers(1, 100),
+    gpu=st.integers(1, 100),
+    device=st.sampled_from(["auto", "cpu", "cuda"]),
+    quantization=st.sampled_from([None, "nf4"]),
 )
 def test_what_is_chosen_fits(cpu: int, gpu: int, device: str, quantization: str | None) -> None:
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, contextlib.suppress(OutOfMemoryError):
         for module in (devices, placement):
             patch.setattr(module, "free_memory", lambda place: (gpu if place.type == "cuda" else cpu) * GB)
             patch.setattr(module, "cuda_devices", lambda: 1)
         patch.setattr(placement, "check_dtype", lambda *_: None)
         patch.setattr(torch.cuda, "is_bf16_supported", lambda **_: True)
-        try:
-            found = place(request(device=device, quantization=quantization), MODEL)
-        except OutOfMemoryError as error:
-            assert "It would fit as" not in error.hint or device != "auto" or quantization is None
-            return
-    assert found.needs <= (gpu if found.device.type == "cuda" else cpu) * GB
+        found = place(request(device=device, quantization=quantization), MODEL)
+        assert found.needs <= (gpu if found.device.type == "cuda" else cpu) * GB
