@@ -190,8 +190,8 @@ def install(kind: str) -> None:
         old.unlink()
     forget_half_installed(site_packages())
     say("installing the pinned packages; the first time this takes minutes (with CUDA builds, about 3 GB)")
-    pip = [PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--constraint", CONSTRAINTS]
-    if not succeeds([*pip, *requirements(kind)]):
+    pip = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
+    if not succeeds([*pip, "--constraint", str(CONSTRAINTS), *requirements(kind)]):
         say("pip failed; its message is above. Calling this again goes on where it stopped.")
         raise SystemExit(CANNOT_START)
     # The checkout itself becomes importable from anywhere. `site` reads this file in the locale's encoding.
