@@ -1,0 +1,244 @@
+"""What a person does with the program, through the real window, with the bundled models."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PySide6.QtCore import QMimeData, QPoint, Qt, QUrl
+from PySide6.QtGui import QDragEnterEvent, QDragLeaveEvent, QDropEvent
+from PySide6.QtWidgets import QDialog, QPlainTextEdit
+from pytestqt.qtbot import QtBot
+
+from llmlab import app, cli
+from llmlab import settings as settings_file
+from llmlab.app import Lab
+from llmlab.engine.types import ModelRequest
+from llmlab.paths import bundled_model
+from llmlab.settings import Settings
+from llmlab.ui import theme
+from llmlab.ui.shell.open_dialog import OpenDialog
+
+WAIT = 60_000  # ms; the first model of the process imports torch
+
+OpenLab = Callable[..., Lab]
+
+
+@pytest.fixture
+def open_lab(qtbot: QtBot, tmp_path: Path) -> Iterator[OpenLab]:
+    """Opens a window with settings of its own; a second call opens what a second start would."""
+    app._application()
+    opened: list[Lab] = []
+    path = tmp_path / "config" / "settings.json"
+
+    def start(*argv: str, settings: Settings | None = None) -> Lab:
+        lab = Lab(settings or settings_file.load(path), path, offline=True)
+        opened.append(lab)
+        qtbot.addWidget(lab.window)
+        lab.window.show()
+        app._open_first(lab, cli.parser().parse_args(argv))
+        return lab
+
+    yield start
+    for lab in opened:
+        lab.window.close()
+    theme.set_scheme("system")
+
+
+def wait_ready(qtbot: QtBot, lab: Lab, spec: str = "bundled:decoder") -> None:
+    qtbot.waitUntil(
+        lambda: (
+            lab.workbench.model.ready
+            and lab.workbench.model.info is not None
+            and lab.workbench.model.info.request.spec == spec
+        ),
+        timeout=WAIT,
+    )
+
+
+def editor(lab: Lab) -> QPlainTextEdit:
+    return lab.window.prompt.findChild(QPlainTextEdit)
+
+
+def drop(lab: Lab, *paths: Path) -> str:
+    """Drag `paths` over the window and let go; returns what the overlay promised."""
+    data = QMimeData()
+    data.setUrls([QUrl.fromLocalFile(str(path)) for path in paths])
+    position, action = QPoint(400, 300), Qt.DropAction.CopyAction
+    buttons, keys = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+    lab.window.dragEnterEvent(QDragEnterEvent(position, action, data, buttons, keys))
+    words = lab.window.overlay.words
+    lab.window.dropEvent(QDropEvent(position.toPointF(), action, data, buttons, keys))
+    assert not lab.window.overlay.words
+    return words
+
+
+def test_the_window_opens_and_becomes_ready_by_itself(qtbot: QtBot, open_lab: OpenLab) -> None:
+    lab = open_lab()
+    assert lab.window.isVisible()
+    assert lab.workbench.prompt == app.EXAMPLE_PROMPT
+    wait_ready(qtbot, lab)
+    assert lab.window.windowTitle().startswith("Llama Lab Storyteller")
+    assert lab.window.model_bar._facts.text().startswith("decoder-only · ")
+    qtbot.waitUntil(lambda: "tokens of" in lab.window.prompt._count.text(), timeout=WAIT)
+
+
+def test_everything_comes_back_at_the_next_start(qtbot: QtBot, open_lab: OpenLab) -> None:
+    lab = open_lab("--model", "bundled:encoder")
+    wait_ready(qtbot, lab, "bundled:encoder")
+    lab.window.resize(lab.window.minimumSizeHint())  # fits on the small screen of the offscreen platform
+    size = lab.window.size()
+    qtbot.keyClicks(editor(lab), "X")
+    prompt = lab.workbench.prompt
+    lab._set_scheme("dark")
+    lab.window.close()
+    again = open_lab()
+    assert again.workbench.prompt == prompt
+    assert again.window.size() == size
+    assert theme.current().dark
+    wait_ready(qtbot, again, "bundled:encoder")
+
+
+def test_a_dropped_text_becomes_the_prompt(qtbot: QtBot, open_lab: OpenLab, tmp_path: Path) -> None:
+    lab = open_lab()
+    path = tmp_path / "story.txt"
+    path.write_text("The fox ran.", "utf-16")
+    assert drop(lab, path) == "Use story.txt as the prompt"
+    qtbot.waitUntil(lambda: lab.workbench.prompt == "The fox ran.")
+    assert editor(lab).toPlainText() == "The fox ran."
+
+
+def test_a_drag_that_leaves_takes_the_overlay_with_it(open_lab: OpenLab, tmp_path: Path) -> None:
+    lab = open_lab()
+    data = QMimeData()
+    data.setUrls([QUrl.fromLocalFile(str(tmp_path / "model.gguf"))])
+    (tmp_path / "model.gguf").touch()
+    event = QDragEnterEvent(
+        QPoint(9, 9), Qt.DropAction.CopyAction, data, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+    )
+    lab.window.dragEnterEvent(event)
+    assert "GGUF" in lab.window.overlay.words
+    lab.window.dragLeaveEvent(QDragLeaveEvent())
+    assert not lab.window.overlay.words
+
+
+def test_a_dropped_model_folder_is_opened(qtbot: QtBot, open_lab: OpenLab, tmp_path: Path) -> None:
+    folder = tmp_path / "my-model"
+    shutil.copytree(bundled_model("encoder"), folder)
+    lab = open_lab()
+    wait_ready(qtbot, lab)
+    assert drop(lab, folder) == "Open the model my-model"
+    wait_ready(qtbot, lab, str(folder))
+    assert lab._settings.recent[0].spec == str(folder)
+
+
+def test_a_file_named_on_the_command_line_is_the_prompt(qtbot: QtBot, open_lab: OpenLab, tmp_path: Path) -> None:
+    path = tmp_path / "prompt.md"
+    path.write_text("# Title\n", "utf-8")
+    lab = open_lab(str(path))
+    qtbot.waitUntil(lambda: lab.workbench.prompt == "# Title\n")
+    wait_ready(qtbot, lab)
+
+
+def test_a_200_mb_file_is_asked_about_and_never_poured_in(qtbot: QtBot, open_lab: OpenLab, tmp_path: Path) -> None:
+    path = tmp_path / "huge.txt"
+    with path.open("wb") as file:
+        file.write(b"The beginning of a long story. " * 4000)
+        file.truncate(200_000_000)
+    lab = open_lab()
+    assert "200 MB" in drop(lab, path)
+    dialog = wait_for_dialog(qtbot, lab)
+    assert lab.workbench.prompt == app.EXAMPLE_PROMPT
+    dialog.accept()
+    qtbot.waitUntil(lambda: lab.workbench.prompt.startswith("The beginning"))
+    assert len(lab.workbench.prompt) < 100_000
+
+
+def test_another_encoding_is_asked_for(qtbot: QtBot, open_lab: OpenLab, tmp_path: Path) -> None:
+    path = tmp_path / "old.txt"
+    path.write_bytes("Größe, Öl, süß und Äpfel für den Bären. ".encode("cp1252") * 10)
+    lab = open_lab()
+    drop(lab, path)
+    dialog = wait_for_dialog(qtbot, lab)
+    dialog.reject()
+    assert lab.workbench.prompt == app.EXAMPLE_PROMPT, "refusing changes nothing"
+
+
+def wait_for_dialog(qtbot: QtBot, lab: Lab) -> QDialog:
+    qtbot.waitUntil(lambda: any(d.isVisible() for d in lab.window.findChildren(QDialog)))
+    return next(d for d in lab.window.findChildren(QDialog) if d.isVisible())
+
+
+def test_what_cannot_be_dropped_says_why_and_loses_nothing(open_lab: OpenLab, tmp_path: Path) -> None:
+    lab = open_lab()
+    path = tmp_path / "weights.bin"
+    path.touch()
+    assert "pickled" in drop(lab, path)
+    assert "pickled" in lab.window.banner.text
+    assert lab.workbench.prompt == app.EXAMPLE_PROMPT
+
+
+def test_a_model_that_cannot_be_opened_leaves_the_former_one(qtbot: QtBot, open_lab: OpenLab, tmp_path: Path) -> None:
+    lab = open_lab()
+    wait_ready(qtbot, lab)
+    broken = tmp_path / "broken"
+    shutil.copytree(bundled_model("decoder"), broken)
+    weights = broken / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    lab.open_model(ModelRequest(str(broken)))
+    qtbot.waitUntil(lambda: bool(lab.window.banner.text), timeout=WAIT)
+    assert lab.workbench.model.ready
+    assert lab.workbench.model.info is not None
+    assert lab.workbench.model.info.name == "Llama Lab Storyteller"
+
+
+def test_the_open_dialog_lists_the_models_and_opens_one(qtbot: QtBot, open_lab: OpenLab) -> None:
+    lab = open_lab()
+    wait_ready(qtbot, lab)
+    lab.browse_models()
+    dialog = wait_for_dialog(qtbot, lab)
+    assert isinstance(dialog, OpenDialog)
+    dialog._spec.setText("no such model at all!")
+    assert dialog._problem.text()
+    dialog.accept()
+    assert dialog.isVisible(), "what cannot be resolved is not accepted"
+    dialog._spec.setText("bundled:seq2seq")
+    dialog._dtype.setCurrentIndex(dialog._dtype.findData("bfloat16"))
+    dialog.accept()
+    wait_ready(qtbot, lab, "bundled:seq2seq")
+    assert lab.workbench.model.info is not None
+    assert lab.workbench.model.info.dtype == "bfloat16"
+
+
+def test_loading_can_be_given_up_and_another_model_opened_at_once(qtbot: QtBot, open_lab: OpenLab) -> None:
+    lab = open_lab()
+    wait_ready(qtbot, lab)
+    lab.open_model(ModelRequest("bundled:encoder"))
+    lab.workbench.cancel_open()
+    qtbot.waitUntil(lambda: lab.workbench.model.ready, timeout=WAIT)
+    for spec in ("bundled:encoder", "bundled:decoder", "bundled:seq2seq"):
+        lab.open_model(ModelRequest(spec))
+    wait_ready(qtbot, lab, "bundled:seq2seq")
+
+
+def test_closing_while_a_model_loads_ends_cleanly(qtbot: QtBot, open_lab: OpenLab) -> None:
+    lab = open_lab()
+    lab.window.close()
+    assert lab.closed
+
+
+def test_a_fault_in_a_slot_is_shown_and_the_program_goes_on(open_lab: OpenLab, capsys: Any) -> None:
+    lab = open_lab()
+    error = ZeroDivisionError("in a slot")
+    app._reporter(lab)(type(error), error, None)
+    assert "in a slot" in lab.window.banner.text
+    assert "in a slot" in capsys.readouterr().err
+
+
+def test_an_unknown_panel_is_named(qtbot: QtBot, open_lab: OpenLab) -> None:
+    lab = open_lab()
+    assert not lab.window.show_panel_named("nonsense")
+    assert lab.window.panel_name == "decoding"
