@@ -315,6 +315,7 @@ class DecodingPresenter:
         """Remove the completion."""
         self._completions.clear()
         self._began()
+        self._refresh()
 
     def _steps_came(self, steps: tuple[GenerationStep, ...]) -> None:
         self._view.add_steps(steps)

@@ -93,7 +93,13 @@ class Readings:
             self._changed()
 
         def answered(then: Callable[[Any], None]) -> Callable[[Any], None]:
-            return self._current(lambda value: (self._answered(key, text), then(value)))
+            def take(value: Any) -> None:
+                if key in self._asked:  # else nobody waits for it any more
+                    if self._asked[key] == text:
+                        del self._asked[key]
+                    then(value)
+
+            return self._current(take)
 
         self._asked[key] = text
         self._jobs.submit(
@@ -105,10 +111,6 @@ class Readings:
             failed=answered(failed),
             stopped=answered(lambda _: self._changed()),
         )
-
-    def _answered(self, key: str, text: str) -> None:
-        if self._asked.get(key) == text:
-            del self._asked[key]
 
     def _read_vocabulary(self) -> None:
         def work(session: Session, _control: JobControl) -> Sequence[str]:
