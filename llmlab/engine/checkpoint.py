@@ -169,13 +169,16 @@ def _progress(control: Control) -> Iterator[None]:
     set_hook: Callable[..., Any] = getattr(transformers_logging, "set_tqdm_hook", lambda _: None)  # not in 5.3
     before = set_hook(lambda factory, args, kwargs: _Steps(control, *args, **kwargs))
     logger = logging.getLogger("transformers.modeling_utils")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    logger.addFilter(_is_error)
     try:
         yield
     finally:
-        logger.setLevel(level)
+        logger.removeFilter(_is_error)
         set_hook(before)
+
+
+def _is_error(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.ERROR
 
 
 class _Steps:

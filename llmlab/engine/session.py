@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from llmlab.engine.devices import memory_use, release_memory
+import traceback
+
+from llmlab.engine.devices import memory_use
 from llmlab.engine.engine import Engine
-from llmlab.engine.errors import Cancelled, EngineError, ModelNotFoundError
+from llmlab.engine.errors import EngineError, ModelNotFoundError
 from llmlab.engine.loading import load
 from llmlab.engine.placement import Spare
 from llmlab.engine.progress import Control
@@ -37,21 +39,23 @@ class Session:
         before the weights are read. If opening fails or is cancelled, the former one is open again afterwards.
         Raises what `load` raises.
         """
-        problem: EngineError | Cancelled
+        problem: Exception
         try:
-            self._engine = Engine(load(request, control, self._spare()))
-        except (EngineError, Cancelled) as error:
+            engine = Engine(load(request, control, self._spare()))
+        except Exception as error:  # noqa: BLE001 - whatever went wrong, the former model comes back
             problem = error
+            traceback.clear_frames(error.__traceback__)  # they hold the tensors of what failed
         else:
-            self._freed = None
-            release_memory()
-            return self._engine.info
+            self.close()
+            self._engine = engine
+            return engine.info
         raise self._reopened(problem, control)
 
     def close(self) -> None:
         """Free the model."""
+        if self._engine is not None:
+            self._engine.close()
         self._engine = self._freed = None
-        release_memory()
 
     def _spare(self) -> Spare | None:
         if self._engine is None:
@@ -62,10 +66,10 @@ class Session:
     def _give_up(self) -> None:
         if self._engine is not None:
             self._freed = self._engine.info.request
+            self._engine.close()
             self._engine = None
-        release_memory()
 
-    def _reopened(self, problem: EngineError | Cancelled, control: Control) -> EngineError | Cancelled:
+    def _reopened(self, problem: Exception, control: Control) -> Exception:
         """Open the former model again if it had made room; the error to raise afterwards."""
         former, self._freed = self._freed, None
         if former is None:
