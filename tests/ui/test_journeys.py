@@ -3,60 +3,23 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
 from PySide6.QtCore import QMimeData, QPoint, Qt, QUrl
 from PySide6.QtGui import QDragEnterEvent, QDragLeaveEvent, QDropEvent
 from PySide6.QtWidgets import QDialog, QPlainTextEdit
 from pytestqt.qtbot import QtBot
 
-from llmlab import app, cli
-from llmlab import settings as settings_file
+from llmlab import app
 from llmlab.app import Lab
 from llmlab.engine.types import ModelRequest
 from llmlab.paths import bundled_model
-from llmlab.settings import Settings
 from llmlab.ui import theme
 from llmlab.ui.shell.open_dialog import OpenDialog
+from tests.ui.journey import WAIT, OpenLab, open_lab, wait_ready
 
-WAIT = 60_000  # ms; the first model of the process imports torch
-
-OpenLab = Callable[..., Lab]
-
-
-@pytest.fixture
-def open_lab(qtbot: QtBot, tmp_path: Path) -> Iterator[OpenLab]:
-    """Opens a window with settings of its own; a second call opens what a second start would."""
-    app._application()
-    opened: list[Lab] = []
-    path = tmp_path / "config" / "settings.json"
-
-    def start(*argv: str, settings: Settings | None = None) -> Lab:
-        lab = Lab(settings or settings_file.load(path), path, offline=True)
-        opened.append(lab)
-        qtbot.addWidget(lab.window)
-        lab.window.show()
-        app._open_first(lab, cli.parser().parse_args(argv))
-        return lab
-
-    yield start
-    for lab in opened:
-        lab.window.close()
-    theme.set_scheme("system")
-
-
-def wait_ready(qtbot: QtBot, lab: Lab, spec: str = "bundled:decoder") -> None:
-    qtbot.waitUntil(
-        lambda: (
-            lab.workbench.model.ready
-            and lab.workbench.model.info is not None
-            and lab.workbench.model.info.request.spec == spec
-        ),
-        timeout=WAIT,
-    )
+__all__ = ["open_lab"]
 
 
 def editor(lab: Lab) -> QPlainTextEdit:

@@ -84,9 +84,7 @@ def test_boundaries_are_painted_where_the_tokens_begin(prompt: PromptEditor) -> 
     before = inner(prompt).viewport().grab().toImage()
     prompt.set_tokens(np.array([0, 4, 9]), 3, 512)
     after = inner(prompt).viewport().grab().toImage()
-    changed = {
-        x for x in range(after.width()) for y in range(20) if before.pixelColor(x, y) != after.pixelColor(x, y)
-    }
+    changed = {x for x in range(after.width()) for y in range(20) if before.pixelColor(x, y) != after.pixelColor(x, y)}
     cursor = inner(prompt).textCursor()
     cursor.setPosition(4)
     expected = inner(prompt).cursorRect(cursor).center().x()

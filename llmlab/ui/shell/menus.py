@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 SHORTCUTS = (
     ("Ctrl+1 … Ctrl+9", "the panels"),
     ("Ctrl+L", "the prompt"),
-    ("Ctrl+Return", "generate, or fill the masks"),
+    ("Ctrl+Return", "generate, or insert a mask"),
     ("Esc", "stop generating"),
     ("Ctrl+O", "open a model"),
     ("Ctrl+Shift+O", "open a text file as the prompt"),

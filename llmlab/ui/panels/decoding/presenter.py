@@ -276,10 +276,9 @@ class DecodingPresenter:
     # --- completions ----------------------------------------------------------------------------------------
 
     def generate(self) -> None:
-        """Make a completion of the prompt; for an encoder, put in a mask where there is none."""
+        """Make a completion of the prompt; for an encoder, put a mask into it."""
         if self._fills_masks:
-            if stages.stage(self._workbench.model, self._workbench.prompt, None, True).offers_mask:
-                self.insert_mask()
+            self.insert_mask()
         elif self._info is not None and not self._cannot_generate:
             self._start(self.params)
 
