@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 from pathlib import Path
 
@@ -58,7 +57,7 @@ def test_a_quantized_model_computes_nearly_the_same(kind: str, quantization: str
 def test_four_bits_on_the_cpu_are_computed_exactly(kind: str, double: bool, tmp_path: Path) -> None:
     # bitsandbytes would repack the weights for AVX512-BF16 processors, and compute in bfloat16 there.
     loaded = opened(kind, tmp_path, "nf4", double=double)
-    plain = copy.deepcopy(checkpoints.make(kind))
+    plain = checkpoints.make(kind)
     for name, module in loaded.model.named_modules():
         if type(module).__name__ == "Linear4bit":
             weight = dequantize_4bit(module.weight.data, module.weight.quant_state)
