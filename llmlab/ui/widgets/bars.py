@@ -313,7 +313,9 @@ class ProbabilityBars(QAbstractScrollArea):
             self.set_current_row(row)
 
     def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
-        if self.row_at(event.position().toPoint()) >= 0:
+        row = self.row_at(event.position().toPoint())
+        if row >= 0:
+            self.set_current_row(row)
             self._choose()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
