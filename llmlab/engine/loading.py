@@ -14,7 +14,6 @@ from llmlab.engine.architecture import architecture_of, check_known, configurati
 from llmlab.engine.checkpoint import ReadModel, read_model
 from llmlab.engine.description import describe, input_device
 from llmlab.engine.errors import AccessError, OutOfMemoryError
-from llmlab.engine.inspection import Checkpoint
 from llmlab.engine.memory import weight_layout
 from llmlab.engine.placement import Placement, Spare, Weights, available, place
 from llmlab.engine.progress import UNCONTROLLED, Control
@@ -75,15 +74,15 @@ def _plan(
     name: str,
     request: ModelRequest,
     spare: Spare | None,
-    checkpoint: Checkpoint | None,
+    stored: str | None,
 ) -> _Plan:
-    """Decide from the configuration how the model is opened; `checkpoint` None while it is not downloaded yet."""
+    """Decide from the configuration how the model is opened; `stored` is the format of its weights, where known."""
     check_known(values)
     quantization, double = own_quantization(values, name)
     config = configuration(folder, name)
     architecture = architecture_of(config)
     said = str(getattr(config, "dtype", None) or "").removeprefix("torch.")
-    dtype = said or (checkpoint.dtype if checkpoint else "float32")
+    dtype = said or stored or "float32"
     weights = Weights(name, weight_layout(values), dtype, quantization, double)
     return _Plan(config, architecture, weights, place(request, weights, spare))
 
