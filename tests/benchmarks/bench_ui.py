@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import sys
 import time
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
@@ -35,6 +36,7 @@ TIMEOUT = 120.0  # s
 
 def run() -> list[Row]:
     """Both, in one window with the bundled decoder."""
+    sys.setswitchinterval(0.0005)  # as the program does
     app = QApplication(["llmlab"])
     theme.apply(app)
     lab = Lab(Settings(prompt=PROMPT), None, offline=True)
