@@ -17,7 +17,7 @@ from transformers.utils import logging as transformers_logging
 from llmlab.engine.architecture import auto_class
 from llmlab.engine.devices import CPU, DTYPES, free_memory, is_out_of_memory, release_memory, trim_heap
 from llmlab.engine.errors import Cancelled, DeviceError, EngineError, ModelFileError
-from llmlab.engine.placement import Placement, Weights, does_not_fit
+from llmlab.engine.placement import SPLIT_SHARE, Placement, Weights, does_not_fit
 from llmlab.engine.progress import Control
 from llmlab.engine.types import Architecture
 from llmlab.engine.wording import first_line, some_of
@@ -87,7 +87,7 @@ def _read(
 
 def _where(placement: Placement) -> dict[str, Any]:
     if placement.split:
-        room = {index: int(0.9 * free_memory(torch.device("cuda", index))) for index in placement.split}
+        room = {index: int(SPLIT_SHARE * free_memory(torch.device("cuda", index))) for index in placement.split}
         return {"device_map": "auto", "max_memory": room}
     if placement.device == CPU and placement.quantization is None:
         return {}

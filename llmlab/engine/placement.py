@@ -24,7 +24,7 @@ from llmlab.engine.wording import one_of, size_text
 
 # Bytes per element that bitsandbytes takes for a moment to quantize a matrix; measured with 0.50 on the CPU.
 _QUANTIZING = {None: 0, "int8": 10, "nf4": 15, "fp4": 29}
-_SPLIT_SHARE = 0.9  # of each GPU: accelerate places whole layers, which never fill a GPU to the last byte
+SPLIT_SHARE = 0.9  # of each GPU: accelerate places whole layers, which never fill a GPU to the last byte
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ def place(request: ModelRequest, weights: Weights, spare: Spare | None = None) -
 def available(option: Placement, spare: Spare | None = None) -> int:
     """Bytes that `option` could use: what is free, and what `spare` would free on the same device."""
     if option.split:
-        return int(sum(_SPLIT_SHARE * free_memory(torch.device("cuda", index)) for index in option.split))
+        return int(sum(SPLIT_SHARE * free_memory(torch.device("cuda", index)) for index in option.split))
     given_up = spare.size if spare is not None and spare.device == option.device else 0
     return free_memory(option.device) + given_up
 
