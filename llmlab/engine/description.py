@@ -31,6 +31,8 @@ def describe(
     mask_token = tokenizer.mask_token if architecture is Architecture.ENCODER else None
     if architecture is Architecture.ENCODER and mask_token is None:
         features -= {Feature.FILL_MASK}
+    if heads == 0:  # Mamba, RWKV, FNet
+        features -= {Feature.ATTENTION}
     return ModelInfo(
         request=request,
         name=name,
@@ -72,7 +74,7 @@ def input_device(model: PreTrainedModel) -> torch.device:
 
 def _vocabulary(model: PreTrainedModel, config: PreTrainedConfig) -> int:
     output: Any = model.get_output_embeddings()  # type: ignore[no-untyped-call]
-    return int(output.weight.shape[0]) if isinstance(output, nn.Linear) else _whole(config, "vocab_size")
+    return output.out_features if isinstance(output, nn.Linear) else _whole(config, "vocab_size")
 
 
 def _context(model: PreTrainedModel, config: PreTrainedConfig) -> int | None:
