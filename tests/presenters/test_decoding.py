@@ -286,6 +286,21 @@ def test_generating_again_replaces_the_running_completion(stand: Stand) -> None:
     assert stand.screen.status.endswith("reached the limit of new tokens")
 
 
+def test_a_prompt_typed_meanwhile_waits_and_the_picture_says_so(stand: Stand) -> None:
+    notes: list[str] = []
+
+    def between(index: int) -> None:
+        if index == 2:
+            stand.bench.prompt = "Another"
+            notes.append(stand.screen.place.note)
+
+    stand.engine.between = between
+    generate(stand, 4)
+    assert notes == ["of the former prompt; the new one is read when the completion has ended"]
+    assert stand.screen.place.note == ""
+    np.testing.assert_array_equal(stand.picture.shaped.ids[:1], logits_of("Another").ids[:1])
+
+
 def test_regenerate_repeats_the_runs_settings_not_the_sliders(stand: Stand) -> None:
     generate(stand, 3, seed=4)
     first = stand.presenter.run

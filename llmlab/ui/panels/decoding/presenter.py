@@ -380,12 +380,14 @@ class DecodingPresenter:
 
     @property
     def _place_shown(self) -> Place:
+        reading = self._reading
         return stages.place(
             self._place,
             last=self._last_place,
-            masks=tuple(p.label for p in self._reading.positions) if self._fills_masks and self._reading else (),
+            masks=tuple(p.label for p in reading.positions) if self._fills_masks and reading else (),
             generated=len(self.run.steps) if self.run is not None and not self.run.former else 0,
             partial=self._captured is None and self._step_at_place is not None,
+            waiting=self._completions.running and reading is not None and reading.text != self._workbench.prompt,
             greedy=self.params.sampling.greedy,
         )
 

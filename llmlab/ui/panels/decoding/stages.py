@@ -137,9 +137,13 @@ def with_mask_filled(prompt: str, mask: str, index: int, text: str) -> str:
     return mask.join(parts[: index + 1]) + text.strip() + mask.join(parts[index + 1 :])
 
 
-def place(place: int, *, last: int, masks: tuple[str, ...], generated: int, partial: bool, greedy: bool) -> Place:
+def place(
+    place: int, *, last: int, masks: tuple[str, ...], generated: int, partial: bool, waiting: bool, greedy: bool
+) -> Place:
     """The name of a place, and the ways from there. `masks` are the words around each mask."""
     note = "greedy: the most probable token is always taken" if greedy else ""
+    if place == 0 and waiting:
+        note = "of the former prompt; the new one is read when the completion has ended"
     if masks:
         title, note = f"Mask {place + 1} of {len(masks)}", f"“{masks[place]}”" if place < len(masks) else ""
     elif place == 0:
