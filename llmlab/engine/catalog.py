@@ -68,7 +68,7 @@ def resolve(spec: str) -> ModelSource:
         return _bundled_source(spec.removeprefix(BUNDLED_PREFIX))
     if not spec or "\0" in spec or "\n" in spec:
         raise _not_a_spec(spec)
-    path = Path(spec.removeprefix("file://")).expanduser()
+    path = _expanded(spec)
     if _exists(path):
         return _folder_source(path)
     if _HUB_ID.fullmatch(spec) and not spec.endswith((".git", ".ipynb", *PICKLE_SUFFIXES, WEIGHT_SUFFIX)):
@@ -157,6 +157,14 @@ def _folder_name(folder: Path) -> str:
 
 def _folder_size(folder: Path) -> int:
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def _expanded(spec: str) -> Path:
+    path = Path(spec.removeprefix("file://"))
+    try:
+        return path.expanduser()
+    except RuntimeError:  # “~name” of a user that does not exist
+        return path
 
 
 def _exists(path: Path) -> bool:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from llmlab.engine import generation, logits, scoring, tokenization
+from llmlab.engine import attention, generation, logits, scoring, tokenization
+from llmlab.engine.attention import AttentionCapture
 from llmlab.engine.devices import memory_use, release_memory
 from llmlab.engine.errors import ModelNotFoundError
 from llmlab.engine.loading import LoadedModel, load
 from llmlab.engine.progress import UNCONTROLLED, Control
-from llmlab.engine.reading import memory_errors
+from llmlab.engine.reading import guarded
 from llmlab.engine.sampling import GenerationSettings, SamplingSettings
 from llmlab.engine.sorted_logits import Captured
 from llmlab.engine.types import (
@@ -98,16 +99,14 @@ class Engine:
         Raises InputError for a text or a setting that makes no sense.
         """
         settings = SamplingSettings(True, temperature, top_k, top_p, min_p, repetition_penalty)
-        with memory_errors():
-            return logits.next_token(self.loaded, text, settings)
+        return guarded(lambda: logits.next_token(self.loaded, text, settings))
 
     def distribution(self, text: str, control: Control = UNCONTROLLED) -> Captured:
         """The sorted logits of the next token or, of an encoder-only model, of each masked position.
 
         `sampling.shape` turns them into distributions without asking the model again. Raises InputError.
         """
-        with memory_errors():
-            return logits.distribution(self.loaded, self._speller, text, control)
+        return guarded(lambda: logits.distribution(self.loaded, self._speller, text, control))
 
     def generate(
         self,
@@ -135,10 +134,16 @@ class Engine:
         settings = GenerationSettings(sampling, max_new_tokens, seed, (stop,) if isinstance(stop, str) else tuple(stop))
         return generation.generate(self.loaded, self._speller, text, settings, capture=capture, control=control)
 
+    def attention(self, text: str, target: str | None = None, control: Control = UNCONTROLLED) -> AttentionCapture:
+        """What every head attends to while the model reads `text`; weights are computed when asked for.
+
+        Of an encoder-decoder model the decoder reads its start token and then `target`. Raises InputError.
+        """
+        return guarded(lambda: attention.capture(self.loaded, self._speller, text, target, control))
+
     def score(self, text: str, continuations: Sequence[str], control: Control = UNCONTROLLED) -> Float64:
         """Exact log-probability of each continuation, float64 (continuations,), natural logarithm.
 
         Raises InputError where text and continuation together exceed the context window.
         """
-        with memory_errors():
-            return scoring.score(self.loaded, text, continuations, control)
+        return guarded(lambda: scoring.score(self.loaded, text, continuations, control))

@@ -18,7 +18,7 @@ from llmlab.engine.detokenization import Detokenizer, StopStrings
 from llmlab.engine.loading import LoadedModel
 from llmlab.engine.logits import require, sort
 from llmlab.engine.progress import UNCONTROLLED, Control
-from llmlab.engine.reading import Reader, memory_errors, prompt_ids
+from llmlab.engine.reading import Reader, guarded, prompt_ids
 from llmlab.engine.sampling import GenerationSettings, ShapedDistribution, SortedLogits, draw, shape
 from llmlab.engine.tokenization import Speller
 from llmlab.engine.types import Alternatives, Architecture, Feature, GenerationStep
@@ -46,12 +46,10 @@ def generate(
 
 def _steps(completion: _Completion, control: Control) -> Iterator[GenerationStep]:
     # Inference mode belongs to the thread: it must not stay on while the caller has the step in hand.
-    with memory_errors(completion.drop):
-        completion.begin(control)
+    guarded(lambda: completion.begin(control), completion.drop)
     while True:
         control.check()
-        with memory_errors(completion.drop):
-            step = completion.step()
+        step = guarded(completion.step, completion.drop)
         yield step
         if step.finish_reason is not None:
             completion.drop()

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import torch
 from transformers import PreTrainedModel
@@ -18,20 +17,23 @@ from llmlab.engine.progress import UNCONTROLLED, Control
 from llmlab.engine.tokenization import encode
 from llmlab.engine.types import Architecture
 
+Result = TypeVar("Result")
+
 PREFILL = 1024  # tokens of a prompt read at a time, so that a long one can be cancelled
 
 
-@contextmanager
-def memory_errors(drop: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Turn running out of memory into words. `drop` lets go of tensors that would outlive the error."""
+def guarded(work: Callable[[], Result], drop: Callable[[], None] = lambda: None) -> Result:
+    """The result of `work`. Running out of memory becomes an OutOfMemoryError in words.
+
+    `drop` lets go of tensors that would outlive the error. No context manager: the error it raises would carry the
+    original one as its context, and with that every tensor of the frames it came through.
+    """
     try:
-        yield
+        return work()
     except (RuntimeError, MemoryError) as error:  # torch.OutOfMemoryError is a RuntimeError
         if not is_out_of_memory(error):
             raise
         on_gpu = isinstance(error, torch.OutOfMemoryError)
-    else:
-        return
     drop()
     release_memory()
     raise OutOfMemoryError(

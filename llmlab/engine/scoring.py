@@ -32,8 +32,8 @@ def score(loaded: LoadedModel, text: str, continuations: Sequence[str], control:
 
 
 def _continuations(loaded: LoadedModel, text: str, continuations: Sequence[str], control: Control) -> Float64:
-    alone = prompt_ids(loaded, text)
-    whole = [_without_end(loaded, prompt_ids(loaded, text + each)) if each else alone for each in continuations]
+    alone = _without_end(loaded, prompt_ids(loaded, text))
+    whole = [_whole(loaded, alone, text, each) if each else alone for each in continuations]
     shared = min([_common(alone, ids) for ids in whole if len(ids) > 0], default=0)
     # The last token that all share is read again with each, since its logits are what their first tokens need.
     reader = Reader(loaded, alone, control)
@@ -50,6 +50,12 @@ def _continuations(loaded: LoadedModel, text: str, continuations: Sequence[str],
             logits = reader.fork().all_logits(ids[begin:-1])[own - 1 - begin :]
             scores[place] = _log_probability(logits, ids[own:])
     return scores
+
+
+def _whole(loaded: LoadedModel, alone: list[int], text: str, continuation: str) -> list[int]:
+    """The tokens of both together; after an empty text the token that stands for it comes first."""
+    ids = _without_end(loaded, prompt_ids(loaded, text + continuation))
+    return ids if text or ids[:1] == alone else alone + ids
 
 
 def _answers(loaded: LoadedModel, text: str, continuations: Sequence[str], control: Control) -> Float64:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import shutil
 import tempfile
@@ -133,9 +134,13 @@ def tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
-@functools.cache
 def make(kind: str) -> PreTrainedModel:
-    """The model of this kind; always the same weights."""
+    """A model of this kind of one's own; always the same weights."""
+    return copy.deepcopy(_made(kind))
+
+
+@functools.cache
+def _made(kind: str) -> PreTrainedModel:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         return MAKERS[kind]().eval()
@@ -151,9 +156,7 @@ def save(kind: str, folder: Path, *, dtype: torch.dtype = torch.float32, shards:
 @functools.cache
 def _saved(kind: str, dtype: torch.dtype, shards: str) -> Path:
     folder = Path(tempfile.mkdtemp(prefix=f"{kind}-", dir=Path.home()))  # the tests' own home folder
-    model = MAKERS[kind]()
-    model.load_state_dict(make(kind).state_dict())
-    model.to(dtype).save_pretrained(folder, max_shard_size=shards)
+    make(kind).to(dtype).save_pretrained(folder, max_shard_size=shards)
     tokenizer().save_pretrained(folder)
     return folder
 

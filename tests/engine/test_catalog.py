@@ -121,6 +121,7 @@ def test_hub_ids(spec: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
         "/no/such/folder",
         "./nothing",
         "~/no such folder of mine",
+        "~nobody of that name/model",
         "C:\\models\\gpt2",
         "a/b/c",
         "owner//name",

@@ -80,6 +80,7 @@ def test_a_model_is_downloaded_and_opened(server: Hub) -> None:
     assert not downloaders()
 
 
+@pytest.mark.slow
 def test_the_second_time_the_network_is_not_asked(server: Hub) -> None:
     load(ModelRequest(REPO, device="cpu"))
     server.requests.clear()
@@ -122,6 +123,7 @@ def test_the_small_files_come_first(server: Hub) -> None:
     assert not server.fetched("model.safetensors")
 
 
+@pytest.mark.slow
 def test_shards(server: Hub, tmp_path: Path) -> None:
     folder = save("llama", tmp_path / "sharded", shards="60KB")
     server.repos["someone/sharded"] = {file.name: file.read_bytes() for file in folder.iterdir()}
@@ -218,6 +220,7 @@ def test_the_standard_login_is_used(server: Hub, monkeypatch: pytest.MonkeyPatch
     assert server.authorization == {"Bearer hf_of_the_user"}
 
 
+@pytest.mark.slow
 def test_no_room_on_the_disk(server: Hub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     child = tmp_path / "child.py"
     child.write_text(
@@ -276,6 +279,7 @@ def test_cancel_kills_at_once_and_the_next_attempt_goes_on(server: Hub, tmp_path
     assert not list((tmp_path / "cache").rglob("*.incomplete"))
 
 
+@pytest.mark.slow
 def test_a_connection_that_breaks_is_taken_up_again(server: Hub) -> None:
     server.repos[REPO]["model.safetensors"] = LARGE
     hub.fetch(REPO)
@@ -307,6 +311,7 @@ def test_a_network_that_is_gone_keeps_what_has_arrived(server: Hub, tmp_path: Pa
     assert fetched_so_far(tmp_path) > 0
 
 
+@pytest.mark.slow
 def test_a_partial_file_that_does_not_belong_is_found_out(server: Hub, tmp_path: Path) -> None:
     hub.fetch(REPO)
     blobs = next((tmp_path / "cache").rglob("blobs"))

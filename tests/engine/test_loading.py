@@ -36,6 +36,11 @@ FAMILIES = {
     "bart": Architecture.ENCODER_DECODER,
 }
 GENERATIVE = {Feature.TOKENIZE, Feature.NEXT_TOKEN, Feature.GENERATE, Feature.ATTENTION, Feature.SCORE}
+FEATURES = {
+    Architecture.DECODER: GENERATIVE,
+    Architecture.ENCODER: {Feature.TOKENIZE, Feature.FILL_MASK, Feature.ATTENTION},
+    Architecture.ENCODER_DECODER: GENERATIVE,
+}
 
 
 def logits(model: torch.nn.Module, *, seq2seq: bool) -> torch.Tensor:
@@ -51,9 +56,7 @@ def test_what_is_opened_computes_what_was_saved(kind: str, family: Architecture,
     seq2seq = family is Architecture.ENCODER_DECODER
     assert torch.equal(logits(loaded.model, seq2seq=seq2seq), logits(checkpoints.make(kind), seq2seq=seq2seq))
     assert loaded.info.architecture is family
-    assert loaded.info.features == (
-        {Feature.TOKENIZE, Feature.FILL_MASK, Feature.ATTENTION} if family is Architecture.ENCODER else GENERATIVE
-    )
+    assert loaded.info.features == FEATURES[family]
     assert loaded.info.mask_token == ("<mask>" if family is Architecture.ENCODER else None)
     assert not loaded.model.training
     assert loaded.device == torch.device("cpu")
@@ -277,13 +280,31 @@ def test_formats_that_do_not_exist_or_that_the_device_cannot_compute_in(
 
 
 def test_an_error_keeps_no_tensor_alive(tmp_path: Path) -> None:
+    def embeddings() -> int:
+        gc.collect()
+        return sum(type(o) is torch.nn.Parameter and o.shape == (320, 64) for o in gc.get_objects())
+
     folder = save("llama", tmp_path)
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 3}))
+    before = embeddings()
     with pytest.raises(ModelFileError, match="missing from the weight files") as caught:
         load(ModelRequest(str(folder), device="cpu"))
-    gc.collect()
-    parameters = [o for o in gc.get_objects() if type(o) is torch.nn.Parameter and o.shape == (320, 64)]
-    known = {id(p) for p in checkpoints.make("llama").parameters()}
-    assert [p for p in parameters if id(p) not in known] == []
+    assert embeddings() == before
     assert caught.value.__context__ is None
+
+
+@pytest.mark.parametrize(
+    ("spec", "name", "family"),
+    [
+        ("bundled:decoder", "Llama Lab Storyteller", Architecture.DECODER),
+        ("bundled:encoder", "Lab Cloze", Architecture.ENCODER),
+        ("bundled:seq2seq", "Lab Restorer", Architecture.ENCODER_DECODER),
+    ],
+)
+def test_the_bundled_models(spec: str, name: str, family: Architecture) -> None:
+    loaded = load(ModelRequest(spec, device="cpu"))
+    assert (loaded.info.name, loaded.info.architecture) == (name, family)
+    assert loaded.info.features == FEATURES[family]
+    assert len(loaded.tokenizer) <= loaded.info.vocabulary
+    assert loaded.info.notes == () or "float32" in loaded.info.notes[0]

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from itertools import chain
+from collections.abc import Callable, Iterator, Mapping
 
-from PySide6.QtCore import QEvent, QPoint, QRect, QSize, Qt, Signal, Slot
+from PySide6.QtCore import QEvent, QPoint, QRect, QSize, Qt, QTimer, Signal, Slot
 from PySide6.QtGui import (
     QContextMenuEvent,
     QFontMetrics,
@@ -27,10 +26,11 @@ from llmlab.ui.widgets import numbers
 from llmlab.ui.widgets.bar_paint import Axis, BarPainter, Columns, band_text
 from llmlab.ui.widgets.bar_rows import BarRows, Canvas
 from llmlab.ui.widgets.card import Card, HoverCard
-from llmlab.ui.widgets.tokentext import visible
+from llmlab.ui.widgets.tokentext import unmarked, visible
 
 ROW_PADDING = 8  # above and below a row's text, together
 BAND_PADDING = 6
+SEARCHED_AT_ONCE = 10_000  # tokens, about 1 ms
 
 
 COLUMNS = """#: the token's rank after the settings
@@ -55,11 +55,13 @@ class ProbabilityBars(QAbstractScrollArea):
     """Rows of a `ShapedDistribution`, most probable first, with cut lines.
 
     `chosen(id, text)`: the user wants to go on with this token. `export_asked(what)`: "csv", "json" or "copy" of
-    the whole distribution, which is too much to write here without holding up the window.
+    the whole distribution, which is too much to write here without holding up the window. `searched`: a search has
+    ended, with or without success.
     """
 
     chosen = Signal(int, str)
     export_asked = Signal(str)
+    searched = Signal(bool)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -71,6 +73,11 @@ class ProbabilityBars(QAbstractScrollArea):
         self._drawn: int | None = None
         self._use_label = ""
         self._font, self._small = theme.monospace(), theme.monospace(0.9)
+        self._searching: Iterator[int | None] = iter(())
+        self._search_timer = QTimer(self)
+        self._search_timer.setSingleShot(True)
+        self._search_timer.setInterval(0)
+        self._search_timer.timeout.connect(self._go_on_searching)
         self._header = _Header(self)
         self._card = HoverCard(self)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
@@ -94,6 +101,7 @@ class ProbabilityBars(QAbstractScrollArea):
         """Show `shaped`; `drawn` is the id of the token that was taken here, if one was. The scroll place stays."""
         current_id = None if self._rows is None or self._current < 0 else int(self._rows.shaped.ids[self._current])
         self._rows = BarRows.of(shaped, text_of, reasons)
+        self._searching = iter(())
         self._drawn = drawn
         largest = max(float(shaped.probabilities[0]), float(shaped.raw_probabilities[0]))
         self._axis = Axis(numbers.axis_limit(largest), self._axis.logarithmic)
@@ -105,7 +113,7 @@ class ProbabilityBars(QAbstractScrollArea):
 
     def clear(self) -> None:
         """Show nothing."""
-        self._rows, self._current, self._hovered = None, -1, -1
+        self._rows, self._current, self._hovered, self._searching = None, -1, -1, iter(())
         self._measure()
         self._repaint()
 
@@ -156,18 +164,34 @@ class ProbabilityBars(QAbstractScrollArea):
             top = self._canvas.top(self._rows.shaped.kept)
             self.verticalScrollBar().setValue(top - self.viewport().height() // 2)
 
-    def find(self, text: str) -> bool:
-        """Go to the next token after the current row that contains `text`, from the start if there is none."""
-        rows = self._rows
-        if rows is None or not text:
-            return False
-        start = self._current + 1
-        for index in chain(range(start, len(rows)), range(start)):
-            token = rows.text_of(int(rows.shaped.ids[index]))
-            if text in token or text in visible(token):
-                self.set_current_row(index)
-                return True
-        return False
+    def find(self, text: str) -> None:
+        """Go to the next token after the current row that contains `text`, from the start if there is none.
+
+        The vocabulary is gone through a little at a time; `searched` then says whether there was one.
+        """
+        self._searching = self._search(unmarked(text)) if text and self._rows is not None else iter(())
+        self._go_on_searching()
+
+    def _search(self, text: str) -> Iterator[int | None]:
+        """The row of the token, or None for each stretch of the vocabulary without it."""
+        assert self._rows is not None
+        ids, text_of = self._rows.shaped.ids, self._rows.text_of
+        first = self._current + 1
+        for start, end in ((first, len(ids)), (0, first)):
+            for low in range(start, end, SEARCHED_AT_ONCE):
+                part = ids[low : min(end, low + SEARCHED_AT_ONCE)].tolist()
+                yield next((low + i for i, token_id in enumerate(part) if text in text_of(token_id)), None)
+
+    @Slot()
+    def _go_on_searching(self) -> None:
+        for row in self._searching:
+            if row is None:
+                self._search_timer.start()
+                return
+            self.set_current_row(row)
+            self.searched.emit(True)
+            return
+        self.searched.emit(False)
 
     # --- geometry -------------------------------------------------------------------------------------------
 
@@ -280,13 +304,18 @@ class ProbabilityBars(QAbstractScrollArea):
             self._card.hide()
             self.viewport().update()
 
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        event.accept()
+
     def mousePressEvent(self, event: QMouseEvent) -> None:
         row = self.row_at(event.position().toPoint())
         if row >= 0:
             self.set_current_row(row)
 
     def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
-        if self.row_at(event.position().toPoint()) >= 0:
+        row = self.row_at(event.position().toPoint())
+        if row >= 0:
+            self.set_current_row(row)
             self._choose()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:

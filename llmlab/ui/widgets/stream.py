@@ -270,6 +270,9 @@ class StreamedTokens(QAbstractScrollArea):
         """What the hover card says now."""
         return self._card.card if self._card.isVisible() else None
 
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        event.accept()
+
     def mousePressEvent(self, event: QMouseEvent) -> None:
         if event.button() == Qt.MouseButton.LeftButton:
             index = self.token_at(event.position().toPoint())

@@ -17,6 +17,13 @@ def visible(text: str) -> str:
     return "".join(map(_mark, text)) or NOTHING
 
 
+def unmarked(text: str) -> str:
+    """`text` as someone types it to search for: the marks of spaces, line breaks and tabs stand for those."""
+    for character, mark in MARKS.items():
+        text = text.replace(mark, character)
+    return text
+
+
 def _mark(character: str) -> str:
     if character in MARKS:
         return MARKS[character]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from PySide6.QtCore import QEvent, QObject, QSize, Qt, Signal, Slot
-from PySide6.QtGui import QKeySequence, QResizeEvent, QShortcut
+from PySide6.QtGui import QKeySequence, QMouseEvent, QResizeEvent, QShortcut
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QLineEdit, QStackedLayout, QToolButton, QVBoxLayout, QWidget
 
 from llmlab.ui import theme
@@ -54,8 +54,12 @@ class FactLabel(QWidget):
             self.setToolTip(fact.tooltip)
         self.setAccessibleName(f"{fact.name}: {fact.value}")
 
-    def mousePressEvent(self, event: QEvent) -> None:
-        if self._clickable:
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        event.accept()
+
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        event.accept()
+        if self._clickable and self.rect().contains(event.position().toPoint()):
             self.clicked.emit()
 
 
@@ -147,7 +151,8 @@ class DistributionPane(QWidget):
         self._find.setFixedWidth(16 * theme.SPACE)
         self._find.setToolTip("Go to a token by its text, anywhere in the vocabulary (Ctrl+F); Enter finds the next")
         self._find.setAccessibleName("Find a token")
-        self._find.returnPressed.connect(self._find_next)
+        self._find.returnPressed.connect(lambda: self.bars.find(self._find.text()))
+        self.bars.searched.connect(self._searched)
         self._find.installEventFilter(self)
         row = (self._title, self._back, self._previous, self._next, self._note, self._find, self.log, HelpButton(HELP))
         return _row(row, stretch=self._note)
@@ -193,10 +198,9 @@ class DistributionPane(QWidget):
             self._facts[name].set_fact(fact)
         self._numbers.set_wanted({self._facts[name] for name in shown})
 
-    @Slot()
-    def _find_next(self) -> None:
-        found = self.bars.find(self._find.text())
-        self._note.setText("" if found else "no such token in the vocabulary")
+    @Slot(bool)
+    def _searched(self, found: bool) -> None:
+        self._note.setText("" if found or not self._find.text() else "no such token in the vocabulary")
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         if watched is self._find and event.type() == QEvent.Type.KeyPress and event.key() == Qt.Key.Key_Escape:  # type: ignore[attr-defined]

@@ -52,7 +52,7 @@ class DecodingPanel:
         controls.generate.connect(presenter.generate)
         controls.stop.connect(presenter.stop)
         controls.new_seed.connect(presenter.new_seed)
-        distribution.went.connect(lambda by: presenter.go(by) if by else presenter.go_to_prompt())
+        distribution.went.connect(presenter.go)
         distribution.logarithmic.connect(lambda on: presenter.change(logarithmic=on))
         distribution.logarithmic.connect(distribution.bars.set_logarithmic)
         distribution.example_chosen.connect(presenter.use_example)

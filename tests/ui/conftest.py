@@ -1,0 +1,30 @@
+"""Fixtures of the widget tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from PySide6.QtWidgets import QApplication
+
+from llmlab.engine.sampling import SortedLogits
+from llmlab.ui import theme
+
+
+@pytest.fixture(params=["light", "dark"])
+def scheme(request: pytest.FixtureRequest, qapp: QApplication) -> Iterator[str]:
+    """The test runs in both schemes."""
+    theme.apply(qapp)
+    theme.set_scheme(request.param)
+    yield request.param
+    theme.set_scheme("system")
+
+
+@pytest.fixture(scope="session")
+def big() -> SortedLogits:
+    """A position of a 152,000-token vocabulary, with a few tokens far ahead."""
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=152_000).astype(np.float32) * 2
+    logits[[17, 5, 99_000, 151_999]] = (16.0, 15.0, 14.5, 13.0)
+    return SortedLogits.from_logits(logits, (5, 17))
