@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from PySide6.QtCore import QSize, Qt, Signal, Slot
 from PySide6.QtGui import QColor, QFontMetrics, QPainter, QPaintEvent
-from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QLabel, QPushButton, QToolButton, QWidget
+from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QLabel, QMenu, QPushButton, QToolButton, QWidget
 
 from llmlab.ui import theme
 
@@ -62,6 +62,26 @@ def icon_button(icon: str, tooltip: str, name: str = "") -> QToolButton:
     button.setToolTip(tooltip)
     button.setAccessibleName(name or tooltip)
     return button
+
+
+def menu_button(icon: str, tooltip: str, name: str) -> QToolButton:
+    """An icon button with a menu beside it."""
+    button = icon_button(icon, tooltip, name)
+    button.setPopupMode(QToolButton.ToolButtonPopupMode.MenuButtonPopup)
+    button.setMenu(QMenu(button))
+    button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+    return button
+
+
+def row(widgets: tuple[QWidget, ...], *, stretch: QWidget) -> QWidget:
+    """Widgets beside each other; `stretch` takes the room that is left."""
+    box = QWidget()
+    layout = QHBoxLayout(box)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(theme.SPACE // 2)
+    for widget in widgets:
+        layout.addWidget(widget, stretch=int(widget is stretch))
+    return box
 
 
 class MainButton(QPushButton):
