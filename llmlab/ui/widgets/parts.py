@@ -127,6 +127,9 @@ class Choice(QWidget):
             button.setCheckable(True)
             button.setToolTip(tooltip)
             button.setAccessibleName(f"{name}: {label}")
+            bold = button.font()
+            bold.setBold(True)  # as the chosen one is shown
+            button.setMinimumWidth(QFontMetrics(bold).horizontalAdvance(label) + 3 * theme.SPACE)
             self._group.addButton(button, index)
             layout.addWidget(button, stretch=1)
         self._group.idClicked.connect(self.chosen)

@@ -75,7 +75,7 @@ class Boxes(QWidget):
         x, y, line = 1, 1, self._line
         more = (Box(self._more),) if self._more else ()
         for box in (*self._boxes, *more):
-            needed = metrics.horizontalAdvance(box.text) + 2 * PAD
+            needed = metrics.horizontalAdvance(box.text) + 2 * PAD + 2  # fonts advance by fractions
             if box.caption:
                 needed += small.horizontalAdvance(box.caption) + PAD
             needed = min(needed, max(40, width - 2))

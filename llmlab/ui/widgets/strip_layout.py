@@ -13,6 +13,7 @@ from llmlab.ui import theme
 from llmlab.ui.widgets.strip_text import Composed, StripText
 
 REMEMBERED = 64  # laid out blocks: several screens
+DATA_SIZE = 0.72  # of the text: bytes in hex
 EXACT = 6  # blocks: a text this short is laid out whole, so that the scroll bar is exact
 
 
@@ -96,7 +97,7 @@ def _lay_out(composed: Composed, font: QFont, width: float, leading: float) -> L
     option = QTextOption()
     option.setWrapMode(QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere)
     layout.setTextOption(option)
-    layout.setFormats(_formats(composed))
+    layout.setFormats(_formats(composed, font.pointSizeF()))
     layout.beginLayout()
     y, lines = 0.0, []
     while (line := layout.createLine()).isValid():
@@ -113,13 +114,14 @@ def _lay_out(composed: Composed, font: QFont, width: float, leading: float) -> L
     return LaidOut(layout, y, places, ties)
 
 
-def _formats(composed: Composed) -> list[QTextLayout.FormatRange]:
+def _formats(composed: Composed, size: float) -> list[QTextLayout.FormatRange]:
     colors = theme.current()
-    marks, names = QTextCharFormat(), QTextCharFormat()
+    marks, names, data = QTextCharFormat(), QTextCharFormat(), QTextCharFormat()
     marks.setForeground(colors.token_space)
+    data.setFontPointSize(DATA_SIZE * size)
     names.setForeground(colors.token_special)
     ranges = []
-    for places, style in ((composed.marks, marks), (composed.names, names)):
+    for places, style in ((composed.marks, marks), (composed.names, names), (composed.data, data)):
         for start, length in places:
             item = QTextLayout.FormatRange()
             item.start, item.length, item.format = start, length, style

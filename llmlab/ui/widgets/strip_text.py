@@ -12,10 +12,12 @@ from typing import Any, Protocol
 import numpy as np
 
 from llmlab.engine.types import Int32
-from llmlab.ui.widgets.tokentext import INVISIBLE, MARKS, NEWLINE
+from llmlab.ui.widgets.tokentext import INVISIBLE, MARKS, NEWLINE, TAB
 
 LINE_BREAK = "\u2028"  # breaks a line inside one laid out block
 DOT, BREAKABLE = "·", "\u200b"  # a space is a dot, behind which a line may end
+TOGETHER = "\u2060\u200e"  # no line ends here, and what follows is written from the left
+APART = "\u200a"  # a narrow gap, where a line may end
 CIRCLE = "◌"  # carries a combining mark that begins a token
 BLOCK, LONGEST = 700, 2000  # characters: a block ends at a line break after the first, at a token before the second
 BYTES = re.compile(r"(?:<0x[0-9A-Fa-f]{2}>)+")
@@ -48,7 +50,8 @@ class Composed:
     """One block as it is shown. Places are in UTF-16 units of `text`, which Qt counts in.
 
     `spans` are the tokens' (start, end), one for each; `marks` the ranges that stand for something invisible;
-    `names` those that name a token without text; `ties` the ranges of tokens that share a character.
+    `names` those that name a token without text; `ties` the ranges of tokens that share a character, and `data` the
+    (start, length) of their bytes in hex.
     """
 
     text: str
@@ -56,6 +59,7 @@ class Composed:
     marks: tuple[tuple[int, int], ...]
     names: tuple[tuple[int, int], ...]
     ties: tuple[tuple[int, int], ...]
+    data: tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -139,6 +143,7 @@ class _Composer:
         self._marks: list[tuple[int, int]] = []
         self._names: list[tuple[int, int]] = []
         self._ties: list[tuple[int, int]] = []
+        self._data: list[tuple[int, int]] = []
 
     def compose(self, block: int) -> Composed:
         source, tokens = self._source, self._source.tokens
@@ -154,7 +159,7 @@ class _Composer:
         last = int(source.places[block + 1])
         self._gap(tokens.text[at:last])
         return Composed(
-            "".join(self._parts), tuple(self._spans), tuple(self._marks), tuple(self._names), tuple(self._ties)
+            "".join(self._parts), *map(tuple, (self._spans, self._marks, self._names, self._ties, self._data))
         )
 
     def _token(self, token_id: int, start: int, end: int, at: int) -> int:
@@ -179,11 +184,13 @@ class _Composer:
             self._gap(text[at : members[0][1]])
         tie = self._length
         self._write(text[low:high])
+        self._mark(TOGETHER, self._data)
         for token_id, _, _, _ in members:
             begin = self._length
             self._bytes(self._source.text_of(token_id))
             self._spans.append((begin, self._length))
         self._ties.append((tie, self._length))
+        self._mark(APART, self._data)
         return max(at, *(m[2] for m in members))
 
     def _bytes(self, spelled: str) -> None:
@@ -191,7 +198,7 @@ class _Composer:
         place = 0
         for found in BYTES.finditer(spelled):
             self._write(spelled[place : found.start()])
-            self._mark(" ".join(re.findall(r"0x(..)", found[0])).upper(), self._names)
+            self._mark(" ".join(re.findall(r"0x(..)", found[0])).upper(), self._data)
             place = found.end()
         self._write(spelled[place:])
 
@@ -251,6 +258,8 @@ def _marked(character: str) -> str:
         return DOT + BREAKABLE
     if character == "\n":
         return NEWLINE + LINE_BREAK
+    if character == "\t":
+        return TAB + "  "
     if character in MARKS:
         return MARKS[character]
     code = ord(character)

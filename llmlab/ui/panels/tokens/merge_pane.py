@@ -6,8 +6,9 @@ from PySide6.QtCore import QRect, QSize, Qt, QTimer, Signal, Slot
 from PySide6.QtGui import QFontMetrics, QMouseEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QFrame, QLabel, QLineEdit, QScrollArea, QVBoxLayout, QWidget
 
-from llmlab.engine.tokens.types import LongestMatchTrace, MergeTrace, Trace, UnigramTrace
+from llmlab.engine.tokens.types import LongestMatchTrace, MergeTrace, UnigramTrace
 from llmlab.ui import theme
+from llmlab.ui.panels.tokens.merging import Traced
 from llmlab.ui.widgets.help import Help, HelpButton
 from llmlab.ui.widgets.parts import ElidedLabel, MutedLabel, icon_button, row
 from llmlab.ui.widgets.pieces import Box, Boxes
@@ -33,7 +34,7 @@ class MergePane(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._trace: Trace | None = None
+        self._trace: Traced | None = None
         self._step = 0
         self.word = QLineEdit()
         self.word.setPlaceholderText("A word")
@@ -80,12 +81,12 @@ class MergePane(QWidget):
         if word != self.word.text():
             self.word.setText(word)
 
-    def show_trace(self, trace: Trace | None, step: int) -> None:
+    def show_trace(self, trace: Traced | None, step: int) -> None:
         """The word after so many steps."""
         if trace is not self._trace:
             self._timer.stop()
         self._trace, self._step = trace, step
-        steps = len(trace.steps) if isinstance(trace, (MergeTrace, LongestMatchTrace)) else 0
+        steps = trace.steps if trace else 0
         for button, on in ((self.first, step > 0), (self.back, step > 0), (self.next, step < steps)):
             button.setVisible(steps > 0)
             button.setEnabled(on)
@@ -93,7 +94,7 @@ class MergePane(QWidget):
         self.play.setIcon(theme.icon("stop" if self._timer.isActive() else "play"))
         self.now.set_boxes(_now(trace, step) if trace else [])
         self.place.setText(_place(trace, step) if trace else "")
-        note = trace.note if trace else "Select a token above, or type a word."
+        note = trace.trace.note if trace else "Select a token above, or type a word."
         self.note.setText(note)
         self.note.setVisible(bool(note))
         self.list.set_lines(_lines(trace) if trace else [], step if steps else -1)
@@ -106,15 +107,14 @@ class MergePane(QWidget):
             self._timer.stop()
             self.play.setIcon(theme.icon("play"))
             return
-        steps = self._trace.steps if isinstance(self._trace, (MergeTrace, LongestMatchTrace)) else ()
-        if self._step >= len(steps):
+        if self._trace is not None and self._step >= self._trace.steps:
             self.went.emit(0)
         self._timer.start()
         self.play.setIcon(theme.icon("stop"))
 
     @Slot()
     def _tick(self) -> None:
-        steps = len(self._trace.steps) if isinstance(self._trace, (MergeTrace, LongestMatchTrace)) else 0
+        steps = self._trace.steps if self._trace else 0
         if self._step + 1 >= steps or not self.isVisible():
             self._timer.stop()
         if self._step < steps:
@@ -183,39 +183,41 @@ class StepList(QWidget):
             self.chosen.emit(index + 1)
 
 
-def _now(trace: Trace, step: int) -> list[Box]:
+def _now(traced: Traced, step: int) -> list[Box]:
     """The pieces after `step` steps; the newest one has a frame."""
+    trace, name = traced.trace, traced.name
     if isinstance(trace, MergeTrace):
         symbols = trace.steps[step - 1].symbols if step else trace.initial
         newest = trace.steps[step - 1].index if step else -1
-        return [Box(visible(text), number, number == newest) for number, text in enumerate(symbols)]
+        return [Box(name(symbol), number, number == newest) for number, symbol in enumerate(symbols)]
     if isinstance(trace, LongestMatchTrace):
         taken = [s.piece for s in trace.steps[:step] if s.piece is not None]
-        boxes = [Box(visible(text), number, number == step - 1) for number, text in enumerate(taken)]
+        boxes = [Box(name(piece), number, number == step - 1) for number, piece in enumerate(taken)]
         rest = trace.steps[step].rest if step < len(trace.steps) else ""
         return [*boxes, Box(visible(rest))] if rest else boxes
     return [
-        Box(visible(text), number, caption=str(token_id))
-        for number, (text, token_id) in enumerate(zip(trace.symbols, trace.ids, strict=True))
+        Box(name(symbol), number, caption=str(token_id))
+        for number, (symbol, token_id) in enumerate(zip(trace.symbols, trace.ids, strict=True))
     ]
 
 
-def _place(trace: Trace, step: int) -> str:
-    tokens = f"{len(trace.symbols):,} token" + ("s" if len(trace.symbols) != 1 else "")
-    if isinstance(trace, (MergeTrace, LongestMatchTrace)):
-        return f"step {step:,} of {len(trace.steps):,} · in the end {tokens}: {' '.join(map(str, trace.ids[:12]))}"
-    return f"{tokens}: {' '.join(map(str, trace.ids[:12]))}"
+def _place(traced: Traced, step: int) -> str:
+    ids = traced.trace.ids
+    shown = " ".join(map(str, ids[:12])) + (" …" if len(ids) > 12 else "")
+    tokens = f"{len(ids):,} token{'s' if len(ids) != 1 else ''}: {shown}"
+    return f"step {step:,} of {traced.steps:,} · in the end {tokens}" if traced.steps else tokens
 
 
-def _lines(trace: Trace) -> list[tuple[str, str, str]]:
+def _lines(traced: Traced) -> list[tuple[str, str, str]]:
+    trace, name = traced.trace, traced.name
     if isinstance(trace, MergeTrace):
         return [
-            (str(n + 1), f"{visible(s.pair[0])} + {visible(s.pair[1])} → {visible(s.result)}", f"rank {s.rank:,}")
+            (str(n + 1), f"{name(s.pair[0])} + {name(s.pair[1])} → {name(s.result)}", f"rank {s.rank:,}")
             for n, s in enumerate(trace.steps[:SHOWN])
         ]
     if isinstance(trace, LongestMatchTrace):
         return [
-            (str(n + 1), f"{visible(s.rest)} begins with {visible(s.piece)}", f"{len(s.tried):,} tried")
+            (str(n + 1), f"{visible(s.rest)} begins with {name(s.piece)}", f"{len(s.tried):,} tried")
             if s.piece is not None
             else (str(n + 1), f"nothing in the vocabulary begins {visible(s.rest)}", "unknown")
             for n, s in enumerate(trace.steps[:SHOWN])
@@ -224,7 +226,7 @@ def _lines(trace: Trace) -> list[tuple[str, str, str]]:
         return [
             (
                 str(n + 1),
-                "   ".join(f"{visible(p)} {score:.2f}" for p, score in zip(s.pieces, s.scores, strict=True)),
+                "   ".join(f"{name(p)} {score:.2f}" for p, score in zip(s.pieces, s.scores, strict=True)),
                 f"Σ log p {s.total:.3f}",
             )
             for n, s in enumerate(trace.segmentations)

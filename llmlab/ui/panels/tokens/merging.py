@@ -2,13 +2,47 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from llmlab.engine.tokens.types import LongestMatchTrace, MergeTrace, Trace
+from llmlab.engine.tokens.types import LongestMatchTrace, MergeTrace, Trace, UnigramTrace
+from llmlab.jobs.job import ErrorInfo
 from llmlab.ui.panels.tokens.encoded import Encoded
 from llmlab.ui.panels.tokens.workshop import Workshop
+from llmlab.ui.widgets.tokentext import visible
+
+if TYPE_CHECKING:
+    from llmlab.engine.tokens.opened import OpenTokenizer
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Traced:
+    """A trace with readable names for the symbols that are pieces of the vocabulary."""
+
+    spec: str
+    word: str
+    trace: Trace
+    names: Mapping[str, str]
+
+    @classmethod
+    def of(cls, spec: str, opened: OpenTokenizer, word: str) -> Traced:
+        """Trace `word`. Made in a worker thread."""
+        trace, table = opened.trace(word), opened.table
+        used = symbols_of(trace)
+        names = {piece: text for piece, text in zip(table.pieces, table.texts, strict=True) if piece in used}
+        return cls(spec, word, trace, names)
+
+    @property
+    def steps(self) -> int:
+        """How many steps there are to play."""
+        return len(self.trace.steps) if isinstance(self.trace, (MergeTrace, LongestMatchTrace)) else 0
+
+    def name(self, symbol: str) -> str:
+        """The symbol as people can read it."""
+        return visible(self.names.get(symbol, symbol))
 
 
 class MergeView(Protocol):
@@ -17,7 +51,7 @@ class MergeView(Protocol):
     def show_word(self, word: str) -> None:
         """The word that is traced."""
 
-    def show_trace(self, trace: Trace | None, step: int) -> None:
+    def show_trace(self, traced: Traced | None, step: int) -> None:
         """Show a trace after `step` steps, or none."""
 
 
@@ -30,7 +64,7 @@ class Merging:
         self._encoded: Encoded | None = None
         self._typed = False
         self._asked: tuple[str, str] | None = None
-        self._trace: Trace | None = None
+        self._trace: Traced | None = None
         self._front = False
         self._word = ""
         self.step = 0
@@ -39,7 +73,7 @@ class Merging:
     @property
     def steps(self) -> int:
         """How many steps the trace has."""
-        return len(self._trace.steps) if isinstance(self._trace, (MergeTrace, LongestMatchTrace)) else 0
+        return self._trace.steps if self._trace is not None else 0
 
     def bring(self, encoded: Encoded | None) -> None:
         """Trace a word with the tokenizer of the strip."""
@@ -83,16 +117,34 @@ class Merging:
         wanted = (self._encoded.spec, self._word)
         if wanted != self._asked:
             self._asked, self.busy = wanted, True
-            self._workshop.ask(self, "trace", wanted[0], lambda o: (wanted, o.trace(wanted[1])), self._came)
+            self._workshop.ask(
+                self, "trace", wanted[0], lambda o: Traced.of(wanted[0], o, wanted[1]), self._came, self._failed
+            )
 
-    def _came(self, result: tuple[tuple[str, str], Trace]) -> None:
-        wanted, trace = result
+    def _came(self, traced: Traced) -> None:
         if self._asked is None:
             return
-        self.busy = wanted != self._asked
-        self._trace = trace
+        self.busy = (traced.spec, traced.word) != self._asked
+        self._trace = traced
         self.step = self.steps
-        self._view.show_trace(trace, self.step)
+        self._view.show_trace(traced, self.step)
+
+    def _failed(self, error: ErrorInfo) -> None:
+        self.busy, self._trace = False, None
+        self._view.show_trace(None, 0)
+        self._workshop.notifier.error(error)
+
+
+def symbols_of(trace: Trace) -> set[str]:
+    """Every symbol that a trace names."""
+    used = set(trace.symbols)
+    if isinstance(trace, MergeTrace):
+        used.update(trace.initial, *(step.pair for step in trace.steps), (step.result for step in trace.steps))
+    elif isinstance(trace, LongestMatchTrace):
+        used.update(step.piece for step in trace.steps if step.piece is not None)
+    elif isinstance(trace, UnigramTrace):
+        used.update(*(segmentation.pieces for segmentation in trace.segmentations))
+    return used
 
 
 def word_of(encoded: Encoded, token: int) -> str:

@@ -40,11 +40,12 @@ class Found:
     table: VocabularyTable
     ids: Int32
     lengths: Int64
+    scripts: tuple[str, ...]  # of the whole vocabulary, most frequent first
 
     @property
     def vocabulary(self) -> int:
         """How many tokens there are to search in."""
-        return len(self.table.pieces)
+        return sum(map(bool, self.table.pieces))
 
 
 class VocabularyView(Protocol):
@@ -118,5 +119,5 @@ def _find(opened: OpenTokenizer, spec: str, query: Query) -> Found:
         max_length=query.max_length,
     )
     texts = opened.table.texts
-    lengths = np.minimum([len(texts[i]) for i in ids.tolist()], LONGEST).astype(np.int64)
-    return Found(spec, query, opened.table, ids, np.bincount(lengths, minlength=LONGEST + 1))
+    lengths = np.minimum(np.array([len(texts[i]) for i in ids.tolist()], np.int64), LONGEST)
+    return Found(spec, query, opened.table, ids, np.bincount(lengths, minlength=LONGEST + 1), opened.scripts())

@@ -5,21 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from PySide6.QtCore import QAbstractTableModel, QItemSelection, QModelIndex, QPersistentModelIndex, Qt, Signal, Slot
-from PySide6.QtGui import QFontMetrics, QKeyEvent, QKeySequence
-from PySide6.QtWidgets import (
-    QAbstractItemView,
-    QComboBox,
-    QHeaderView,
-    QLineEdit,
-    QTableView,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtWidgets import QAbstractItemView, QComboBox, QLineEdit, QVBoxLayout, QWidget
 
 from llmlab.ui import theme
 from llmlab.ui.panels.tokens.encoded import KIND_HELP, KIND_NAMES
 from llmlab.ui.panels.tokens.rows import COLUMNS, NUMBERS, Rows
 from llmlab.ui.widgets.parts import MutedLabel, menu_button, row
+from llmlab.ui.widgets.tables import Table
 
 Index = QModelIndex | QPersistentModelIndex
 ROOT = QModelIndex()
@@ -35,7 +27,7 @@ TOOLTIPS = {
     "in text": "How often it occurs in this text",
     "rank": "When BPE learned the merge that makes it: 0 was the first",
 }
-WIDTHS = (7, 18, 8, 16, 8, 8, 8, 13, 8, 9)  # in digits
+WIDTHS = (7, 16, 7, 15, 7, 7, 7, 13, 8, 7)  # in digits
 
 
 class TokenModel(QAbstractTableModel):
@@ -74,25 +66,15 @@ class TokenModel(QAbstractTableModel):
         if orientation is not Qt.Orientation.Horizontal:
             return None
         if role == Qt.ItemDataRole.DisplayRole:
-            return COLUMNS[section]
+            order = self.rows.order if self.rows is not None else None
+            arrow = (" ↓" if order.descending else " ↑") if order is not None and order.column == section else ""
+            return COLUMNS[section] + arrow
         if role == Qt.ItemDataRole.ToolTipRole:
             return TOOLTIPS[COLUMNS[section]]
         if role == Qt.ItemDataRole.TextAlignmentRole:
             side = Qt.AlignmentFlag.AlignRight if COLUMNS[section] in NUMBERS else Qt.AlignmentFlag.AlignLeft
             return side | Qt.AlignmentFlag.AlignVCenter
         return None
-
-
-class _Table(QTableView):
-    """A table whose Ctrl+C copies whole rows."""
-
-    copy_asked = Signal()
-
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        if event.matches(QKeySequence.StandardKey.Copy):
-            self.copy_asked.emit()
-        else:
-            super().keyPressEvent(event)
 
 
 class TablePane(QWidget):
@@ -106,7 +88,7 @@ class TablePane(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.model = TokenModel(self)
-        self.view = _Table()
+        self.view = Table(self.model, "Table of tokens", WIDTHS)
         self.filter = QLineEdit()
         self.filter.setPlaceholderText("Filter by text or id")
         self.filter.setToolTip("Show only tokens whose text contains this, or whose id this is")
@@ -136,34 +118,12 @@ class TablePane(QWidget):
         layout.addWidget(self.view, stretch=1)
 
     def _set_up_view(self) -> None:
-        view, font = self.view, theme.monospace()
-        view.setModel(self.model)
-        view.setFont(font)
-        view.setAccessibleName("Table of tokens")
-        view.setShowGrid(False)
-        view.setWordWrap(False)
-        view.setAlternatingRowColors(False)
-        view.setTabKeyNavigation(False)
-        view.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        view.setSelectionMode(QAbstractItemView.SelectionMode.ContiguousSelection)
-        view.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
-        vertical = view.verticalHeader()
-        vertical.hide()
-        vertical.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
-        vertical.setDefaultSectionSize(QFontMetrics(font).height() + 6)
-        header = view.horizontalHeader()
-        header.setHighlightSections(False)
-        header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
-        header.setStretchLastSection(True)
+        self.view.setSelectionMode(QAbstractItemView.SelectionMode.ContiguousSelection)
+        header = self.view.horizontalHeader()
         header.setSectionsClickable(True)
-        header.setSortIndicatorShown(True)
-        header.setSortIndicator(0, Qt.SortOrder.AscendingOrder)
-        header.sortIndicatorChanged.connect(self._sort)
-        digit = QFontMetrics(font).horizontalAdvance("0")
-        for column, digits in enumerate(WIDTHS):
-            view.setColumnWidth(column, digits * digit + 2 * theme.SPACE)
-        view.selectionModel().selectionChanged.connect(self._selection_changed)
-        view.copy_asked.connect(self.copy_asked)
+        header.sectionClicked.connect(self._sort)
+        self.view.selectionModel().selectionChanged.connect(self._selection_changed)
+        self.view.copy_asked.connect(self.copy_asked)
 
     def show_rows(self, rows: Rows | None) -> None:
         """Show others; the place in the table stays where it makes sense."""
@@ -194,9 +154,12 @@ class TablePane(QWidget):
         model.blockSignals(False)
         self.view.viewport().update()
 
-    @Slot(int, Qt.SortOrder)
-    def _sort(self, column: int, order: Qt.SortOrder) -> None:
-        self.ordered.emit({"column": column, "descending": order is Qt.SortOrder.DescendingOrder})
+    @Slot(int)
+    def _sort(self, column: int) -> None:
+        """By this column; a second click turns the order around."""
+        rows = self.model.rows
+        again = rows is not None and rows.order.column == column and not rows.order.descending
+        self.ordered.emit({"column": column, "descending": again})
 
     @Slot()
     def _selection_changed(self) -> None:

@@ -5,15 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, Qt, Signal
-from PySide6.QtGui import QFontMetrics
 from PySide6.QtWidgets import (
-    QAbstractItemView,
     QDoubleSpinBox,
     QHBoxLayout,
-    QHeaderView,
     QLabel,
     QSpinBox,
-    QTableView,
     QVBoxLayout,
     QWidget,
 )
@@ -23,11 +19,13 @@ from llmlab.ui import theme
 from llmlab.ui.panels.tokens.params import MAX_CHUNK, MAX_RATE, Params
 from llmlab.ui.panels.tokens.tooling import Chunks
 from llmlab.ui.widgets.parts import ElidedLabel, MutedLabel, heading, menu_button
+from llmlab.ui.widgets.tables import Table
 from llmlab.ui.widgets.tokentext import visible
 
 Index = QModelIndex | QPersistentModelIndex
 ROOT = QModelIndex()
 COLUMNS = ("chunk", "tokens", "from", "to", "text")
+WIDTHS = (7, 8, 9, 9, 40)
 EXCERPT = 300  # characters of a chunk's text in its row
 
 
@@ -61,14 +59,20 @@ class ChunkModel(QAbstractTableModel):
             values = {"chunk": index.row() + 1, "tokens": len(part.ids), "from": part.start, "to": part.end}
             return f"{values[name]:,}"
         if role == Qt.ItemDataRole.TextAlignmentRole:
-            side = Qt.AlignmentFlag.AlignLeft if name == "text" else Qt.AlignmentFlag.AlignRight
-            return side | Qt.AlignmentFlag.AlignVCenter
+            return _alignment(index.column())
         return None
 
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        if orientation is Qt.Orientation.Horizontal and role == Qt.ItemDataRole.DisplayRole:
-            return COLUMNS[section]
-        return None
+        if orientation is not Qt.Orientation.Horizontal:
+            return None
+        if role == Qt.ItemDataRole.TextAlignmentRole:
+            return _alignment(section)
+        return COLUMNS[section] if role == Qt.ItemDataRole.DisplayRole else None
+
+
+def _alignment(column: int) -> Qt.AlignmentFlag:
+    left = COLUMNS[column] == "text"
+    return (Qt.AlignmentFlag.AlignLeft if left else Qt.AlignmentFlag.AlignRight) | Qt.AlignmentFlag.AlignVCenter
 
 
 class ToolsPane(QWidget):
@@ -109,31 +113,13 @@ class ToolsPane(QWidget):
         for widget in (heading("Price at"), self.rate, MutedLabel("for a million tokens"), self.price):
             cost.addWidget(widget)
         cost.addStretch(1)
-        self.view = self._make_view()
+        self.view = Table(self.model, "Chunks", WIDTHS)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(theme.SPACE // 2)
         layout.addLayout(line)
         layout.addWidget(self.view, stretch=1)
         layout.addLayout(cost)
-
-    def _make_view(self) -> QTableView:
-        view, font = QTableView(), theme.monospace()
-        view.setModel(self.model)
-        view.setFont(font)
-        view.setAccessibleName("Chunks")
-        view.setShowGrid(False)
-        view.setWordWrap(False)
-        view.setTabKeyNavigation(False)
-        view.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        view.verticalHeader().hide()
-        view.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
-        view.verticalHeader().setDefaultSectionSize(QFontMetrics(font).height() + 6)
-        view.horizontalHeader().setStretchLastSection(True)
-        digit = QFontMetrics(font).horizontalAdvance("0")
-        for column in range(len(COLUMNS) - 1):
-            view.setColumnWidth(column, 10 * digit)
-        return view
 
     def show_params(self, params: Params) -> None:
         """Set the fields, without a signal."""

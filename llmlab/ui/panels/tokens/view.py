@@ -10,7 +10,7 @@ from PySide6.QtCore import Qt, Slot
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QFileDialog, QSplitter, QStackedWidget, QVBoxLayout, QWidget
 
-from llmlab.engine.tokens.types import TokenDetails, Trace
+from llmlab.engine.tokens.types import TokenDetails
 from llmlab.jobs.job import ErrorInfo
 from llmlab.ui import theme
 from llmlab.ui.panel import PanelContext
@@ -19,6 +19,7 @@ from llmlab.ui.panels.tokens.comparing import Compared
 from llmlab.ui.panels.tokens.controls import Controls
 from llmlab.ui.panels.tokens.encoded import Encoded
 from llmlab.ui.panels.tokens.merge_pane import MergePane
+from llmlab.ui.panels.tokens.merging import Traced
 from llmlab.ui.panels.tokens.params import TABS, Params
 from llmlab.ui.panels.tokens.pipeline_pane import PipelinePane
 from llmlab.ui.panels.tokens.piping import Pipeline
@@ -166,8 +167,8 @@ class TokensPanel:
     def show_word(self, word: str) -> None:
         self.merges.show_word(word)
 
-    def show_trace(self, trace: Trace | None, step: int) -> None:
-        self.merges.show_trace(trace, step)
+    def show_trace(self, traced: Traced | None, step: int) -> None:
+        self.merges.show_trace(traced, step)
 
     def show_compared(self, compared: Compared | None) -> None:
         self.compare.show_compared(compared)

@@ -7,14 +7,11 @@ from typing import Any
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, QRect, QSize, Qt, Signal, Slot
 from PySide6.QtGui import QFontMetrics, QPainter, QPaintEvent
 from PySide6.QtWidgets import (
-    QAbstractItemView,
     QComboBox,
     QHBoxLayout,
-    QHeaderView,
     QLabel,
     QLineEdit,
     QSpinBox,
-    QTableView,
     QVBoxLayout,
     QWidget,
 )
@@ -24,22 +21,20 @@ from llmlab.jobs.job import ErrorInfo
 from llmlab.ui import theme
 from llmlab.ui.panels.tokens.encoded import KIND_NAMES
 from llmlab.ui.panels.tokens.searching import LONGEST, Found
-from llmlab.ui.widgets.parts import ElidedLabel, MutedLabel, heading, row
+from llmlab.ui.widgets.parts import ElidedLabel, heading, row
+from llmlab.ui.widgets.tables import Table
 from llmlab.ui.widgets.tokentext import visible
 
 Index = QModelIndex | QPersistentModelIndex
 ROOT = QModelIndex()
-COLUMNS = ("id", "token", "in the vocabulary", "bytes", "kind", "rank or score")
-WIDTHS = (8, 22, 22, 20, 13, 10)
+COLUMNS = ("id", "token", "in the vocabulary", "bytes", "kind", "rank, score")
+WIDTHS = (6, 13, 13, 12, 12, 8)
 MODES = (
     ("text", "Text", "Tokens whose text contains this"),
     ("regex", "Regular expression", "Tokens whose text this regular expression finds something in"),
     ("id", "Ids", "An id, or a range such as 100-120"),
     ("bytes", "Bytes", "Tokens whose bytes contain these, in hex: F0 9F"),
 )
-SCRIPTS = (
-    "Latin", "Greek", "Cyrillic", "Arabic", "Hebrew", "Devanagari", "Thai", "Han", "Hiragana", "Katakana", "Hangul",
-)  # fmt: skip
 
 
 class VocabularyModel(QAbstractTableModel):
@@ -67,17 +62,22 @@ class VocabularyModel(QAbstractTableModel):
         if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.ToolTipRole):
             return _cell(self.found, int(self.found.ids[index.row()]), COLUMNS[index.column()])
         if role == Qt.ItemDataRole.TextAlignmentRole:
-            right = COLUMNS[index.column()] in ("id", "rank or score")
-            side = Qt.AlignmentFlag.AlignRight if right else Qt.AlignmentFlag.AlignLeft
-            return side | Qt.AlignmentFlag.AlignVCenter
+            return _alignment(index.column())
         if role == Qt.ItemDataRole.ForegroundRole and COLUMNS[index.column()] not in ("token", "id"):
             return theme.current().muted
         return None
 
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        if orientation is Qt.Orientation.Horizontal and role == Qt.ItemDataRole.DisplayRole:
-            return COLUMNS[section]
-        return None
+        if orientation is not Qt.Orientation.Horizontal:
+            return None
+        if role == Qt.ItemDataRole.TextAlignmentRole:
+            return _alignment(section)
+        return COLUMNS[section] if role == Qt.ItemDataRole.DisplayRole else None
+
+
+def _alignment(column: int) -> Qt.AlignmentFlag:
+    right = COLUMNS[column] in ("id", "rank, score")
+    return (Qt.AlignmentFlag.AlignRight if right else Qt.AlignmentFlag.AlignLeft) | Qt.AlignmentFlag.AlignVCenter
 
 
 def _cell(found: Found, token_id: int, name: str) -> str:
@@ -118,20 +118,17 @@ class VocabularyPane(QWidget):
         kinds = [(name.capitalize(), int(kind), "") for kind, name in KIND_NAMES.items()]
         self.kind = _combo("Kind of tokens", [("All kinds", -1, ""), *kinds])
         self.kind.currentIndexChanged.connect(lambda _: self._emit("kind", self.kind))
-        self.script = _combo("Script", [("All scripts", "", ""), *((name, name, "") for name in SCRIPTS)])
+        self.script = _combo("Script", [("All scripts", "", "")])
         self.script.currentIndexChanged.connect(lambda _: self._emit("script", self.script))
-        self.shortest = _spin("Shortest", "from 0", lambda value: {"min_length": value})
-        self.longest = _spin("Longest", "any", lambda value: {"max_length": value or None})
-        for spin, changes in ((self.shortest, "min_length"), (self.longest, "max_length")):
-            spin.valueChanged.connect(
-                lambda value, changes=changes: self.searched.emit(
-                    {changes: value if changes == "min_length" else value or None}
-                )
-            )
+        self.shortest = _spin("Shortest length, in characters", "any length", "from ")
+        self.shortest.valueChanged.connect(lambda value: self.searched.emit({"min_length": value}))
+        self.longest = _spin("Longest length, in characters", "any length", "up to ")
+        self.longest.valueChanged.connect(lambda value: self.searched.emit({"max_length": value or None}))
         self.count = ElidedLabel()
         self.histogram = LengthBars()
         self.details = Details()
-        self.view = self._make_view()
+        self.view = Table(self.model, "Tokens of the vocabulary", WIDTHS)
+        self.view.selectionModel().currentRowChanged.connect(self._row_changed)
         side = QWidget()
         column = QVBoxLayout(side)
         column.setContentsMargins(0, 0, 0, 0)
@@ -146,8 +143,7 @@ class VocabularyPane(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(theme.SPACE // 2)
-        lengths = MutedLabel("characters")
-        filters = (self.search, self.mode, self.kind, self.script, self.shortest, self.longest, lengths)
+        filters = (self.search, self.mode, self.kind, self.script, self.shortest, self.longest)
         layout.addWidget(row(filters, stretch=self.search))
         layout.addWidget(self.count)
         layout.addLayout(body, stretch=1)
@@ -155,36 +151,28 @@ class VocabularyPane(QWidget):
     def _emit(self, name: str, combo: QComboBox) -> None:
         self.searched.emit({name: combo.currentData()})
 
-    def _make_view(self) -> QTableView:
-        view, font = QTableView(), theme.monospace()
-        view.setModel(self.model)
-        view.setFont(font)
-        view.setAccessibleName("Tokens of the vocabulary")
-        view.setShowGrid(False)
-        view.setWordWrap(False)
-        view.setTabKeyNavigation(False)
-        view.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        view.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        view.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
-        view.verticalHeader().hide()
-        view.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
-        view.verticalHeader().setDefaultSectionSize(QFontMetrics(font).height() + 6)
-        view.horizontalHeader().setHighlightSections(False)
-        view.horizontalHeader().setStretchLastSection(True)
-        digit = QFontMetrics(font).horizontalAdvance("0")
-        for column, digits in enumerate(WIDTHS):
-            view.setColumnWidth(column, digits * digit)
-        view.selectionModel().currentRowChanged.connect(self._row_changed)
-        return view
-
     def show_found(self, found: Found | None) -> None:
         """Show tokens, or none."""
         self.model.set_found(found)
+        self._offer_scripts(found.scripts if found else ())
         self.view.scrollToTop()
         self.histogram.set_found(found)
         self.details.show_details(None)
         count = f"{len(found.ids):,} of {found.vocabulary:,} tokens" if found else ""
         self.count.setText(count)
+
+    def _offer_scripts(self, scripts: tuple[str, ...]) -> None:
+        """Those that the vocabulary has; the chosen one stays."""
+        chosen = self.script.currentData()
+        names = dict.fromkeys((*scripts, *((chosen,) if chosen else ())))
+        if [self.script.itemData(i) for i in range(1, self.script.count())] != list(names):
+            self.script.blockSignals(True)
+            self.script.clear()
+            self.script.addItem("All scripts", "")
+            for name in names:
+                self.script.addItem(name, name)
+            self.script.setCurrentIndex(max(0, self.script.findData(chosen)))
+            self.script.blockSignals(False)
 
     def show_error(self, error: ErrorInfo) -> None:
         """The query makes no sense."""
@@ -296,11 +284,11 @@ def _combo(name: str, entries: list[tuple[str, Any, str]]) -> QComboBox:
     return combo
 
 
-def _spin(name: str, none: str, _changes: Any = None) -> QSpinBox:
+def _spin(name: str, none: str, prefix: str) -> QSpinBox:
     spin = QSpinBox()
     spin.setRange(0, 999)
     spin.setSpecialValueText(none)
-    spin.setPrefix("" if none == "any" else "from ")
-    spin.setAccessibleName(f"{name} length in characters")
-    spin.setToolTip(f"{name} length in characters")
+    spin.setPrefix(prefix)
+    spin.setAccessibleName(name)
+    spin.setToolTip(name)
     return spin
