@@ -19,14 +19,17 @@ UInt8: TypeAlias = NDArray[np.uint8]
 
 
 class TokenKind(IntEnum):
-    """What sort of token an id is; every id has exactly one."""
+    """What sort of token an id is; every id has exactly one.
+
+    In a text, a normal token that goes on inside a word is a continuation as well, whatever the algorithm.
+    """
 
     NORMAL = 0  # spells text
     SPECIAL = 1  # marks a beginning, an end, a mask …: never spells text
     ADDED = 2  # added to the vocabulary after training, and found in a text before anything else
     BYTES = 3  # spells bytes that are no whole character
     UNKNOWN = 4  # stands for what the vocabulary cannot spell
-    CONTINUATION = 5  # goes on inside a word: WordPiece's ##
+    CONTINUATION = 5  # goes on inside a word: WordPiece's ##, or the “ing” of “ walk|ing”
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +224,7 @@ class TextStats:
 
 @dataclass(frozen=True, slots=True)
 class ComparedTokenizer:
-    """One column of a comparison. `differing` int32: the places where only some of the tokenizers cut, and this one."""
+    """One column of a comparison. `differing` int32: where those tokens start that not all of the others begin too."""
 
     info: TokenizerInfo
     tokens: Tokens
@@ -231,9 +234,10 @@ class ComparedTokenizer:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The same text in several tokenizers. `differing` int32: sorted places where some cut the text and others don't.
+    """The same text in several tokenizers. `differing` int32: the sorted places of all columns' `differing`.
 
-    A place is the number of characters before the cut; tokenizers that cannot tell places have no part in it.
+    A space belongs to the word before it, the word after it, or nobody, as tokenizers please: that alone is no
+    difference. Tokenizers that cannot tell places have no part in it.
     """
 
     text: str
