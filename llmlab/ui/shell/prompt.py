@@ -30,6 +30,8 @@ class PromptView(Protocol):
 
 def utf16_positions(text: str, positions: Int64) -> Int64:
     """Positions in code points as positions in UTF-16 units, which differ after the first astral character."""
+    if text.isascii():
+        return positions
     points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
     before = np.concatenate(([0], np.cumsum(points > 0xFFFF)))  # astral characters before each position
     return positions + before[positions]

@@ -13,7 +13,7 @@ from llmlab.engine.types import Int64
 from llmlab.ui import theme
 
 # Beyond these Qt's layout takes seconds, and the window would stand still.
-MAX_CHARACTERS = 2_000_000
+MAX_CHARACTERS = 200_000
 MAX_LINE = 20_000
 EXCERPT = 4_000
 NO_BOUNDARIES: Int64 = np.zeros(0, np.int64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 
 import numpy as np
@@ -22,7 +23,7 @@ from PySide6.QtWidgets import QAbstractScrollArea, QMenu, QWidget
 from llmlab.engine.types import Bool
 from llmlab.ui import theme
 from llmlab.ui.widgets.card import Card, HoverCard
-from llmlab.ui.widgets.strip_layout import LaidOut, StripLayout
+from llmlab.ui.widgets.strip_layout import Known, LaidOut, StripLayout
 from llmlab.ui.widgets.strip_text import StripText
 
 MARGIN = theme.SPACE
@@ -47,6 +48,7 @@ class TokenStrip(QAbstractScrollArea):
         self._card_of = card_of
         self._source: StripText | None = None
         self._layout: StripLayout | None = None
+        self._known: Known = OrderedDict()
         self._color_of: ColorOf = lambda index: theme.current().token[index % len(theme.current().token)]
         self._flags: Bool | None = None
         self._limit: int | None = None
@@ -72,7 +74,7 @@ class TokenStrip(QAbstractScrollArea):
             self._anchor = self._head = -1
         self._hovered = -1
         self._card.hide()
-        self._rebuild()
+        self._lay_out()
 
     def set_colors(self, color_of: ColorOf) -> None:
         """How the background of token i is chosen."""
@@ -108,9 +110,13 @@ class TokenStrip(QAbstractScrollArea):
 
     @Slot()
     def _rebuild(self) -> None:
-        """Forget the layout: another text, width or scheme."""
-        width = self.viewport().width() - 2 * MARGIN
-        self._layout = StripLayout(self._source, self._font, width, LEADING) if self._source else None
+        """Forget the layout: another width or scheme."""
+        self._known.clear()
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        source, width = self._source, self.viewport().width() - 2 * MARGIN
+        self._layout = StripLayout(source, self._font, width, LEADING, self._known) if source else None
         self._measure()
         self.viewport().update()
 
@@ -191,7 +197,7 @@ class TokenStrip(QAbstractScrollArea):
         painter.setBrush(Qt.BrushStyle.NoBrush)
         painter.setPen(QPen(colors.token_special, 1))
         for rect in block.ties:
-            painter.drawRoundedRect(rect.adjusted(-0.5, -2.5, 0.5, 2.5), RADIUS, RADIUS)
+            painter.drawRoundedRect(rect.adjusted(0.5, -2.5, -1, 2.5), RADIUS, RADIUS)
         painter.setPen(colors.text)
         block.layout.draw(painter, QPointF(0, 0))
         self._paint_marks(painter, first, block)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from PySide6.QtCore import QPointF, QRectF
@@ -27,14 +28,19 @@ class LaidOut:
     ties: list[QRectF]
 
 
+Known: TypeAlias = OrderedDict[Composed, LaidOut]
+
+
 class StripLayout:
     """Where the blocks of `source` lie on one long canvas of `width` pixels.
 
-    Heights are estimates until a block has been laid out.
+    Heights are estimates until a block has been laid out. `known` are blocks laid out before with the same font,
+    width and colours: after a keystroke most of them come back.
     """
 
-    def __init__(self, source: StripText, font: QFont, width: float, leading: float) -> None:
+    def __init__(self, source: StripText, font: QFont, width: float, leading: float, known: Known) -> None:
         self._source = source
+        self._composed = known
         self._font = font
         self._width = max(40.0, width)
         self._leading = leading
@@ -71,7 +77,7 @@ class StripLayout:
         """The laid out block, made now if it is not remembered."""
         found = self._known.get(index)
         if found is None:
-            found = self._known[index] = _lay_out(self._source.compose(index), self._font, self._width, self._leading)
+            found = self._known[index] = self._lay_out(self._source.compose(index))
             if not self._measured[index] or self._heights[index] != found.height:
                 self._measured[index] = True
                 self._heights[index] = found.height
@@ -80,6 +86,14 @@ class StripLayout:
                 self._known.popitem(last=False)
         else:
             self._known.move_to_end(index)
+        return found
+
+    def _lay_out(self, composed: Composed) -> LaidOut:
+        found = self._composed.get(composed)
+        if found is None:
+            found = self._composed[composed] = _lay_out(composed, self._font, self._width, self._leading)
+            if len(self._composed) > REMEMBERED:
+                self._composed.popitem(last=False)
         return found
 
     def visible(self, top: float, bottom: float) -> list[tuple[int, float, LaidOut]]:

@@ -17,7 +17,7 @@ from llmlab.ui.widgets.tokentext import INVISIBLE, MARKS, NEWLINE, TAB
 LINE_BREAK = "\u2028"  # breaks a line inside one laid out block
 DOT, BREAKABLE = "·", "\u200b"  # a space is a dot, behind which a line may end
 TOGETHER = "\u2060\u200e"  # no line ends here, and what follows is written from the left
-APART = "\u200a"  # a narrow gap, where a line may end
+APART = "\u200b"  # a line may end here
 CIRCLE = "◌"  # carries a combining mark that begins a token
 BLOCK, LONGEST = 700, 2000  # characters: a block ends at a line break after the first, at a token before the second
 BYTES = re.compile(r"(?:<0x[0-9A-Fa-f]{2}>)+")

@@ -60,7 +60,8 @@ class ComparePane(QWidget):
         elif len(columns) < 2:
             self.note.setText("Choose a second tokenizer on the right to compare with.")
         else:
-            self.note.setText(f"{compared.differing:,} places where not all of them cut")
+            places = f"{compared.differing:,} place{'s' if compared.differing != 1 else ''} where not all of them cut"
+            self.note.setText(places if compared.differing else "All of them cut the text at the same places.")
         while len(self.columns) > len(columns):
             column = self.columns.pop()
             self._strips.removeWidget(column)
