@@ -27,7 +27,7 @@ def stages(parts: Parts, text: str, limit: int = LIMIT) -> tuple[Stage, ...]:
         return _slow(parts, text)
     backend = parts.backend
     encoding = backend.encode(text, add_special_tokens=False)
-    kept = _added_places(parts, encoding)
+    kept = _added_places(parts, text, encoding)
     string = _without_added(text, kept)
     normalized = _normalized(backend, string, text, kept)
     words = _words(backend, string, text, kept)
@@ -87,17 +87,16 @@ def _slow(parts: Parts, text: str) -> tuple[Stage, ...]:
     )
 
 
-def _added_places(parts: Parts, encoding: Encoding) -> list[StagePiece]:
-    """Where added tokens stand in the text."""
+def _added_places(parts: Parts, text: str, encoding: Encoding) -> list[StagePiece]:
+    """Where added tokens stand in the text. The unknown token is one only where it is written out."""
+    unknown = TokenKind.UNKNOWN
     return [
         StagePiece(token, start, end, index)
         for index, token, (start, end) in zip(encoding.ids, encoding.tokens, encoding.offsets, strict=True)
-        if index in parts.added and end > start and _is_cut_out(parts, index)
+        if index in parts.added
+        and end > start
+        and (parts.table.kinds[index] != unknown or text[start:end].strip() == parts.table.pieces[index])
     ]
-
-
-def _is_cut_out(parts: Parts, index: int) -> bool:
-    return parts.table.kinds[index] != TokenKind.UNKNOWN or parts.table.pieces[index] not in parts.vocabulary
 
 
 def _without_added(text: str, kept: Sequence[StagePiece]) -> PreTokenizedString:
