@@ -258,6 +258,9 @@ class TokenStrip(QAbstractScrollArea):
             extend = event.modifiers() & Qt.KeyboardModifier.ShiftModifier and self._anchor >= 0
             self._select(self._anchor if extend and index >= 0 else index, index)
 
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        event.accept()
+
     def contextMenuEvent(self, event: QContextMenuEvent) -> None:
         menu = QMenu(self)
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)

@@ -157,20 +157,31 @@ def _places(
             first, last, line = lines[number]
             low, high = max(start, first), min(end, last)
             if low < high:
-                left, right = _extent(line, low, high, simple=simple)
-                rects.append(QRectF(left, line.y(), right - left, line.height()))
+                extents = (_extent(line, low, high),) if simple else _visual_extents(line, low, high)
+                rects.extend(QRectF(left, line.y(), right - left, line.height()) for left, right in extents)
             number += 1
         found.append(rects)
     return found
 
 
-def _extent(line: QTextLine, low: int, high: int, *, simple: bool) -> tuple[float, float]:
-    """Left and right end of characters of one line; in text that runs both ways, of each of them."""
-    if simple:
-        left, right = float(line.cursorToX(low)[0]), float(line.cursorToX(high)[0])
-        return min(left, right), max(left, right)
-    edges = []
-    for place in range(low, high):
-        edges.append(float(line.cursorToX(place, QTextLine.Edge.Leading)[0]))
-        edges.append(float(line.cursorToX(place, QTextLine.Edge.Trailing)[0]))
-    return min(edges), max(edges)
+def _extent(line: QTextLine, low: int, high: int) -> tuple[float, float]:
+    """Left and right end of characters that stand one after another."""
+    return float(line.cursorToX(low)[0]), float(line.cursorToX(high)[0])
+
+
+def _visual_extents(line: QTextLine, low: int, high: int) -> list[tuple[float, float]]:
+    """Left and right ends of characters in text that may run both ways: of every run that they are part of.
+
+    A cursor's place is ambiguous where the direction changes; glyphs are not. A part of a ligature has none of its own.
+    """
+    found: list[tuple[float, float]] = []
+    bounds = [run.boundingRect() for run in line.glyphRuns(low, high - low)]
+    for left, right in sorted((rect.left(), rect.right()) for rect in bounds):
+        if found and left <= found[-1][1] + 1:
+            found[-1] = (found[-1][0], max(right, found[-1][1]))
+        else:
+            found.append((left, right))
+    if not found:
+        left, right = sorted(_extent(line, low, high))
+        found = [(left, right)]
+    return found

@@ -95,7 +95,7 @@ class StripText:
     def token_range(self, start: int, end: int) -> tuple[int, int]:
         """First and last token that touch the characters start … end; (-1, -1) for none."""
         touching = np.flatnonzero((self.tokens.starts < end) & (self.tokens.ends > start))
-        return (int(touching[0]), int(touching[-1])) if len(touching) else (-1, -1)
+        return (int(touching[0]), int(touching[-1])) if len(touching) and end > start else (-1, -1)
 
     def compose(self, block: int) -> Composed:
         """The block's shown text and where everything stands in it."""
@@ -245,7 +245,7 @@ def _sort(character: str) -> int:
     if character.isalnum():
         return 0
     hidden = unicodedata.category(character) in INVISIBLE or variation(character)
-    return ord(character) if hidden else 0
+    return 1 + ord(character) if hidden else 0
 
 
 def variation(character: str) -> bool:

@@ -177,6 +177,9 @@ class StepList(QWidget):
             painter.drawText(room, center, text)
         painter.end()
 
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        event.accept()
+
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
         index = int(event.position().y()) // self.line
         if self._current >= 0 and 0 <= index < len(self._lines):
