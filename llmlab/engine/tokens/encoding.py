@@ -28,6 +28,7 @@ BATCH = 8  # blocks given to the library at once
 MARGIN = 160  # characters of a block's neighbours that it reads as well
 AGREEMENT = 40  # characters after a seam for which both blocks must give the same tokens
 _SEARCH = 2_048  # characters in which a seam is looked for
+_LONGEST_GAP = 1_024  # bytes of white space that a slow tokenizer may drop
 _REPLACEMENT = "\ufffd"
 _LONE = re.compile("[\ud800-\udfff]")
 _SEAMS = (re.compile(r"(?<=\w)(?= [A-Za-z])"), re.compile(r"(?<=\w)(?=\n+\w|[^\w\s]\w| \w)"))
@@ -185,22 +186,47 @@ def _cut(block: Arrays, start: int, end: int, word: int, *, is_last: bool) -> Ar
 
 
 def _slow(parts: Parts, text: str, *, special: bool) -> tuple[Arrays, bool]:
-    """A slow tokenizer's ids. Places are known where the tokens' bytes are those of the text, one after the other."""
+    """A slow tokenizer's ids, and whether their places are known: where the tokens spell the text, in its order."""
     encoded = parts.tokenizer(text, add_special_tokens=special, verbose=False)
     ids = np.array(encoded["input_ids"], np.int32).reshape(-1)
-    nowhere = np.zeros(len(ids), np.int32)
     words = np.full(len(ids), -1, np.int32)
     raw = text.encode()
-    if b"".join([parts.table.data[index] for index in ids.tolist()]) != raw:
+    spans = _spelled(parts, ids.tolist(), raw)
+    if spans is None:
+        nowhere = np.zeros(len(ids), np.int32)
         return Arrays(ids, nowhere, nowhere.copy(), words), False
-    lengths = parts.table.byte_lengths[ids]
-    stops = np.cumsum(lengths)
+    begins, stops = np.array(spans, np.int64).reshape(-1, 2).T
     is_start = (np.frombuffer(raw, np.uint8) & 0xC0) != 0x80
     begun = np.concatenate([[0], np.cumsum(is_start)]).astype(np.int32)  # characters begun before each byte
-    ends = begun[stops]
-    inside = np.append(~is_start, False)[stops - lengths]  # the token begins inside a character
-    starts = begun[stops - lengths] - inside
-    return Arrays(ids, starts.astype(np.int32), np.maximum(ends, starts).astype(np.int32), words), True
+    inside = np.append(~is_start, False)[begins]  # the token begins inside a character
+    starts = (begun[begins] - inside).astype(np.int32)
+    return Arrays(ids, starts, np.maximum(begun[stops], starts).astype(np.int32), words), True
+
+
+def _spelled(parts: Parts, ids: list[int], raw: bytes) -> list[tuple[int, int]] | None:
+    """Where each token's bytes stand in the text's; None where they do not follow each other.
+
+    Between tokens there may be white space that the tokenizer drops. A special token has bytes only where the text
+    has it written out; the space in front of the first word may have been added.
+    """
+    spans, place = [], 0
+    for index in ids:
+        data = parts.table.data[index]
+        written = data or parts.table.pieces[index].encode()
+        if not raw.startswith(written, place):
+            ahead = raw[place : place + _LONGEST_GAP]
+            after_gap = place + len(ahead) - len(ahead.lstrip())
+            if raw.startswith(written, after_gap):
+                place = after_gap
+            elif data and raw.startswith(data.lstrip(), place):
+                written = data.lstrip()
+            elif data:
+                return None
+            else:
+                written = b""
+        spans.append((place, place + len(written)))
+        place += len(written)
+    return None if raw[place:].strip() else spans
 
 
 def _groups(arrays: Arrays) -> Int32:
