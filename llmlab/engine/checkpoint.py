@@ -15,9 +15,9 @@ from transformers import BitsAndBytesConfig, PreTrainedConfig, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
 from llmlab.engine.architecture import auto_class
-from llmlab.engine.devices import CPU, DTYPES, free_memory, is_out_of_memory, release_memory
+from llmlab.engine.devices import CPU, DTYPES, free_memory, is_out_of_memory, release_memory, trim_heap
 from llmlab.engine.errors import Cancelled, DeviceError, EngineError, ModelFileError
-from llmlab.engine.placement import Placement, Weights, does_not_fit
+from llmlab.engine.placement import SPLIT_SHARE, Placement, Weights, does_not_fit
 from llmlab.engine.progress import Control
 from llmlab.engine.types import Architecture
 from llmlab.engine.wording import first_line, some_of
@@ -65,7 +65,7 @@ def _read(
     weights: Weights,
     control: Control,
 ) -> ReadModel:
-    with _progress(control):
+    with _progress(control, tidy=placement.quantization is not None):
         model, report = auto_class(architecture).from_pretrained(
             folder,
             config=config,
@@ -79,6 +79,7 @@ def _read(
         )
     has_head = _check_complete(model, report)
     notes = _unused(model, report)
+    trim_heap()
     if placement.device == CPU and placement.quantization in ("nf4", "fp4"):
         _keep_exact(model, placement.dtype)
     return ReadModel((model if has_head else model.base_model).eval(), has_head, notes)
@@ -86,7 +87,7 @@ def _read(
 
 def _where(placement: Placement) -> dict[str, Any]:
     if placement.split:
-        room = {index: int(0.9 * free_memory(torch.device("cuda", index))) for index in placement.split}
+        room = {index: int(SPLIT_SHARE * free_memory(torch.device("cuda", index))) for index in placement.split}
         return {"device_map": "auto", "max_memory": room}
     if placement.device == CPU and placement.quantization is None:
         return {}
@@ -177,13 +178,14 @@ def _unlike(what: list[str]) -> ModelFileError:
 
 
 @contextmanager
-def _progress(control: Control) -> Iterator[None]:
+def _progress(control: Control, *, tidy: bool) -> Iterator[None]:
     """While weights are read, transformers' progress bar goes to `control`, and every tensor can be the last one.
 
-    Its report of missing tensors is kept from the terminal: `_check_complete` says the same in words.
+    `tidy` returns what quantizing leaves in the heap as it goes. Transformers' own report of missing tensors is kept
+    from the terminal: `_check_complete` says the same in words.
     """
     set_hook: Callable[..., Any] = getattr(transformers_logging, "set_tqdm_hook", lambda _: None)  # not in 5.3
-    before = set_hook(lambda factory, args, kwargs: _Steps(control, *args, **kwargs))
+    before = set_hook(lambda factory, args, kwargs: _Steps(control, tidy, *args, **kwargs))
     logger = logging.getLogger("transformers.modeling_utils")
     logger.addFilter(_is_error)
     try:
@@ -200,8 +202,9 @@ def _is_error(record: logging.LogRecord) -> bool:
 class _Steps:
     """Stands in for tqdm: passes the items on, reports how many, asks whether to go on."""
 
-    def __init__(self, control: Control, items: Iterable[Any] = (), **settings: Any) -> None:
+    def __init__(self, control: Control, tidy: bool, items: Iterable[Any] = (), **settings: Any) -> None:
         self._control = control
+        self._tidy = tidy
         self._items = items
         self._total = settings.get("total") or (len(items) if isinstance(items, Sized) else 0)
         self._is_weights = settings.get("desc") == "Loading weights"
@@ -212,6 +215,8 @@ class _Steps:
             self._control.check()
             if self._is_weights and done % step == 0:
                 self._control.report(f"Reading the weights: {done} of {self._total} tensors", done / self._total)
+                if self._tidy:
+                    trim_heap()
             yield item
 
     def __enter__(self) -> _Steps:

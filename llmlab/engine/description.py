@@ -31,6 +31,8 @@ def describe(
     mask_token = tokenizer.mask_token if architecture is Architecture.ENCODER else None
     if architecture is Architecture.ENCODER and mask_token is None:
         features -= {Feature.FILL_MASK}
+    if heads == 0:  # Mamba, RWKV, FNet
+        features -= {Feature.ATTENTION}
     return ModelInfo(
         request=request,
         name=name,
@@ -63,13 +65,16 @@ def count_parameters(model: PreTrainedModel) -> int:
 
 def input_device(model: PreTrainedModel) -> torch.device:
     """Where token ids go: to the embeddings, which a split model has on its first GPU."""
-    weight: torch.Tensor = next(model.get_input_embeddings().parameters())
+    try:
+        weight: torch.Tensor = next(model.get_input_embeddings().parameters())
+    except NotImplementedError:  # CANINE embeds hashes of characters
+        return model.device
     return weight.device
 
 
 def _vocabulary(model: PreTrainedModel, config: PreTrainedConfig) -> int:
     output: Any = model.get_output_embeddings()  # type: ignore[no-untyped-call]
-    return int(output.weight.shape[0]) if isinstance(output, nn.Linear) else _whole(config, "vocab_size")
+    return output.out_features if isinstance(output, nn.Linear) else _whole(config, "vocab_size")
 
 
 def _context(model: PreTrainedModel, config: PreTrainedConfig) -> int | None:
@@ -106,9 +111,12 @@ def _notes(
 
 
 def _whole(config: PreTrainedConfig, *names: str) -> int:
-    """The first of the attributes that is there; of a list with one entry per layer, the largest. 0 without one."""
+    """The first of the attributes that is there; where the layers differ in it, the largest. 0 without one."""
     for name in names:
-        value = getattr(config, name, None)
+        try:
+            value = getattr(config, name, None)
+        except RuntimeError:  # transformers' way to say that the layers differ in it
+            value = [getattr(layer, name) for layer in config.per_layer_config]
         if isinstance(value, (list, tuple)) and value:
             return int(max(value))
         if isinstance(value, int):

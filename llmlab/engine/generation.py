@@ -20,6 +20,7 @@ from llmlab.engine.logits import require, sort
 from llmlab.engine.progress import UNCONTROLLED, Control
 from llmlab.engine.reading import Reader, guarded, prompt_ids
 from llmlab.engine.sampling import GenerationSettings, ShapedDistribution, SortedLogits, draw, shape
+from llmlab.engine.sorted_logits import unique, with_id
 from llmlab.engine.tokenization import Speller
 from llmlab.engine.types import Alternatives, Architecture, Feature, GenerationStep
 
@@ -75,23 +76,25 @@ class _Completion:
         self._started = time.perf_counter()
 
     def begin(self, control: Control) -> None:
-        """Read the prompt, except for the last of the tokens that the first step continues."""
+        """Read the text where there is an encoder; what the decoder reads is read with the first step."""
         self._started = time.perf_counter()
         self._reader = Reader(self._loaded, self._prompt, control)
-        self._context = list(self._reader.start)
-        self._unread = self._context
+        self._unread = self._reader.start
+        self._length = len(self._unread)
+        self._seen = unique(self._unread)
         goes_on = self._loaded.info.architecture is Architecture.DECODER
         self._detokenizer = Detokenizer(self._loaded.tokenizer, self._prompt if goes_on else ())
 
     def step(self) -> GenerationStep:
         """Choose the next token."""
         assert self._reader is not None
-        captured = sort(self._reader.next_logits(self._unread), self._context)
+        captured = sort(self._reader.next_logits(self._unread), self._seen)
         shaped = shape(captured, self._settings.sampling)
         chosen = 0 if self._settings.sampling.greedy else draw(shaped, self._uniform())
         token = int(shaped.ids[chosen])
         self._unread = [token]
-        self._context.append(token)
+        self._length += 1
+        self._seen = with_id(self._seen, token)
         text, finish_reason = self._tell(token)
         self._index += 1
         return GenerationStep(
@@ -134,7 +137,7 @@ class _Completion:
             return "stop"
         if self._index + 1 == self._settings.max_new_tokens:
             return "length"
-        if context is not None and len(self._context) > context:
+        if context is not None and self._length > context:
             return "context"
         return None
 

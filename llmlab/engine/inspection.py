@@ -10,7 +10,6 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ INDEX_FILE = "model.safetensors.index.json"
 MAX_JSON_BYTES = 200_000_000  # the largest tokenizer.json in the wild is about 35 MB
 MAX_HEADER_BYTES = 100_000_000  # the format's own limit
 HEADER_LENGTH_BYTES = 8
-_SAFE_TO_READ = (CONFIG_FILE, "generation_config.json", "tokenizer_config.json", "special_tokens_map.json")
+_READ_WITH_IT = ("generation_config.json", "tokenizer_config.json", "special_tokens_map.json")
 
 # Bits per element, as the safetensors format defines them; sub-byte types are left out and not checked for size.
 _BITS = {"BOOL": 8, "U8": 8, "I8": 8, "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8} | {
@@ -36,17 +35,6 @@ _VOCABULARY_SUFFIXES = (".tiktoken", ".tokenizer")
 _WITHOUT_VOCABULARY = ("ByT5Tokenizer", "CanineTokenizer", "PerceiverTokenizer")  # they read bytes or code points
 
 
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """The weights as they lie on disk: checked files, their tensors' bytes, and the commonest floating type."""
-
-    files: tuple[Path, ...]
-    size: int  # bytes of all tensors
-    largest: int  # bytes of the largest tensor
-    dtype: str  # torch's name
-    tensors: frozenset[str]
-
-
 def read_config(folder: Path) -> dict[str, Any]:
     """The model's configuration, checked. Raises ModelNotFoundError, ModelFileError or UnsupportedModelError."""
     if not folder.is_dir():
@@ -54,7 +42,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     if not (folder / CONFIG_FILE).is_file():
         raise _no_config(folder)
     config = read_json(folder / CONFIG_FILE)
-    for name in _SAFE_TO_READ[1:]:
+    for name in _READ_WITH_IT:
         if (folder / name).is_file():
             read_json(folder / name)
     if not isinstance(config.get("model_type"), str):
@@ -96,21 +84,20 @@ def check_tokenizer(folder: Path) -> None:
     )
 
 
-def check_weights(folder: Path) -> Checkpoint:
-    """The weights in `folder`, every header read and compared with its file. Raises ModelFileError."""
+def check_weights(folder: Path) -> str:
+    """Compare every weight file's table of tensors with the file; the commonest floating type, as torch names it.
+
+    Raises ModelFileError.
+    """
     files = weight_files(folder)
     headers = {file: read_header(file) for file in files}
     if (index := folder / INDEX_FILE).is_file() and files != (folder / WEIGHTS_FILE,):
         _check_index(_weight_map(index), {file.name: header for file, header in headers.items()})
-    entries = [entry for header in headers.values() for entry in header.values()]
-    sizes = [end - begin for begin, end in (entry["data_offsets"] for entry in entries)]
     elements: Counter[str] = Counter()
-    for entry in entries:
-        elements[_TORCH_NAMES.get(entry["dtype"], "")] += math.prod(entry["shape"])
-    elements.pop("", None)
-    dtype = elements.most_common(1)[0][0] if elements else "float32"
-    names = frozenset(name for header in headers.values() for name in header)
-    return Checkpoint(files, sum(sizes), max(sizes, default=0), dtype, names)
+    for header in headers.values():
+        for entry in header.values():
+            elements[entry["dtype"]] += math.prod(entry["shape"])
+    return next((_TORCH_NAMES[kind] for kind, _ in elements.most_common() if kind in _TORCH_NAMES), "float32")
 
 
 def weight_files(folder: Path) -> tuple[Path, ...]:

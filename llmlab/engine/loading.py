@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,8 +15,7 @@ from llmlab.engine import catalog, hub, inspection
 from llmlab.engine.architecture import architecture_of, check_known, configuration, own_quantization
 from llmlab.engine.checkpoint import ReadModel, read_model
 from llmlab.engine.description import describe, input_device
-from llmlab.engine.errors import AccessError, OutOfMemoryError
-from llmlab.engine.inspection import Checkpoint
+from llmlab.engine.errors import AccessError, ModelFileError, OutOfMemoryError
 from llmlab.engine.memory import weight_layout
 from llmlab.engine.placement import Placement, Spare, Weights, available, place
 from llmlab.engine.progress import UNCONTROLLED, Control
@@ -30,6 +31,18 @@ class LoadedModel:
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     device: torch.device  # where the inputs go
+
+
+@contextmanager
+def _readable(name: str) -> Iterator[None]:
+    """A folder that vanishes or may not be read is an error in words."""
+    try:
+        yield
+    except OSError as error:
+        raise ModelFileError(
+            f"The folder of “{name}” cannot be read: {error.strerror or error}.",
+            "Check that it is still there and that you may read it.",
+        ) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +65,11 @@ def load(request: ModelRequest, control: Control = UNCONTROLLED, spare: Spare | 
     source = catalog.resolve(request.spec)
     control.report(f"Looking at {source.name}")
     folder = source.path or _hub_folder(source, request, control, spare)
-    values = inspection.read_config(folder)
-    inspection.check_tokenizer(folder)
-    plan = _plan(folder, values, source.name, request, spare, inspection.check_weights(folder))
+    with _readable(source.name):
+        values = inspection.read_config(folder)
+        inspection.check_tokenizer(folder)
+        stored = inspection.check_weights(folder)
+    plan = _plan(folder, values, source.name, request, spare, stored)
     control.check()
     control.report("Reading the tokenizer")
     tokenizer = read_tokenizer(folder, source.name)
@@ -75,15 +90,15 @@ def _plan(
     name: str,
     request: ModelRequest,
     spare: Spare | None,
-    checkpoint: Checkpoint | None,
+    stored: str | None,
 ) -> _Plan:
-    """Decide from the configuration how the model is opened; `checkpoint` None while it is not downloaded yet."""
+    """Decide from the configuration how the model is opened; `stored` is the format of its weights, where known."""
     check_known(values)
     quantization, double = own_quantization(values, name)
     config = configuration(folder, name)
     architecture = architecture_of(config)
     said = str(getattr(config, "dtype", None) or "").removeprefix("torch.")
-    dtype = said or (checkpoint.dtype if checkpoint else "float32")
+    dtype = said or stored or "float32"
     weights = Weights(name, weight_layout(values), dtype, quantization, double)
     return _Plan(config, architecture, weights, place(request, weights, spare))
 

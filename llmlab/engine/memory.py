@@ -19,15 +19,17 @@ from transformers.pytorch_utils import Conv1D
 
 from llmlab.engine.architecture import architecture_of, auto_class, check_known, unsound_configuration
 from llmlab.engine.catalog import CONFIG_FILE
-from llmlab.engine.errors import InputError
+from llmlab.engine.errors import InputError, UnsupportedModelError
 from llmlab.engine.inspection import read_json
 from llmlab.engine.types import Architecture
+from llmlab.engine.wording import first_line
 
 ConfigLike: TypeAlias = dict[str, Any] | str | Path | PreTrainedConfig
 
 BITS = {"float32": 32, "float16": 16, "bfloat16": 16, "float8": 8, "int8": 8, "fp8": 8, "int4": 4, "nf4": 4, "fp4": 4}
 QUANTIZATIONS = ("int8", "nf4", "fp4")
 
+_RECURRENT = ("mamba", "mamba2", "falcon_mamba", "rwkv", "xlstm")  # they keep a state of fixed size instead
 _BLOCK = 64  # elements that share one scale in NF4 and FP4
 _NESTED_BLOCK = 256  # scales that share one scale in double quantization
 _CODEBOOK = 16 * 4  # the 16 values of a 4-bit type, in float32
@@ -146,30 +148,16 @@ def kv_cache_bytes(
     if architecture_of(whole) is Architecture.ENCODER:
         return 0
     text = whole.get_text_config(decoder=True)
-    per_token = _cached_elements(text)
-    windows = cache_windows(text)
-    elements = sum(per_token * (tokens if window is None else min(tokens, max(window - 1, 0))) for window in windows)
-    if whole.is_encoder_decoder:
-        elements += len(windows) * per_token * source_tokens
+    elements = 0
+    for layer, window in _caching_layers(text):
+        kept = tokens if window is None else min(tokens, max(window - 1, 0))
+        elements += _cached_elements(layer) * (kept + (source_tokens if whole.is_encoder_decoder else 0))
     return elements * batch * _bits(dtype) // 8
 
 
 def cache_windows(config: PreTrainedConfig) -> tuple[int | None, ...]:
     """For every layer that caches keys and values: its sliding window in tokens, or None for all of them."""
-    layers = _decoder_layers(config)
-    types = getattr(config, "layer_types", None) or [None] * layers
-    shared = getattr(config, "num_kv_shared_layers", None) or 0  # the last layers read the cache of earlier ones
-    window = getattr(config, "sliding_window", None)
-    chunk = getattr(config, "attention_chunk_size", None)
-    sizes: list[int | None] = []
-    for kind in types[: layers - shared]:
-        if kind in ("sliding_attention", "hybrid_sliding") or (kind is None and window is not None):
-            sizes.append(window)
-        elif kind == "chunked_attention" or (kind is None and chunk is not None):
-            sizes.append(chunk)
-        elif kind in (None, "full_attention", "hybrid"):
-            sizes.append(None)
-    return tuple(sizes)
+    return tuple(window for _, window in _caching_layers(config))
 
 
 def zero_bytes_per_gpu(parameters: int, gpus: int, stage: int) -> int:
@@ -202,6 +190,11 @@ def meta_model(config: ConfigLike) -> PreTrainedModel:
             return model
     except (ValueError, TypeError, RuntimeError, AttributeError, KeyError, ArithmeticError) as error:
         raise unsound_configuration(configuration.model_type, error) from None
+    except ImportError as error:
+        raise UnsupportedModelError(
+            f"“{configuration.model_type}” models need another package: {first_line(error)}.",
+            "Install the package and open the model again.",
+        ) from None
 
 
 def _as_dict(config: ConfigLike) -> dict[str, Any]:
@@ -256,17 +249,40 @@ def _untied_output(model: PreTrainedModel, config: dict[str, Any]) -> int:
     an output layer of their own, which `from_pretrained` keeps.
     """
     output: Any = model.get_output_embeddings()  # type: ignore[no-untyped-call]
-    inputs: Any = model.get_input_embeddings()
-    if config.get("tie_word_embeddings") is not False or output is None or output.weight is not inputs.weight:
+    if config.get("tie_word_embeddings") is not False or output is None:
         return 0
-    return int(output.weight.numel())
+    inputs: Any = model.get_input_embeddings()
+    return int(output.weight.numel()) if output.weight is inputs.weight else 0
 
 
-def _decoder_layers(config: PreTrainedConfig) -> int:
-    for name in ("num_decoder_layers", "num_hidden_layers"):
-        if getattr(config, name, None) is not None:
-            return int(getattr(config, name))
-    return 0
+def _caching_layers(config: PreTrainedConfig) -> list[tuple[PreTrainedConfig, int | None]]:
+    """The configuration of every layer that caches keys and values, with its window."""
+    if config.model_type in _RECURRENT:
+        return []
+    layers = _layer_configs(config)
+    types = getattr(config, "layer_types", None) or [None] * len(layers)
+    shared = getattr(config, "num_kv_shared_layers", None) or 0  # the last layers read the cache of earlier ones
+    found: list[tuple[PreTrainedConfig, int | None]] = []
+    for layer, kind in list(zip(layers, types, strict=False))[: len(layers) - shared]:
+        window, chunk = getattr(layer, "sliding_window", None), getattr(layer, "attention_chunk_size", None)
+        if kind in ("sliding_attention", "hybrid_sliding") or (kind is None and window is not None):
+            found.append((layer, window))
+        elif kind == "chunked_attention" or (kind is None and chunk is not None):
+            found.append((layer, chunk))
+        elif kind not in ("linear_attention", "conv", "moe", "mlp"):
+            found.append((layer, None))
+    return found
+
+
+def _layer_configs(config: PreTrainedConfig) -> list[PreTrainedConfig]:
+    """One configuration per decoder layer; in a few models (Gemma 4) layers differ in their head size."""
+    count = getattr(config, "num_decoder_layers", None) or getattr(config, "num_hidden_layers", None)
+    if count is None:
+        raise UnsupportedModelError(
+            f"The cache of “{config.model_type}” models is not known here.", "Measure it on the loaded model instead."
+        )
+    each = list(getattr(config, "per_layer_config", ()))
+    return each if len(each) == count else [config] * count
 
 
 def _cached_elements(config: PreTrainedConfig) -> int:

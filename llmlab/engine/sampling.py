@@ -39,7 +39,6 @@ __all__ = [
 UInt8: TypeAlias = NDArray[np.uint8]
 
 SMALLEST_TEMPERATURE = 1e-6  # below it logits / temperature leaves float32; 0 itself means greedy
-UNDERFLOW = np.float32(-120)  # exp of it is 0 in float32
 LOWEST = np.finfo(np.float32).min
 BLOCK = 512  # tokens summed at a time while looking for the place where top-p cuts
 
@@ -159,13 +158,14 @@ def shape(sorted_logits: SortedLogits, settings: SamplingSettings) -> ShapedDist
         ids, logits, scores = penalised(sorted_logits, settings.repetition_penalty)
         if settings.do_sample and settings.temperature not in (0.0, 1.0):
             scores = np.divide(scores, np.float32(settings.temperature), out=SCRATCH.floats("scores", len(ids)))
-        shaped = _Softmax.of(scores, scores[0])
-        raw = shaped if scores is logits else _Softmax.of(logits, sorted_logits.logits[0])
+        shaped = _Softmax.of(scores, scores[0], "shaped")
+        raw = shaped if scores is logits else _Softmax.of(logits, sorted_logits.logits[0], "raw")
     order, ends = _cuts(ids, scores, shaped, settings)
-    kept = ends[-1][1]
+    possible, kept = ends[0][1], ends[-1][1]
     kept_total = shaped.sum_of_first(kept)
     entropy = shaped.entropy_of_first(kept, kept_total)
-    raw_entropy = raw.entropy_of_first(len(ids), raw.total)
+    unchanged = shaped is raw and kept == possible
+    raw_entropy = entropy if unchanged else raw.entropy_of_first(possible, raw.total)
     probabilities = np.zeros_like(logits)
     np.divide(shaped.weights[:kept], np.float32(kept_total), out=probabilities[:kept])
     raw_probabilities = np.divide(raw.weights, np.float32(raw.total), out=raw.weights)
@@ -202,16 +202,15 @@ def draw(shaped: ShapedDistribution, uniform: float) -> int:
 class _Softmax:
     """exp(x − highest) and its sum, kept apart so that a cut needs no second exp."""
 
-    scores: Float32
-    highest: np.float32
     weights: Float32
+    distances: Float32  # x − highest, in an array that the next call overwrites
     total: float
 
     @classmethod
-    def of(cls, scores: Float32, highest: np.float32) -> _Softmax:
-        weights = np.subtract(scores, highest)
-        np.exp(weights, out=weights)
-        return cls(scores, highest, weights, float(weights.sum(dtype=np.float64)))
+    def of(cls, scores: Float32, highest: np.float32, name: str) -> _Softmax:
+        distances = np.subtract(scores, highest, out=SCRATCH.floats(name, len(scores)))
+        weights = np.exp(distances)
+        return cls(weights, distances, float(weights.sum(dtype=np.float64)))
 
     def sum_of_first(self, count: int) -> float:
         if count == len(self.weights):
@@ -219,11 +218,8 @@ class _Softmax:
         return float(self.weights[:count].sum(dtype=np.float64))
 
     def entropy_of_first(self, count: int, total: float) -> float:
-        """H = log Σw − Σ w·log w / Σw, in nats, over the first `count` tokens."""
-        products = SCRATCH.floats("products", count)
-        np.subtract(self.scores[:count], self.highest, out=products)
-        np.maximum(products, UNDERFLOW, out=products)  # 0 · −∞ would be NaN
-        products *= self.weights[:count]
+        """H = log Σw − Σ w·log w / Σw, in nats, over the first `count` tokens, none of them impossible."""
+        products = np.multiply(self.weights[:count], self.distances[:count], out=SCRATCH.floats("products", count))
         return max(0.0, math.log(total) - float(products.sum(dtype=np.float64)) / total)
 
     def probabilities_of_first(self, count: int) -> Float32:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,22 +28,45 @@ class SortedLogits:
     context_ids: Int32
 
     @classmethod
-    def from_logits(cls, logits: Float32, context_ids: Int64 | Int32 | tuple[int, ...] = ()) -> SortedLogits:
+    def from_logits(cls, logits: Float32, context_ids: Iterable[int] = ()) -> SortedLogits:
         """Sort `logits` float32 (vocabulary,). Raises InputError where no token can be told from them."""
-        keys = np.sort(sort_keys(np.asarray(logits, np.float32), np.arange(len(logits))))
-        ids = (keys[::-1] & 0xFFFFFFFF).astype(np.int32)
-        return cls.checked(ids, np.asarray(logits, np.float32)[ids], context_ids)
+        logits = np.asarray(logits, np.float32)
+        ids = descending(logits)
+        return cls.checked(ids, logits[ids], unique(context_ids))
 
     @classmethod
-    def checked(cls, ids: Int32, logits: Float32, context_ids: Int64 | Int32 | tuple[int, ...] = ()) -> SortedLogits:
-        """From logits that are sorted already, NaN outermost. Raises InputError where no token can be told."""
+    def checked(cls, ids: Int32, logits: Float32, context_ids: Int32) -> SortedLogits:
+        """From logits that are sorted already, NaN outermost, and ascending ids that occur once each.
+
+        Raises InputError where no token can be told from the logits.
+        """
         if not len(logits) or not math.isfinite(logits[0]) or math.isnan(logits[-1]):
             raise InputError(
                 "The model's logits hold no usable number: they are NaN, infinite, or rule out every token.",
                 "Its weights may be damaged, or overflow at this precision; open the model in float32.",
             )
-        context = np.unique(np.asarray(context_ids, np.int32))
-        return cls(ids, logits, context[(context >= 0) & (context < len(ids))])
+        # Some models read tokens that they cannot write: there is nothing to penalise then.
+        return cls(ids, logits, context_ids[: np.searchsorted(context_ids, len(ids))])
+
+
+def unique(ids: Iterable[int]) -> Int32:
+    """Each id once, ascending."""
+    return np.unique(np.fromiter(ids, np.int32))
+
+
+def with_id(ids: Int32, new: int) -> Int32:
+    """`ids`, ascending and each once, with `new` among them."""
+    place = int(np.searchsorted(ids, new))
+    if place < len(ids) and ids[place] == new:
+        return ids
+    return np.insert(ids, place, new)
+
+
+def descending(logits: Float32) -> Int32:
+    """The ids in the order of `SortedLogits`. Integers that order as (logit, id) do sort faster than floats."""
+    keys = sort_keys(logits, np.arange(len(logits)))
+    keys.sort()
+    return keys[::-1].astype(np.int32)  # the lower half of a key is the id
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -133,10 +157,14 @@ def _ranks(sorted_logits: SortedLogits, scores: Float32, ids: Int32) -> NDArray[
 
 
 def sort_keys(scores: Float32, ids: Int32 | Int64) -> Int64:
-    """int64 numbers that sort as (score, id) do: float32's bits, made monotone, above the id's."""
-    bits = (scores + np.float32(0)).view(np.int32)  # −0.0 becomes 0.0, its equal
-    bits = bits ^ ((bits >> 31) & np.int32(0x7FFFFFFF))
-    keys = bits.astype(np.int64)
+    """int64 numbers that sort as (score, id) do."""
+    keys = order_preserving(scores).astype(np.int64)
     keys <<= 32
     keys |= ids
     return keys
+
+
+def order_preserving(scores: Float32) -> Int32:
+    """float32 as integers that sort as the numbers do, NaN outermost: IEEE 754's bits, those of negatives flipped."""
+    bits = (scores + np.float32(0)).view(np.int32)  # −0.0 becomes 0.0, its equal
+    return bits ^ ((bits >> 31) & np.int32(0x7FFFFFFF))

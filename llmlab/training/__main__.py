@@ -44,6 +44,7 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 …")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads")
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+    parser.add_argument("--remark", default="", help="a note for the record, e.g. what was changed on the way")
     parser.add_argument("--compile", action="store_true", help="use torch.compile (worth it on CUDA)")
     options = parser.parse_args(argv)
     if options.corpus is None or options.labelled is None:
@@ -111,7 +112,7 @@ def _train(recipe: Recipe, options: argparse.Namespace, corpus: Corpus) -> None:
     if options.command != "export":
         _run(trainer, checkpoint)
     folder = options.out / recipe.kind
-    facts = record(trainer, corpus)
+    facts = record(trainer, corpus, options.remark)
     export.export(trainer.model, trainer.recipe, tokenizer, folder, facts)  # type: ignore[arg-type]
     cards.write(folder, facts)
     print(f"wrote {folder}")

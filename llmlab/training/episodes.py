@@ -50,6 +50,7 @@ TEMPLATES: tuple[Template, ...] = (
     Template("Sentence: {x}\nSentiment:", "\n\n"),
     Template("{x}\n", "\n\n"),
 )
+COMMON_TEMPLATES = (TEMPLATES[0], TEMPLATES[2], TEMPLATES[8], TEMPLATES[12], TEMPLATES[15])
 INSTRUCTIONS = (
     "Classify each {n} as {labels}.\n",
     "Classify the {n}. Labels: {list}.\n\n",
@@ -67,12 +68,15 @@ LABEL_WORDS_HELD_OUT = 10  # every tenth arbitrary label word is kept for measur
 class Mix:
     """How episodes are drawn at one moment of the curriculum.
 
-    ``repeats`` is the chance that an item repeats an earlier one; ``arbitrary`` that labels are arbitrary words.
+    ``repeats`` is the chance that an item repeats an earlier one; ``arbitrary`` that labels are arbitrary words;
+    ``lookups`` and ``mappings`` are the shares of episodes that pair arbitrary words or map words by a rule.
     """
 
     repeats: float = 0.4
     arbitrary: float = 0.5
     instructed: float = 0.5
+    lookups: float = 0.20
+    mappings: float = 0.10
     most_items: int = 16
 
 
@@ -122,6 +126,12 @@ def _items(rng: Rng, family: Family, labels: Sequence[str], count: int, repeats:
     return items
 
 
+def _template(rng: Rng) -> Template:
+    """One of the few common templates, or any."""
+    choices = COMMON_TEMPLATES if rng.random() < 0.6 else TEMPLATES
+    return choices[int(rng.integers(len(choices)))]
+
+
 class EpisodeMaker:
     """Draws episodes from families; ``label_words`` are the arbitrary labels."""
 
@@ -134,11 +144,11 @@ class EpisodeMaker:
     def draw(self, rng: Rng, mix: Mix) -> Piece:
         """One episode: classification, or a mapping of words."""
         kind = rng.random()
-        if kind < 0.12:
+        if kind < mix.mappings:
             return self._mapping(rng)
-        if kind < 0.20:
-            return self._pairs(rng, mix)
-        family = people(rng) if kind < 0.25 else self._family(rng)
+        if kind < mix.mappings + mix.lookups:
+            return self._pairs(rng)
+        family = people(rng) if kind > 0.95 else self._family(rng)
         return self._classification(rng, family, mix)
 
     def _family(self, rng: Rng) -> Family:
@@ -153,7 +163,7 @@ class EpisodeMaker:
         told = rng.random() < mix.instructed
         listed = [names[label] for label in labels]
         opening = instruction(pick(rng, INSTRUCTIONS), family.noun, listed) if told else ""
-        template = TEMPLATES[int(rng.integers(len(TEMPLATES)))]
+        template = _template(rng)
         return render(items, template, family.noun, opening, chat=rng.random() < 0.08)
 
     def _names(self, rng: Rng, labels: Sequence[str], arbitrary: bool) -> dict[str, str]:
@@ -171,12 +181,12 @@ class EpisodeMaker:
             words = several(rng, self.label_words, len(labels))
         return dict(zip(labels, words, strict=False))
 
-    def _pairs(self, rng: Rng, mix: Mix) -> Piece:
+    def _pairs(self, rng: Rng) -> Piece:
         """Arbitrary words with arbitrary labels that recur: pure look-up."""
         count = int(rng.integers(2, 7))
         keys, values = several(rng, self.label_words, count), several(rng, self.label_words, count)
         order = [int(index) for index in rng.integers(0, count, size=int(rng.integers(6, 20)))]
-        template = TEMPLATES[int(rng.integers(len(TEMPLATES)))]
+        template = _template(rng)
         return render([(keys[i], values[i]) for i in order], template, "word", "")
 
     def _mapping(self, rng: Rng) -> Piece:
@@ -194,7 +204,7 @@ class EpisodeMaker:
         order = rng.permutation(len(pairs))[: int(rng.integers(3, 11))]
         turn = rng.random() < 0.3
         items = [(pairs[int(i)][1], pairs[int(i)][0]) if turn else (pairs[int(i)][0], pairs[int(i)][1]) for i in order]
-        template = TEMPLATES[int(rng.integers(len(TEMPLATES)))]
+        template = _template(rng)
         opening = pick(rng, ("", "", f"Give the {noun}.\n")) if not turn else ""
         piece = render(items, template, "word", opening)
         return _all_answers(piece, items, template)

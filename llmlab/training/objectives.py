@@ -79,8 +79,8 @@ class MaskedObjective:
 class SpanObjective:
     """Span corruption, and beside it questions, summaries and classifications, in every step."""
 
-    reading_rows, reading_weight = 6, 0.5
-    labels_rows, labels_weight = 24, 0.3
+    reading_rows, reading_weight = 4, 0.5
+    labels_rows, labels_weight = 12, 0.3
 
     def __init__(
         self, text: TextMix, tasks: TaskMaker, recipe: Recipe, tokenizer: Tokenizer, device: torch.device

@@ -24,7 +24,7 @@ class Recipe:
     config: Mapping[str, Any]
     mix: Mapping[str, float]
     rates: Rates = field(default_factory=Rates)
-    rows: int = 8
+    rows: int = 4
     length: int = 512
     seed: int = 20
     tokens: int = 0
@@ -53,9 +53,10 @@ class Curriculum:
     stages: tuple[Stage, ...] = (
         Stage(0.0, share=0.35, skills=0.30, repeated=0.08),
         Stage(0.3, share=0.65, skills=0.22, repeated=0.28),
-        Stage(0.6, share=0.50, skills=0.25, repeated=0.08),
+        Stage(0.45, share=0.65, skills=0.22, repeated=0.08),
+        Stage(0.75, share=0.50, skills=0.25, repeated=0.06),
     )
-    label_weight: float = 2.0
+    label_weight: float = 3.0
 
     def stage(self, progress: float) -> Stage:
         """The stage that this progress falls into."""
@@ -63,7 +64,7 @@ class Curriculum:
 
     def mix(self, progress: float) -> Mix:
         """Repeats first, fewer later."""
-        return Mix(repeats=0.5 - 0.35 * min(1.0, max(0.0, progress - 0.3) / 0.6), arbitrary=0.55)
+        return Mix(repeats=0.5 - 0.3 * min(1.0, max(0.0, progress - 0.6) / 0.3), arbitrary=0.55)
 
 
 DECODER_MIX = {
@@ -104,7 +105,7 @@ DECODER = Recipe(
         "pad_token_id": ID[PAD],
     },
     mix=DECODER_MIX,
-    rates=Rates(decay_share=0.5),
+    rates=Rates(decay_share=0.45),
 )
 ENCODER = Recipe(
     kind="encoder",
@@ -126,7 +127,7 @@ ENCODER = Recipe(
         "mask_token_id": ID[MASK],
     },
     mix=FREE_MIX,
-    rows=32,
+    rows=12,
     length=128,
 )
 SEQ2SEQ = Recipe(
@@ -147,7 +148,7 @@ SEQ2SEQ = Recipe(
         "pad_token_id": ID[PAD],
     },
     mix=FREE_MIX,
-    rows=24,
+    rows=8,
     length=160,
 )
 RECIPES: dict[str, Recipe] = {"decoder": DECODER, "encoder": ENCODER, "seq2seq": SEQ2SEQ}

@@ -10,8 +10,8 @@ from llmlab.training.loop import Trainer
 from llmlab.training.recipes import Curriculum
 
 
-def record(trainer: Trainer, corpus: Corpus) -> dict[str, Any]:
-    """Sizes, budget, device, versions, and the files that were read."""
+def record(trainer: Trainer, corpus: Corpus, remark: str = "") -> dict[str, Any]:
+    """Sizes, budget, device, versions, the files that were read, and the trainer's own remark."""
     recipe = trainer.recipe
     facts: dict[str, Any] = {
         "name": recipe.name,
@@ -29,6 +29,8 @@ def record(trainer: Trainer, corpus: Corpus) -> dict[str, Any]:
     }
     if recipe.kind == "decoder":
         facts["curriculum"] = asdict(Curriculum())
+    if remark:
+        facts["remark"] = remark
     return facts
 
 

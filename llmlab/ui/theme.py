@@ -251,7 +251,17 @@ def _luminance(color: QColor) -> float:
 
 def probability_color(p: float) -> Shade:
     """The background for a token of probability `p` (0…1), and the text colour to write on it."""
-    return _shades(current().dark)[round(min(max(p, 0.0), 1.0) * (SHADES - 1))]
+    return probability_shades()[probability_level(p)]
+
+
+def probability_level(p: float) -> int:
+    """Which of the shades stands for `p`."""
+    return round(min(max(p, 0.0), 1.0) * (SHADES - 1))
+
+
+def probability_shades() -> tuple[Shade, ...]:
+    """The shades of the scheme in force, from p = 0 to p = 1; for painting many tokens at once."""
+    return _shades(current().dark)
 
 
 @cache

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
-from llmlab.engine import inspection
+from llmlab.engine import inspection, loading
 from llmlab.engine.errors import (
     AccessError,
     DeviceError,
@@ -84,6 +84,15 @@ def test_gguf_files(folder: Path) -> None:
     (folder / "config.json").unlink()
     (folder / "model-Q4_K_M.gguf").write_bytes(b"GGUF")
     failure(folder, ModelFileError, "GGUF")
+
+
+@pytest.mark.parametrize("method", ["iterdir", "stat"])
+def test_a_folder_that_may_not_be_read(method: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(inspection.Path, method, denied)
+    failure(folder, EngineError, r"[Pp]ermission denied|no model")
 
 
 # config.json
@@ -362,6 +371,18 @@ def test_half_a_head_is_no_head(tmp_path: Path) -> None:
     tensors.pop("cls.predictions.transform.dense.weight")
     save_file(tensors, path, metadata={"format": "pt"})
     failure(folder, ModelFileError, "cls.predictions.transform.dense.weight")
+
+
+def test_a_folder_that_vanishes_while_it_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = loading.read_tokenizer
+
+    def vanish(*arguments: Any) -> object:
+        tokenizer = read(*arguments)
+        shutil.rmtree(folder)
+        return tokenizer
+
+    monkeypatch.setattr(loading, "read_tokenizer", vanish)
+    failure(folder, ModelFileError, "cannot be loaded")
 
 
 def test_layers_that_the_configuration_does_not_have_are_a_note(folder: Path) -> None:

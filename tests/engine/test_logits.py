@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 
 from llmlab.engine import Engine
 from llmlab.engine.errors import Cancelled, InputError, UnsupportedFeatureError
-from llmlab.engine.logits import sort
+from llmlab.engine.logits import RADIX, sort
 from llmlab.engine.sampling import SamplingSettings, SortedLogits, shape
 from tests.engine import tiny
 from tests.engine.test_sampling import expected
@@ -168,10 +168,27 @@ def test_a_long_prompt_read_in_parts_gives_the_same(monkeypatch: pytest.MonkeyPa
 def test_sorting_on_the_device_is_sorting_in_numpy(logits: np.ndarray) -> None:
     if not np.isfinite(logits).any():
         return
-    here, there = SortedLogits.from_logits(logits, (0,)), sort(torch.from_numpy(logits.copy()), [0])
+    here, there = SortedLogits.from_logits(logits, (0,)), sort(torch.from_numpy(logits.copy()), np.zeros(1, np.int32))
     np.testing.assert_array_equal(here.ids, there.ids)
     np.testing.assert_array_equal(here.logits, there.logits)
     assert there.ids.dtype == np.int32
+
+
+@pytest.mark.parametrize("places", [1, 8])
+def test_sorting_a_large_vocabulary(places: int) -> None:
+    logits = torch.from_numpy(np.random.default_rng(0).normal(0, 3, RADIX + 1).round(places).astype(np.float32))
+    logits[::7] = -torch.inf
+    here, there = SortedLogits.from_logits(logits.numpy()), sort(logits)
+    np.testing.assert_array_equal(here.ids, there.ids)
+    np.testing.assert_array_equal(here.logits, there.logits)
+
+
+@pytest.mark.parametrize("bad", [torch.nan, -torch.nan, torch.inf])
+def test_a_large_vocabulary_without_numbers(bad: float) -> None:
+    logits = torch.zeros(RADIX)
+    logits[5] = bad
+    with pytest.raises(InputError):
+        sort(logits)
 
 
 @pytest.mark.cuda

@@ -15,6 +15,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from transformers import (
+    CONFIG_MAPPING,
     AutoModelForCausalLM,
     BitsAndBytesConfig,
     DynamicCache,
@@ -256,6 +257,18 @@ CACHED: dict[str, PreTrainedConfig] = {
 }
 
 
+if "gemma4_text" in CONFIG_MAPPING:  # transformers 5.17 and later
+    CACHED["gemma4, whose layers differ in head size and share caches"] = CONFIG_MAPPING["gemma4_text"](
+        num_hidden_layers=6,
+        layer_types=["sliding_attention", "full_attention"] * 3,
+        head_dim=16,
+        global_head_dim=32,
+        num_kv_shared_layers=2,
+        sliding_window=9,
+        **TINY,
+    )
+
+
 def held(cache: DynamicCache) -> int:
     layers = [layer for layer in cache.layers if layer.keys is not None]
     return sum(t.numel() * t.element_size() for layer in layers for t in (layer.keys, layer.values))
@@ -282,6 +295,11 @@ def test_the_caches_of_an_encoder_decoder(kind: str) -> None:
     own, cross = held(cache.self_attention_cache), held(cache.cross_attention_cache)
     assert kv_cache_bytes(model.config, 5, batch=2, dtype="float32") == own
     assert kv_cache_bytes(model.config, 5, batch=2, dtype="float32", source_tokens=11) == own + cross
+
+
+@pytest.mark.parametrize("kind", ["mamba", "rwkv"])
+def test_recurrent_models_keep_no_cache(kind: str) -> None:
+    assert kv_cache_bytes({"model_type": kind}, 1000) == 0
 
 
 def test_windows_by_layer() -> None:

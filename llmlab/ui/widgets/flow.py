@@ -1,7 +1,7 @@
 """Lays out a growing text without ever laying out again what is settled.
 
 Qt lays out a paragraph as a whole, so a text that grows token by token costs the square of its length. Here a
-paragraph's finished lines are frozen in segments of a few lines, and only the last, open segment is laid out again.
+paragraph's finished lines are frozen in segments, and only the last, open one is laid out again.
 Positions are in UTF-16 units, which is what Qt counts in.
 """
 
@@ -15,7 +15,7 @@ from PySide6.QtCore import QPointF, QRectF
 from PySide6.QtGui import QFont, QTextCharFormat, QTextLayout, QTextOption
 
 CHUNK = 400  # characters laid out at a time, so that no segment becomes long
-OPEN_LINES = 6  # an open segment that has grown beyond this many lines is frozen, all but its last line
+OPEN_LINES = 1  # an open segment that has grown beyond this many lines is frozen, all but its last line
 
 
 @dataclass(slots=True)
@@ -78,6 +78,11 @@ class Flow:
     def settled(self) -> int:
         """Characters before this one have found their place."""
         return self.segments[-1].start
+
+    @property
+    def settled_height(self) -> float:
+        """Where the part begins that may still move."""
+        return self.segments[-1].top
 
     def _extend(self, text: str) -> None:
         for at in range(0, len(text), CHUNK):

@@ -89,22 +89,27 @@ class StreamedTokens(QAbstractScrollArea):
         """Add tokens; a view that shows the end goes on showing it."""
         bar = self.verticalScrollBar()
         follow = bar.value() >= bar.maximum() - 4
+        top = int(self._flow.settled_height) if self._pieces else -MARGIN  # the placeholder goes
         self._pieces.extend(pieces)
         self._add(pieces)
         self._measure()
         if follow:
             bar.setValue(bar.maximum())
-        self.viewport().update()
+        area = self.viewport().rect()
+        area.setTop(max(0, top + MARGIN - bar.value() - int(LEADING)))
+        self.viewport().update(area)
 
     def set_former(self, former: bool) -> None:
         """Whether the text is of a model that is gone: it is kept, without the colours' claim."""
-        self._former = former
-        self.viewport().update()
+        if former != self._former:
+            self._former = former
+            self.viewport().update()
 
     def set_placeholder(self, text: str) -> None:
         """What to say while there are no tokens."""
-        self._placeholder = text
-        self.viewport().update()
+        if text != self._placeholder:
+            self._placeholder = text
+            self.viewport().update()
 
     def __len__(self) -> int:
         return len(self._pieces)
@@ -223,10 +228,11 @@ class StreamedTokens(QAbstractScrollArea):
     def _paint_backgrounds(self, painter: QPainter, first: int, last: int) -> None:
         offset = QPointF(MARGIN, MARGIN - self.verticalScrollBar().value())
         painter.setPen(Qt.PenStyle.NoPen)
+        shades = theme.probability_shades()
         for index in range(first, last + 1) if not self._former else ():
             probability = self._pieces[index].probability
             if probability is not None:
-                painter.setBrush(theme.probability_color(probability).background)
+                painter.setBrush(shades[theme.probability_level(probability)].background)
                 for rect in self._places(index):
                     painter.drawRoundedRect(rect.translated(offset).adjusted(0.5, -1, -0.5, 1), 3, 3)
         low, high = self.selection

@@ -1,0 +1,71 @@
+"""Tokens a second of our loop with full capture, against transformers' `generate` with the same processors."""
+
+from __future__ import annotations
+
+import collections
+from typing import Any
+
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+from transformers.utils import logging
+
+from llmlab.engine import Engine
+from tests.benchmarks.measure import Row, interleaved
+from tests.engine import tiny
+
+PROMPT = "Once upon a time there was a little girl who"
+TOKENS = 64
+NO_END = -1  # a token that never comes, so that both always write as many
+SAMPLING: dict[str, Any] = {"do_sample": True, "temperature": 0.8, "top_k": 50, "top_p": 0.95}
+GREEDY: dict[str, Any] = {"do_sample": False}
+
+
+def run() -> list[Row]:
+    """The bundled decoder, and a random model with the vocabulary of Qwen."""
+    logging.set_verbosity_error()  # `generate` warns about an end that never comes
+    bundled = Engine.open("bundled:decoder", device="cpu", dtype="float32")
+    large = _random(vocabulary=152_000)
+    return [
+        *_compare("bundled decoder, sampling", bundled, SAMPLING),
+        *_compare("bundled decoder, greedy", bundled, GREEDY),
+        *_compare("vocabulary 152k, sampling", large, SAMPLING),
+        *_compare("vocabulary 152k, greedy", large, GREEDY),
+    ]
+
+
+def _compare(name: str, engine: Engine, options: dict[str, Any]) -> list[Row]:
+    model, tokenizer = engine.loaded.model, engine.loaded.tokenizer
+    model.generation_config.eos_token_id = NO_END
+    inputs = tokenizer(PROMPT, return_tensors="pt")
+    inputs.pop("token_type_ids", None)
+
+    def ours() -> None:
+        steps = engine.generate(PROMPT, max_new_tokens=TOKENS, capture=True, **options)
+        assert collections.deque(steps, maxlen=1)[0].index == TOKENS - 1
+
+    def theirs() -> None:
+        with torch.inference_mode():
+            out = model.generate(**inputs, max_new_tokens=TOKENS, pad_token_id=0, **options)
+        assert out.shape[1] == inputs["input_ids"].shape[1] + TOKENS
+
+    compared = interleaved(theirs, ours)
+    return [
+        Row(f"our loop ÷ generate, {name}", compared.ratio, "×", "at least 1.0 ×", compared.ratio >= 1.0),
+        Row(f"our loop, {name}", TOKENS / compared.second, "tokens/s", "", None),
+    ]
+
+
+def _random(vocabulary: int) -> Engine:
+    config = LlamaConfig(
+        vocab_size=vocabulary,
+        hidden_size=256,
+        intermediate_size=512,
+        num_hidden_layers=8,
+        num_attention_heads=8,
+        num_key_value_heads=2,
+        tie_word_embeddings=True,
+        bos_token_id=0,
+        eos_token_id=2,
+        pad_token_id=1,
+    )
+    return tiny.wrap(LlamaForCausalLM(config), tiny.byte_level(), context=2048)
