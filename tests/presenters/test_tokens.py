@@ -303,6 +303,27 @@ def test_the_vocabulary_is_searched_and_a_bad_query_says_so(stand: Stand) -> Non
     assert stand.view.details.text == " cat"
 
 
+def test_messages_are_rendered_with_the_tokenizers_template(stand: Stand) -> None:
+    stand.presenter.change(tab="chat")
+    stand.presenter.chat.change("user: What is\na cat?\nassistant: An animal.")
+    stand.jobs.run_all()
+    rendered = stand.view.chat[0]
+    assert rendered is not None
+    assert rendered.tokens.text == "[user] What is\na cat?\n[assistant] An animal.\n[assistant]"
+    stand.presenter.change(generation_prompt=False)
+    stand.jobs.run_all()
+    rendered = stand.view.chat[0]
+    assert rendered is not None
+    assert rendered.tokens.text.endswith("An animal.\n")
+    stand.presenter.chat.change("")
+    stand.jobs.run_all()
+    assert stand.view.chat == (None, "There are no messages. Type one.")
+    stand.presenter.open_tokenizer("plain")
+    stand.jobs.run_all()
+    assert "no chat template" in stand.view.chat[1]
+    assert stand.presenter.settled
+
+
 def test_chunks_and_price(stand: Stand, tmp_path: Path) -> None:
     stand.presenter.change(tab="tools", chunk_size=4, chunk_overlap=1, rate=2.5)
     stand.jobs.run_all()

@@ -14,6 +14,7 @@ from llmlab.engine.tokens.types import (
     Chunk,
     MergeStep,
     MergeTrace,
+    RenderedChat,
     RoundTrip,
     Stage,
     StagePiece,
@@ -44,7 +45,9 @@ class FakeTokenizer:
     """Words, each with the space before it; a character beyond Latin is spelled in bytes. Grows as it reads."""
 
     def __init__(self, spec: str, context: int | None = 64) -> None:
-        self.info = TokenizerInfo(spec, f"Name of {spec}", "byte-level BPE", 1000, "NFC", "", "", True, False, context)
+        self.info = TokenizerInfo(
+            spec, f"Name of {spec}", "byte-level BPE", 1000, "NFC", "", "", True, spec != "plain", context
+        )
         self.words: list[str] = []
         self.read: list[str] = []
 
@@ -121,6 +124,12 @@ class FakeTokenizer:
             Chunk(int(tokens.starts[i]), int(tokens.ends[i : i + size].max()), tokens.ids[i : i + size]) for i in starts
         )
 
+    def chat(self, messages: list[dict[str, str]], *, add_generation_prompt: bool = True) -> RenderedChat:
+        if not messages:
+            raise InputError("There are no messages.", "Type one.")
+        text = "".join(f"[{m['role']}] {m['content']}\n" for m in messages) + "[assistant]" * add_generation_prompt
+        return RenderedChat(text, self.encode(text))
+
     def details(self, token_id: int) -> TokenDetails:
         piece = self.table.pieces[token_id]
         kind = TokenKind(int(self.table.kinds[token_id]))
@@ -154,6 +163,7 @@ class FakeView:
         self.compared: Any = None
         self.found: Found | None = None
         self.details: TokenDetails | None = None
+        self.chat: tuple[Encoded | None, str] = (None, "")
         self.chunks: Chunks | None = None
         self.price = (0, 0.0)
         self.errors: list[ErrorInfo] = []
@@ -204,6 +214,9 @@ class FakeView:
 
     def show_details(self, details: TokenDetails | None) -> None:
         self.details = details
+
+    def show_chat(self, encoded: Encoded | None, message: str) -> None:
+        self.chat = (encoded, message)
 
     def show_chunks(self, chunks: Chunks | None) -> None:
         self.chunks = chunks

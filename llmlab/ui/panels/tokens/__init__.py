@@ -45,6 +45,7 @@ PANEL = PanelSpec(
         Scene("code", "bundled:decoder", sample("Source code"), _prepare("merges"), _settled),
         Scene("compare", "bundled:decoder", sample("German"), _prepare("compare"), _settled),
         Scene("vocabulary", "bundled:decoder", sample("Invisible"), _prepare("vocabulary"), _settled),
+        Scene("chat", "bundled:decoder", sample("English"), _prepare("chat"), _settled),
         Scene("tools", "bundled:decoder", sample("English"), _prepare("tools", colouring="count"), _settled),
     ),
 )

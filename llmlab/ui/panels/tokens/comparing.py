@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from llmlab.engine.tokens.types import ComparedTokenizer, Comparison
+from llmlab.engine.tokens.types import ComparedTokenizer
 from llmlab.engine.types import Bool
 from llmlab.jobs.job import ErrorInfo, JobControl
 from llmlab.ui.panels.tokens.encoded import Encoded
 from llmlab.ui.panels.tokens.workshop import Workshop
+
+if TYPE_CHECKING:
+    from llmlab.engine.tokens.opened import OpenTokenizer
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,9 +75,9 @@ class Comparing:
                     opened.append(opener(spec))
                 from llmlab.engine.tokens.comparing import compare
 
-                comparison = compare(opened, wanted[1])
+                comparison = compare(opened, wanted[1], control)
                 columns = [
-                    _column(spec, item, column, comparison, wanted[1])
+                    _column(spec, item, column, wanted[1])
                     for spec, item, column in zip(wanted[0], opened, comparison.columns, strict=True)
                 ]
                 return Compared(*wanted, tuple(columns), len(comparison.differing))
@@ -95,7 +98,8 @@ class Comparing:
         self._view.show_compare_error(error)
 
 
-def _column(spec: str, opened: object, column: ComparedTokenizer, comparison: Comparison, text: str) -> ComparedColumn:
-    encoded = Encoded.of(spec, opened, text)  # type: ignore[arg-type]
-    flags = np.isin(encoded.tokens.starts, comparison.differing) & (encoded.tokens.ends > encoded.tokens.starts)
-    return ComparedColumn(encoded, column, flags)
+def _column(spec: str, opened: OpenTokenizer, column: ComparedTokenizer, text: str) -> ComparedColumn:
+    tokens = column.tokens
+    flags = np.isin(tokens.starts, column.differing) & (tokens.ends > tokens.starts)
+    flags[1:] &= tokens.starts[1:] > tokens.starts[:-1]  # a character's further bytes begin at the same place
+    return ComparedColumn(Encoded.of(spec, opened, text, tokens), column, flags)

@@ -48,9 +48,9 @@ class Encoded:
     text_words: int  # runs of characters between white space
 
     @classmethod
-    def of(cls, spec: str, opened: OpenTokenizer, text: str) -> Encoded:
-        """Encode `text`. Made in a worker thread."""
-        tokens, table = opened.encode(text), opened.table
+    def of(cls, spec: str, opened: OpenTokenizer, text: str, tokens: Tokens | None = None) -> Encoded:
+        """Encode `text`, unless its `tokens` are known. Made in a worker thread."""
+        tokens, table = opened.encode(text) if tokens is None else tokens, opened.table
         hidden = (int(TokenKind.SPECIAL), int(TokenKind.ADDED), int(TokenKind.UNKNOWN))
 
         def special(token_id: int) -> bool:

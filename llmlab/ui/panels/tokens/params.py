@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-TABS = ("table", "pipeline", "merges", "compare", "vocabulary", "tools")
+TABS = ("table", "pipeline", "merges", "compare", "vocabulary", "chat", "tools")
 COLOURINGS = ("token", "kind", "count")
 MAX_COMPARED = 3  # besides the tokenizer of the strip
 MAX_CHUNK = 1_000_000
@@ -24,6 +24,7 @@ class Params:
     compared: tuple[str, ...] = ("bundled:decoder", "bundled:encoder", "bundled:seq2seq")
     chunk_size: int = 256
     chunk_overlap: int = 32
+    generation_prompt: bool = True  # a rendered chat ends where the model's answer begins
     rate: float = 1.0  # currency units per million tokens
 
     def to_dict(self) -> dict[str, Any]:
@@ -49,6 +50,8 @@ def _checked(name: str, value: object) -> Any:
     if name in ("tokenizer", "colouring", "tab"):
         allowed = {"colouring": COLOURINGS, "tab": TABS}.get(name)
         return value if isinstance(value, str) and (allowed is None or value in allowed) else None
+    if name == "generation_prompt":
+        return value if isinstance(value, bool) else None
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         return None
     if name == "rate":

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from llmlab.jobs.job import ErrorInfo
 from llmlab.ui.panel import PanelContext
 from llmlab.ui.panels.tokens import snippet, stages
+from llmlab.ui.panels.tokens.chatting import Chatting, ChatView
 from llmlab.ui.panels.tokens.comparing import CompareView, Comparing
 from llmlab.ui.panels.tokens.encoded import Encoded
 from llmlab.ui.panels.tokens.merging import MergeView, Merging
@@ -23,7 +24,7 @@ from llmlab.ui.panels.tokens.workshop import Opener, Workshop, open_on_shelf
 from llmlab.workbench import ModelState, Selection
 
 
-class View(TableView, PipelineView, MergeView, CompareView, VocabularyView, ToolsView, Protocol):
+class View(TableView, PipelineView, MergeView, CompareView, VocabularyView, ChatView, ToolsView, Protocol):
     """What the presenter asks of the widgets."""
 
     def show(self, screen: Screen) -> None:
@@ -78,6 +79,7 @@ class TokensPresenter:
         self.merges = Merging(self.workshop, view)
         self.compare = Comparing(self.workshop, view, self._compared)
         self.vocabulary = Searching(self.workshop, view)
+        self.chat = Chatting(self.workshop, view, lambda: self.params.generation_prompt)
         self.tools = Tooling(self.workshop, view, lambda: self.params)
         self._parts: dict[str, Part] = {
             "table": self.table,
@@ -85,6 +87,7 @@ class TokensPresenter:
             "merges": self.merges,
             "compare": self.compare,
             "vocabulary": self.vocabulary,
+            "chat": self.chat,
             "tools": self.tools,
         }
         self._disconnect = (

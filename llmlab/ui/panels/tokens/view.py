@@ -14,6 +14,7 @@ from llmlab.engine.tokens.types import TokenDetails
 from llmlab.jobs.job import ErrorInfo
 from llmlab.ui import theme
 from llmlab.ui.panel import PanelContext
+from llmlab.ui.panels.tokens.chat_pane import ChatPane
 from llmlab.ui.panels.tokens.compare_pane import ComparePane
 from llmlab.ui.panels.tokens.comparing import Compared
 from llmlab.ui.panels.tokens.controls import Controls
@@ -41,6 +42,7 @@ TAB_LABELS = {
     "merges": ("Word by word", "How one word became tokens, step by step"),
     "compare": ("Compare", "The same text in several tokenizers"),
     "vocabulary": ("Vocabulary", "Search all tokens of the tokenizer"),
+    "chat": ("Chat", "Messages as a chat model reads them"),
     "tools": ("Tools", "Split the text into chunks of N tokens; what it costs"),
 }
 
@@ -51,11 +53,12 @@ class TokensPanel:
     def __init__(self, context: PanelContext) -> None:
         self.strip = StripPane()
         self.table, self.pipeline, self.merges = TablePane(), PipelinePane(), MergePane()
-        self.compare, self.vocabulary, self.tools = ComparePane(), VocabularyPane(), ToolsPane()
+        self.compare, self.vocabulary, self.chat, self.tools = ComparePane(), VocabularyPane(), ChatPane(), ToolsPane()
         self.controls = Controls()
         self.tabs = Choice([TAB_LABELS[name] for name in TABS], "What is below the strip")
         self._pages = QStackedWidget()
-        for page in (self.table, self.pipeline, self.merges, self.compare, self.vocabulary, self.tools):
+        pages = (self.table, self.pipeline, self.merges, self.compare, self.vocabulary, self.chat, self.tools)
+        for page in pages:
             self._pages.addWidget(page)
         lower = QWidget()
         layout = QVBoxLayout(lower)
@@ -93,6 +96,9 @@ class TokensPanel:
         self.merges.went.connect(presenter.merges.go)
         self.vocabulary.searched.connect(lambda changes: presenter.vocabulary.change(**changes))
         self.vocabulary.looked_at.connect(presenter.vocabulary.look_at)
+        self.chat.typed.connect(presenter.chat.change)
+        self.chat.generation_prompt.connect(lambda wanted: self._change({"generation_prompt": wanted}))
+        self.chat.copy_asked.connect(self.copy)
         self.tools.changed.connect(self._change)
         self.tools.export_asked.connect(presenter.tools.save)
         self.controls.changed.connect(self._change)
@@ -146,6 +152,7 @@ class TokensPanel:
         self._params = params
         self.controls.show_params(params)
         self.tools.show_params(params)
+        self.chat.show_generation_prompt(params.generation_prompt)
         self.tabs.set_chosen(TABS.index(params.tab))
         self._pages.setCurrentIndex(TABS.index(params.tab))
 
@@ -184,6 +191,9 @@ class TokensPanel:
 
     def show_details(self, details: TokenDetails | None) -> None:
         self.vocabulary.details.show_details(details)
+
+    def show_chat(self, encoded: Encoded | None, message: str) -> None:
+        self.chat.show_chat(encoded, message)
 
     def show_chunks(self, chunks: Chunks | None) -> None:
         self.tools.show_chunks(chunks)
