@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from llmlab.engine.tokens.types import Neighbours
 from llmlab.engine.types import ModelRequest
 from llmlab.ui.panel import PanelContext
 from llmlab.ui.panels.tokens.params import Params
@@ -301,6 +302,23 @@ def test_the_vocabulary_is_searched_and_a_bad_query_says_so(stand: Stand) -> Non
     stand.jobs.run_all()
     assert stand.view.details is not None
     assert stand.view.details.text == " cat"
+
+
+def test_near_tokens_come_from_the_loaded_model_and_only_for_its_own_tokens(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    near = Neighbours(np.array([BOS, 9999], np.int32), np.array([0.5, 0.25], np.float32))
+    monkeypatch.setattr(FakeEngine, "neighbours", lambda *_: near, raising=False)
+    stand.presenter.change(tab="vocabulary")
+    stand.jobs.run_all()
+    stand.presenter.vocabulary.look_at(5)
+    stand.jobs.run_all()
+    assert stand.view.neighbours == (("<s>", 0.5), ("id 9999", 0.25))
+    stand.presenter.change(tokenizer="bundled:encoder")
+    stand.jobs.run_all()
+    stand.presenter.vocabulary.look_at(5)
+    stand.jobs.run_all()
+    assert stand.view.neighbours == ()
 
 
 def test_messages_are_rendered_with_the_tokenizers_template(stand: Stand) -> None:

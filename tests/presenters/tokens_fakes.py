@@ -163,6 +163,7 @@ class FakeView:
         self.compared: Any = None
         self.found: Found | None = None
         self.details: TokenDetails | None = None
+        self.neighbours: tuple[tuple[str, float], ...] = ()
         self.chat: tuple[Encoded | None, str] = (None, "")
         self.chunks: Chunks | None = None
         self.price = (0, 0.0)
@@ -214,6 +215,9 @@ class FakeView:
 
     def show_details(self, details: TokenDetails | None) -> None:
         self.details = details
+
+    def show_neighbours(self, neighbours: tuple[tuple[str, float], ...]) -> None:
+        self.neighbours = neighbours
 
     def show_chat(self, encoded: Encoded | None, message: str) -> None:
         self.chat = (encoded, message)

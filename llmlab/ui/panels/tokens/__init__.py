@@ -30,6 +30,21 @@ def _settled(panel: Any) -> bool:
     return bool(panel.presenter.settled)
 
 
+def _look_up(panel: Any) -> None:
+    _prepare("vocabulary")(panel)
+    panel.vocabulary.search.setText("cat")
+
+
+def _looked_up(panel: Any) -> bool:
+    """The first token that was found, with its neighbours."""
+    pane = panel.vocabulary
+    if not _settled(panel) or pane.model.found is None or pane.model.found.query.text != "cat":
+        return False
+    if pane.view.currentIndex().row() < 0:
+        pane.view.selectRow(0)
+    return bool(pane.details.neighbours.texts)
+
+
 PANEL = PanelSpec(
     name="tokens",
     title="Tokens",
@@ -44,7 +59,7 @@ PANEL = PanelSpec(
         Scene("emoji", "bundled:decoder", sample("Emoji"), _prepare("table", colouring="kind"), _settled),
         Scene("code", "bundled:decoder", sample("Source code"), _prepare("merges"), _settled),
         Scene("compare", "bundled:decoder", sample("German"), _prepare("compare"), _settled),
-        Scene("vocabulary", "bundled:decoder", sample("Invisible"), _prepare("vocabulary"), _settled),
+        Scene("vocabulary", "bundled:decoder", sample("Invisible"), _look_up, _looked_up),
         Scene("chat", "bundled:decoder", sample("English"), _prepare("chat"), _settled),
         Scene("tools", "bundled:decoder", sample("English"), _prepare("tools", colouring="count"), _settled),
     ),

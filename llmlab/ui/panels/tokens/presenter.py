@@ -78,7 +78,7 @@ class TokensPresenter:
         self.pipeline = Piping(self.workshop, view)
         self.merges = Merging(self.workshop, view)
         self.compare = Comparing(self.workshop, view, self._compared)
-        self.vocabulary = Searching(self.workshop, view)
+        self.vocabulary = Searching(self.workshop, view, self._loaded)
         self.chat = Chatting(self.workshop, view, lambda: self.params.generation_prompt)
         self.tools = Tooling(self.workshop, view, lambda: self.params)
         self._parts: dict[str, Part] = {
@@ -260,6 +260,11 @@ class TokensPresenter:
             self._view.copy(snippet.tokens(encoded.spec, encoded.tokens.text, fast=encoded.info.fast))
 
     # --- what is shown --------------------------------------------------------------------------------------
+
+    def _loaded(self) -> str | None:
+        """The spec of the model that can be asked."""
+        model = self._workbench.model
+        return model.info.request.spec if model.ready and model.info is not None else None
 
     def _compared(self) -> tuple[str, ...]:
         """The tokenizers to compare, that of the strip first."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from llmlab.engine.tokens.types import TokenDetails, TokenKind, VocabularyTable
+from llmlab.engine.tokens.types import Neighbours, TokenDetails, TokenKind, VocabularyTable
 from llmlab.engine.types import Int32, Int64
 from llmlab.jobs.job import ErrorInfo
 from llmlab.ui.panels.tokens.encoded import Encoded
@@ -16,6 +17,7 @@ from llmlab.ui.panels.tokens.workshop import Workshop
 if TYPE_CHECKING:
     from llmlab.engine.tokens.opened import OpenTokenizer
 
+NEIGHBOURS = 12
 LONGEST = 24  # characters: the histogram's last bar holds all longer ones
 
 
@@ -60,13 +62,20 @@ class VocabularyView(Protocol):
     def show_details(self, details: TokenDetails | None) -> None:
         """Show all about one token."""
 
+    def show_neighbours(self, neighbours: tuple[tuple[str, float], ...]) -> None:
+        """Show the tokens that lie nearest in the embedding space: (text, cosine)."""
+
 
 class Searching:
     """Searches in the background, the last query wins."""
 
-    def __init__(self, workshop: Workshop, view: VocabularyView) -> None:
+    def __init__(self, workshop: Workshop, view: VocabularyView, loaded: Callable[[], str | None]) -> None:
+        """`loaded` gives the spec of the model that can be asked for embeddings, None where there is none."""
         self._workshop = workshop
         self._view = view
+        self._loaded = loaded
+        self._table: VocabularyTable | None = None
+        self._token = -1
         self._spec: str | None = None
         self._asked: tuple[str, Query] | None = None
         self.query = Query()
@@ -85,8 +94,19 @@ class Searching:
 
     def look_at(self, token_id: int) -> None:
         """The user wants to know all about a token."""
-        if self._spec is not None:
-            self._workshop.ask(self, "details", self._spec, lambda o: o.details(token_id), self._view.show_details)
+        self._token = token_id
+        self._view.show_neighbours(())
+        if self._spec is None:
+            return
+        self._workshop.ask(self, "details", self._spec, lambda o: o.details(token_id), self._view.show_details)
+        if self._loaded() == self._spec:
+            self._workshop.ask_model(
+                self,
+                "neighbours",
+                "Looking for near tokens",
+                lambda engine: (token_id, engine.neighbours(token_id, NEIGHBOURS)),
+                self._near,
+            )
 
     def close(self) -> None:
         """Deliver nothing more."""
@@ -99,8 +119,16 @@ class Searching:
         self.busy = True
         self._workshop.ask(self, "search", spec, lambda o: _find(o, spec, query), self._came, self._failed)
 
+    def _near(self, result: tuple[int, Neighbours]) -> None:
+        token_id, near = result
+        if self._table is not None and token_id == self._token:
+            texts, size = self._table.texts, len(self._table)
+            pairs = zip(near.ids.tolist(), near.cosines.tolist(), strict=True)
+            self._view.show_neighbours(tuple((texts[i] if i < size else f"id {i}", cosine) for i, cosine in pairs))
+
     def _came(self, found: Found) -> None:
         self.busy = (found.spec, found.query) != self._asked
+        self._table, self._token = found.table, -1
         self._view.show_found(found)
 
     def _failed(self, error: ErrorInfo) -> None:

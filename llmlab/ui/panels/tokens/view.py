@@ -192,6 +192,9 @@ class TokensPanel:
     def show_details(self, details: TokenDetails | None) -> None:
         self.vocabulary.details.show_details(details)
 
+    def show_neighbours(self, neighbours: tuple[tuple[str, float], ...]) -> None:
+        self.vocabulary.details.show_neighbours(neighbours)
+
     def show_chat(self, encoded: Encoded | None, message: str) -> None:
         self.chat.show_chat(encoded, message)
 

@@ -8,9 +8,11 @@ from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelInd
 from PySide6.QtGui import QFontMetrics, QPainter, QPaintEvent
 from PySide6.QtWidgets import (
     QComboBox,
+    QFrame,
     QHBoxLayout,
     QLabel,
     QLineEdit,
+    QScrollArea,
     QSpinBox,
     QVBoxLayout,
     QWidget,
@@ -22,6 +24,7 @@ from llmlab.ui import theme
 from llmlab.ui.panels.tokens.encoded import KIND_NAMES
 from llmlab.ui.panels.tokens.searching import LONGEST, Found
 from llmlab.ui.widgets.parts import ElidedLabel, heading, row
+from llmlab.ui.widgets.pieces import Box, Boxes
 from llmlab.ui.widgets.tables import Table
 from llmlab.ui.widgets.tokentext import visible
 
@@ -134,7 +137,12 @@ class VocabularyPane(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(theme.SPACE)
         column.addWidget(self.histogram)
-        column.addWidget(self.details, stretch=1)
+        scroll = QScrollArea()
+        scroll.setFrameShape(QFrame.Shape.NoFrame)
+        scroll.setWidgetResizable(True)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll.setWidget(self.details)
+        column.addWidget(scroll, stretch=1)
         side.setFixedWidth(270)
         body = QHBoxLayout()
         body.setSpacing(theme.SPACE)
@@ -199,7 +207,12 @@ class Details(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self._title)
+        self._near = heading("Nearest by cosine")
+        self._near.setToolTip("The tokens whose input embeddings in the loaded model point most nearly the same way")
+        self.neighbours = Boxes("Nearest tokens")
         layout.addWidget(self._text)
+        layout.addWidget(self._near)
+        layout.addWidget(self.neighbours)
         layout.addStretch(1)
         self.show_details(None)
 
@@ -211,6 +224,7 @@ class Details(QWidget):
     def show_details(self, details: TokenDetails | None) -> None:
         """Show a token, or none."""
         if details is None:
+            self.show_neighbours(())
             self._title.setText("")
             self._text.setText("Select a token to see all about it.")
             return
@@ -225,6 +239,14 @@ class Details(QWidget):
             *details.characters,
         ]
         self._text.setText("\n".join(fact for fact in facts if fact))
+
+    def show_neighbours(self, neighbours: tuple[tuple[str, float], ...]) -> None:
+        """Show (text, cosine), nearest first; none where the tokenizer is not the loaded model's."""
+        self.neighbours.set_boxes(
+            [Box(visible(text), n, caption=f"{cosine:.2f}") for n, (text, cosine) in enumerate(neighbours)]
+        )
+        self._near.setVisible(bool(neighbours))
+        self.neighbours.setVisible(bool(neighbours))
 
 
 class LengthBars(QWidget):

@@ -9,8 +9,9 @@ from llmlab.jobs.worker import Jobs
 from llmlab.ui.panel import Notifier
 
 if TYPE_CHECKING:
+    from llmlab.engine.engine import Engine
+    from llmlab.engine.session import Session
     from llmlab.engine.tokens.opened import OpenTokenizer
-
     from llmlab.jobs.job import ErrorInfo, JobControl
 
 T = TypeVar("T")
@@ -58,6 +59,16 @@ class Workshop:
             return work(control)
 
         self._jobs.submit(owner, key, call, done=done, failed=failed or self.notifier.error, needs_model=False)
+
+    def ask_model(
+        self, owner: object, key: str, title: str, work: Callable[[Engine], T], done: Callable[[T], None]
+    ) -> None:
+        """Do `work` with the loaded model, in its own thread."""
+
+        def call(session: Session, _control: object) -> T:
+            return work(session.engine)
+
+        self._jobs.submit(owner, key, call, title=title, done=done, failed=self.notifier.error)
 
     def forget(self, owner: object) -> None:
         """Deliver nothing more to `owner`."""
