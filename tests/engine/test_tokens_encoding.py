@@ -97,7 +97,7 @@ def test_blocks_are_really_used(kind: str) -> None:
     text = long_text(7, 60_000)
     seams = encoding._seams(text)
     assert seams
-    read = encoding._in_blocks(backend(kind), text, seams, encoding.UNCONTROLLED)
+    read = encoding._in_blocks(opened(kind)._parts, text, seams, encoding.UNCONTROLLED)
     assert read is not None
     assert read.ids.tolist() == backend(kind).encode(text, add_special_tokens=False).ids
 
@@ -110,6 +110,19 @@ def test_strange_strings(kind: str, text: str) -> None:
     if kind == "unigram" and len(text) > 45_000:
         text = text[:45_000]
     assert_is_librarys(opened(kind).encode(text), kind)
+
+
+@settings(max_examples=60, deadline=None)
+@given(text=MIXED)
+def test_places_follow_from_lengths_of_bytes(text: str) -> None:
+    clean = encoding.without_surrogates(text)[0]
+    for kind in ("byte_level", "modern"):
+        assert opened(kind)._parts.spelled is not None
+        [read] = encoding._read(opened(kind)._parts, [clean])
+        expected = backend(kind).encode(clean, add_special_tokens=False)
+        assert read.ids.tolist() == expected.ids
+        assert list(zip(read.starts.tolist(), read.ends.tolist(), strict=True)) == expected.offsets
+        assert read.words.tolist() == expected.word_ids
 
 
 def test_seams_that_do_not_hold_are_noticed() -> None:

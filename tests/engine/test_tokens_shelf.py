@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -102,3 +104,21 @@ def test_what_cannot_be_opened_says_why(tmp_path: Path) -> None:
 )
 def test_context(config: dict[str, object], context: int | None) -> None:
     assert context_of(config) == context
+
+
+def test_importing_the_package_brings_no_torch() -> None:
+    code = (
+        "import sys, llmlab.engine.tokens.shelf, llmlab.engine.tokens.comparing; "
+        "print([name for name in ('torch', 'transformers', 'tokenizers', 'PySide6') if name in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+
+
+def test_renderer_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, llmlab.engine.tokens.chat_child; "
+        "print([name for name in ('torch', 'transformers', 'numpy', 'PySide6') if name in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"

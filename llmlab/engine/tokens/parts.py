@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from llmlab.engine.types import Bool
+from llmlab.engine.types import Bool, Int32
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -28,7 +28,8 @@ class Parts:
 
     `model` is the state of the Rust model without its vocabulary and merges; `merges` the BPE merges in the order of
     their ranks; `vocabulary` token → id, without added tokens. `glue` bool (vocabulary, 2): whether a token begins,
-    and whether it ends, with a character that words are made of.
+    and whether it ends, with a character that words are made of. `spelled` int32 (vocabulary,): the UTF-8 bytes that
+    each token covers in a text, where the tokens of a text are all of its bytes in a row; otherwise None.
     """
 
     tokenizer: PreTrainedTokenizerBase
@@ -40,6 +41,7 @@ class Parts:
     added: frozenset[int]
     table: VocabularyTable
     glue: Bool
+    spelled: Int32 | None
 
 
 def component_state(component: Any) -> dict[str, Any]:
@@ -69,6 +71,20 @@ def algorithm_of(backend: Tokenizer, model: dict[str, Any]) -> str:
     parts = (backend.normalizer, backend.pre_tokenizer, backend.decoder)
     is_byte_level = any("ByteLevel" in component_names(part) for part in parts)
     return BYTE_LEVEL_BPE if is_byte_level else "BPE"
+
+
+def keeps_every_byte(backend: Tokenizer) -> bool:
+    """Whether a text's tokens cover its bytes without gaps: byte-level, nothing normalized, added or trimmed."""
+    steps = list(steps_of(component_state(backend.pre_tokenizer)))
+    after = list(steps_of(component_state(backend.post_processor)))
+    return (
+        backend.normalizer is None
+        and all(step["type"] in ("ByteLevel", "Digits", "Split") for step in steps)
+        and any(step["type"] == "ByteLevel" for step in steps)
+        and not any(step.get("add_prefix_space") for step in steps)
+        and not any(step.get("behavior") == "Removed" for step in steps)
+        and not any(step.get("trim_offsets") for step in after)
+    )
 
 
 def model_state(backend: Tokenizer) -> tuple[dict[str, Any], tuple[tuple[str, str], ...]]:

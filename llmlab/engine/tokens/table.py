@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from llmlab.engine.tokens.parts import BYTE_LEVEL_BPE, SLOW, Parts, algorithm_of, model_state
+from llmlab.engine.tokens.parts import BYTE_LEVEL_BPE, SLOW, Parts, algorithm_of, keeps_every_byte, model_state
 from llmlab.engine.tokens.types import TokenKind, VocabularyTable
 from llmlab.engine.types import Bool, Float32, Int32
 
@@ -53,7 +54,8 @@ def read_parts(tokenizer: PreTrainedTokenizerBase) -> Parts:
         _scores(size, model),
         tuple(data),
     )
-    return Parts(tokenizer, backend, algorithm, model, merges, plain, frozenset(added), table, _glue(texts))
+    spelled = _spelled(table, added) if backend is not None and keeps_every_byte(backend) else None
+    return Parts(tokenizer, backend, algorithm, model, merges, plain, frozenset(added), table, _glue(texts), spelled)
 
 
 def _kinds(tokenizer: PreTrainedTokenizerBase, pieces: list[str], model: dict[str, Any]) -> Any:
@@ -141,6 +143,14 @@ def _scores(size: int, model: dict[str, Any]) -> Float32 | None:
     scores = np.full(size, np.nan, np.float32)
     scores[: len(model["scores"])] = model["scores"]
     return scores
+
+
+def _spelled(table: VocabularyTable, added: Iterable[int]) -> Int32:
+    """How many bytes of a text each token covers: of an added one, its name."""
+    lengths = table.byte_lengths.copy()
+    for index in added:
+        lengths[index] = len(table.pieces[index].encode())
+    return lengths
 
 
 def _glue(texts: list[str]) -> Bool:
