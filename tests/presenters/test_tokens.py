@@ -125,12 +125,16 @@ def test_without_a_model_it_says_so_and_a_chosen_tokenizer_works_all_the_same() 
     assert stand.view.encoded.spec == "bundled:encoder"
 
 
-def test_a_bundled_models_tokens_are_there_before_the_model_is() -> None:
-    stand = make(model=False)
+def test_while_the_first_model_is_opened_nothing_else_is() -> None:
+    stand = make(saved={"tokenizer": "bundled:encoder"}, model=False)
+    stand.jobs.pending.clear()
     set_model(stand.bench, ModelState(Status.LOADING, request=ModelRequest("bundled:seq2seq")))
+    assert stand.jobs.pending == []
+    assert stand.screen.stage.kind is Kind.LOADING
+    ready(stand.bench, model_info())
     stand.jobs.run_all()
     assert stand.view.encoded is not None
-    assert stand.view.encoded.spec == "bundled:seq2seq"
+    assert stand.view.encoded.spec == "bundled:encoder"
 
 
 def test_a_tokenizer_that_cannot_be_opened_says_why_and_another_one_helps(stand: Stand) -> None:

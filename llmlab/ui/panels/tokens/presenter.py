@@ -21,7 +21,7 @@ from llmlab.ui.panels.tokens.searching import Searching, VocabularyView
 from llmlab.ui.panels.tokens.tabling import TableView, Tabling
 from llmlab.ui.panels.tokens.tooling import Tooling, ToolsView
 from llmlab.ui.panels.tokens.workshop import Opener, Workshop, open_on_shelf
-from llmlab.workbench import ModelState, Selection
+from llmlab.workbench import ModelState, Selection, Status
 
 
 class View(TableView, PipelineView, MergeView, CompareView, VocabularyView, ChatView, ToolsView, Protocol):
@@ -164,16 +164,17 @@ class TokensPresenter:
 
     @property
     def spec(self) -> str | None:
-        """The tokenizer that is wanted; None while no model is known."""
+        """The tokenizer that is wanted; None while there is none.
+
+        While the first model is being opened there is none: two threads that import transformers at once would only
+        hold each other up.
+        """
+        model = self._workbench.model
+        if model.info is None and model.status is Status.LOADING:
+            return None
         if self.params.tokenizer:
             return self.params.tokenizer
-        model = self._workbench.model
-        if model.info is not None:
-            return model.info.request.spec
-        # a bundled tokenizer is there before its model is
-        if model.request is not None and model.request.spec.startswith("bundled:"):
-            return model.request.spec
-        return None
+        return model.info.request.spec if model.info is not None else None
 
     def _is_current(self, encoded: Encoded) -> bool:
         return (encoded.spec, encoded.given) == (self.spec, self._workbench.prompt)

@@ -30,7 +30,7 @@ from llmlab.ui.widgets.tokentext import visible
 
 Index = QModelIndex | QPersistentModelIndex
 ROOT = QModelIndex()
-COLUMNS = ("id", "token", "in the vocabulary", "bytes", "kind", "rank, score")
+COLUMNS = ("id", "token", "spelled", "bytes", "kind", "rank, score")
 WIDTHS = (6, 13, 13, 12, 12, 8)
 MODES = (
     ("text", "Text", "Tokens whose text contains this"),
@@ -89,7 +89,7 @@ def _cell(found: Found, token_id: int, name: str) -> str:
         return str(token_id)
     if name == "token":
         return visible(table.texts[token_id])
-    if name == "in the vocabulary":
+    if name == "spelled":
         return visible(table.pieces[token_id])
     if name == "bytes":
         return table.bytes_of(token_id).hex(" ").upper()
