@@ -40,7 +40,7 @@ def assert_is_librarys(tokens: Tokens, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(text=MIXED)
 def test_any_string_is_read_as_the_library_reads_it(kind: str, text: str) -> None:
     tokens = opened(kind).encode(text)
@@ -50,7 +50,7 @@ def test_any_string_is_read_as_the_library_reads_it(kind: str, text: str) -> Non
     assert tokens.counts.tolist() == [tokens.ids.tolist().count(index) for index in tokens.ids.tolist()]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(text=ANY)
 def test_slow_tokenizer_tells_places_where_bytes_do(text: str) -> None:
     tokens = opened("slow").encode(text)
@@ -61,7 +61,7 @@ def test_slow_tokenizer_tells_places_where_bytes_do(text: str) -> None:
         assert opened("slow").table.bytes_of(index) in tokens.text[start:end].encode()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(text=ANY)
 def test_tokens_of_one_character_are_grouped(text: str) -> None:
     tokens = opened("byte_level").encode(text)
@@ -112,7 +112,7 @@ def test_strange_strings(kind: str, text: str) -> None:
     assert_is_librarys(opened(kind).encode(text), kind)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(text=MIXED)
 def test_places_follow_from_lengths_of_bytes(text: str) -> None:
     clean = encoding.without_surrogates(text)[0]
@@ -172,7 +172,7 @@ def test_table_names_every_token(kind: str) -> None:
     assert [table.byte_lengths[i] for i in range(len(table))] == [len(table.bytes_of(i)) for i in range(len(table))]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(text=st.text(max_size=30))
 def test_bytes_of_tokens_are_the_text(text: str) -> None:
     tokens = opened("byte_level").encode(text)

@@ -20,7 +20,7 @@ def by_name(kind: str, text: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(text=PLAIN)
 def test_normalizer_and_pre_tokenizer_are_the_librarys(kind: str, text: str) -> None:
     library, found = backend(kind), by_name(kind, text)
@@ -34,7 +34,7 @@ def test_normalizer_and_pre_tokenizer_are_the_librarys(kind: str, text: str) -> 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(text=MIXED)
 def test_model_makes_the_tokens_of_the_words(kind: str, text: str) -> None:
     library, found = backend(kind), by_name(kind, text)
@@ -50,7 +50,7 @@ def test_model_makes_the_tokens_of_the_words(kind: str, text: str) -> None:
 
 
 @pytest.mark.parametrize("kind", [*KINDS, "slow"])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(text=MIXED)
 def test_round_trip_says_what_decode_gives(kind: str, text: str) -> None:
     trip = opened(kind).round_trip(text)
@@ -65,7 +65,7 @@ def test_round_trip_says_what_decode_gives(kind: str, text: str) -> None:
         assert trip.decoded[place : place + 1] != text[place : place + 1]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(text=ANY)
 def test_byte_level_loses_nothing_but_surrogates(text: str) -> None:
     trip = opened("byte_level").round_trip(text)

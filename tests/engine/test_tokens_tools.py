@@ -99,7 +99,7 @@ def test_scripts(text: str, script: str) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:This sequence already has")  # ByT5, of a text that ends in </s>
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(text=MIXED)
 def test_comparison_marks_tokens_that_others_do_not_begin(text: str) -> None:
     comparison = compare([opened("byte_level"), opened("modern"), opened("slow")], text)
@@ -136,7 +136,7 @@ def test_statistics_leave_added_tokens_out() -> None:
 
 
 @pytest.mark.parametrize("kind", [*KINDS, "slow"])
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(text=MIXED, size=st.integers(16, 30), overlap=st.integers(0, 12))
 def test_chunks_cover_the_text(kind: str, text: str, size: int, overlap: int) -> None:
     try:
@@ -154,7 +154,7 @@ def test_chunks_cover_the_text(kind: str, text: str, size: int, overlap: int) ->
         assert overlap or other.start == one.end
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(text=ANY)
 def test_chunks_of_bytes_never_tear_a_character(text: str) -> None:
     table = opened("byte_level").table

@@ -33,7 +33,7 @@ def own(tokens: list[Any]) -> list[tuple[int, str]]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(word=WORDS)
 def test_trace_of_a_part_ends_in_the_models_tokens(kind: str, word: str) -> None:
     trace = opened(kind).trace_part(word)
@@ -42,7 +42,7 @@ def test_trace_of_a_part_ends_in_the_models_tokens(kind: str, word: str) -> None
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(word=WORDS)
 def test_trace_of_a_word_begins_the_encoding(kind: str, word: str) -> None:
     trace = opened(kind).trace(word)
@@ -50,7 +50,7 @@ def test_trace_of_a_word_begins_the_encoding(kind: str, word: str) -> None:
     assert list(trace.ids) == ids[: len(trace.ids)]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(word=WORDS)
 def test_each_merge_joins_its_pair(word: str) -> None:
     trace = opened("byte_level").trace_part(word)
@@ -67,7 +67,7 @@ def test_each_merge_joins_its_pair(word: str) -> None:
     assert tuple(symbols) == trace.symbols
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_random_merge_tables(data: st.DataObject) -> None:
     """Merges in any order, several ways to one piece: the library's order of merging is followed exactly."""
@@ -86,7 +86,7 @@ def test_random_merge_tables(data: st.DataObject) -> None:
         assert list(zip(trace.ids, trace.symbols, strict=True)) == own(library.model.tokenize(word))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_random_unigram_models(data: st.DataObject) -> None:
     """Few different scores, so that ties occur; the best segmentation is the library's, the others are in order."""
