@@ -11,9 +11,15 @@ from collections.abc import Sequence
 
 from llmlab import cli
 
+CHILD_ARGUMENT = "--hub-download"  # a packaged program starts itself with this to download; see engine/hub.py
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse the command line, set up the process, run the program; returns its exit status."""
+    if sys.argv[1:2] == [CHILD_ARGUMENT]:
+        from llmlab.engine import hub_download
+
+        return hub_download.main()
     arguments = cli.parser().parse_args(argv)
     logging.basicConfig(level=arguments.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
     with contextlib.suppress(RuntimeError, AttributeError):  # no stderr in a windowed program

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from llmlab.engine.errors import ModelLostError
 from llmlab.engine.progress import Progress
 from llmlab.engine.types import ModelInfo, ModelRequest
 
@@ -132,8 +133,10 @@ class Workbench:
         self._set(status=Status.READY, info=info, request=None, progress=None, generation=self._model.generation + 1)
 
     def _not_opened(self, error: ErrorInfo | None) -> None:
-        status = Status.READY if self._model.info else Status.EMPTY
-        self._set(status=status, request=None, progress=None, error=error)
+        lost = error is not None and error.kind == ModelLostError.__name__
+        info = None if lost else self._model.info
+        status = Status.READY if info else Status.EMPTY
+        self._set(status=status, info=info, request=None, progress=None, error=error)
 
     def _set(self, **changes: Any) -> None:
         self._model = replace(self._model, **changes)

@@ -84,7 +84,7 @@ class Engine:
         return self._speller.texts(ids)
 
     def vocabulary_texts(self) -> tuple[str, ...]:
-        """The text of every id that the logits have a place for; about 0.3 s for 152,000, then remembered."""
+        """The text of every id that the logits have a place for; about 0.2 s for 152,000, then remembered."""
         return self._speller.vocabulary()
 
     def next_token(

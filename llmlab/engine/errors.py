@@ -23,6 +23,10 @@ class ModelNotFoundError(EngineError):
     """The folder, file or hub id does not exist, or is not a model."""
 
 
+class ModelLostError(EngineError):
+    """Another model could not be opened, and the former one, which had made room for it, is gone too."""
+
+
 class ModelFileError(EngineError):
     """A file of the model is missing, damaged, or of a kind that is not safe to read."""
 

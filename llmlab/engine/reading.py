@@ -148,7 +148,7 @@ class Reader:
 
     def next_logits(self, ids: Sequence[int]) -> torch.Tensor:
         """Read `ids`; the logits (vocabulary,) of what follows, −inf where the model's own settings forbid a token."""
-        logits = self._forward_in_parts(list(ids))[-1]
+        logits = self._forward_in_parts(list(ids))
         if self._forbidden:
             with torch.inference_mode():
                 logits = logits.clone()
@@ -158,7 +158,8 @@ class Reader:
     def all_logits(self, ids: Sequence[int]) -> torch.Tensor:
         """Read `ids`; the logits (ids, vocabulary) of what follows each of them."""
         self._lean = {}
-        return self._forward(list(ids))
+        logits: torch.Tensor = self._forward(list(ids)).logits[0, -len(ids) :]
+        return logits
 
     def fork(self) -> Reader:
         """Another reader that has read the same, without reading it again."""
@@ -180,16 +181,16 @@ class Reader:
         self._encoded = model.get_encoder()(input_ids=inputs, attention_mask=torch.ones_like(inputs), return_dict=True)
 
     def _forward_in_parts(self, ids: list[int]) -> torch.Tensor:
-        logits = None
+        logits: torch.Tensor | None = None
         for start in range(0, len(ids), PREFILL):
             self._control.check()
-            logits = self._forward(ids[start : start + PREFILL])
+            logits = self._forward(ids[start : start + PREFILL]).logits[0, -1]
         assert logits is not None
         return logits
 
     @torch.inference_mode()
-    def _forward(self, ids: list[int]) -> torch.Tensor:
-        """Logits (kept, vocabulary)."""
+    def _forward(self, ids: list[int]) -> Any:
+        """What the model answers; what it read is in the cache then."""
         first_again = bool(self._read) and self._cache is None
         self._read += ids
         given = torch.tensor([self._read if first_again else ids], device=self._loaded.device)
@@ -200,8 +201,7 @@ class Reader:
         else:
             output = model(input_ids=given, **arguments)
         self._cache = output.get("past_key_values")
-        logits: torch.Tensor = output.logits[0, -len(ids) :]
-        return logits
+        return output
 
 
 def _forward_parameters(model: PreTrainedModel) -> frozenset[str]:

@@ -187,15 +187,20 @@ def shape(sorted_logits: SortedLogits, settings: SamplingSettings) -> ShapedDist
 def draw(shaped: ShapedDistribution, uniform: float) -> int:
     """The index of the token at `uniform` (0 ≤ uniform < 1) of the cumulative distribution."""
     kept = shaped.probabilities[: shaped.kept]
-    blocks = np.cumsum(np.add.reduceat(kept, np.arange(0, len(kept), BLOCK), dtype=np.float64))
-    target = uniform * blocks[-1]
-    block = min(int(np.searchsorted(blocks, target, side="right")), len(blocks) - 1)
-    inside = np.cumsum(kept[block * BLOCK : (block + 1) * BLOCK], dtype=np.float64)
-    rest = target - (blocks[block - 1] if block else 0.0)
-    index = block * BLOCK + min(int(np.searchsorted(inside, rest, side="right")), len(inside) - 1)
+    start, below, total = _block_at(kept, uniform) if len(kept) > BLOCK else (0, 0.0, None)
+    cumulative = np.cumsum(kept[start : start + BLOCK], dtype=np.float64)
+    target = uniform * (cumulative[-1] if total is None else total) - below
+    index = start + min(int(np.searchsorted(cumulative, target, side="right")), len(cumulative) - 1)
     while kept[index] == 0:  # rounding may step over the last token that has any mass
         index -= 1
     return index
+
+
+def _block_at(kept: Float32, uniform: float) -> tuple[int, float, float]:
+    """Where the block begins that holds `uniform`'s token, the sum before it, and the sum of all."""
+    sums = np.cumsum(np.add.reduceat(kept, np.arange(0, len(kept), BLOCK), dtype=np.float64))
+    block = min(int(np.searchsorted(sums, uniform * sums[-1], side="right")), len(sums) - 1)
+    return block * BLOCK, float(sums[block - 1]) if block else 0.0, float(sums[-1])
 
 
 @dataclass(slots=True)
@@ -269,14 +274,17 @@ def _top_p(probabilities: Float32, top_p: float) -> int:
     sides are rounded to float32 before they meet.
     """
     limit = np.float32(1 - top_p)
+    start, rest = _last_block_above(probabilities, limit) if len(probabilities) > BLOCK else (0, 0.0)
+    sums = rest + np.cumsum(probabilities[start : start + BLOCK][::-1], dtype=np.float64)
+    return start + max(1, int(np.count_nonzero(sums.astype(np.float32) > limit)))
+
+
+def _last_block_above(probabilities: Float32, limit: np.float32) -> tuple[int, float]:
+    """Where the last block begins whose sum with all that follow is above `limit`, and the sum of what follows it."""
     blocks = np.add.reduceat(probabilities, np.arange(0, len(probabilities), BLOCK), dtype=np.float64)
     tails = np.append(np.cumsum(blocks[::-1])[::-1], 0.0)  # a block's sum with all that follow
-    full = int(np.count_nonzero(tails[:-1].astype(np.float32) > limit))
-    if full == 0:
-        return 1
-    start = (full - 1) * BLOCK
-    sums = tails[full] + np.cumsum(probabilities[start : start + BLOCK][::-1], dtype=np.float64)
-    return start + max(1, int(np.count_nonzero(sums.astype(np.float32) > limit)))
+    above = max(1, int(np.count_nonzero(tails[:-1].astype(np.float32) > limit)))
+    return (above - 1) * BLOCK, float(tails[above])
 
 
 def _at_least(descending: Float32, threshold: np.float32) -> int:

@@ -6,7 +6,7 @@ import traceback
 
 from llmlab.engine.devices import memory_use
 from llmlab.engine.engine import Engine
-from llmlab.engine.errors import EngineError, ModelNotFoundError
+from llmlab.engine.errors import EngineError, ModelLostError, ModelNotFoundError
 from llmlab.engine.loading import load
 from llmlab.engine.placement import Spare
 from llmlab.engine.progress import Control
@@ -37,7 +37,7 @@ class Session:
 
         The former one stays until the new one is there, where there is memory for both; otherwise it is freed just
         before the weights are read. If opening fails or is cancelled, the former one is open again afterwards.
-        Raises what `load` raises.
+        Raises what `load` raises, or ModelLostError where the former model could not be brought back either.
         """
         problem: Exception
         try:
@@ -78,10 +78,12 @@ class Session:
         try:
             self._engine = Engine(load(former, _Uncancellable(control)))
         except EngineError as error:
-            if isinstance(problem, EngineError):
-                return type(problem)(
-                    problem.message, f"{problem.hint} The former model is lost as well: {error.message}"
-                )
+            message, hint = (
+                (problem.message, problem.hint)
+                if isinstance(problem, EngineError)
+                else ("Opening the model was given up.", "")
+            )
+            return ModelLostError(message, f"{hint} The former model is lost as well: {error.message}".strip())
         return problem
 
 

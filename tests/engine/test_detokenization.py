@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from transformers import PreTrainedTokenizerBase
 
 from llmlab.engine.detokenization import LONGEST_WAIT, Detokenizer, StopStrings
 from llmlab.engine.tokenization import decode, encode
@@ -69,10 +70,12 @@ def test_special_tokens_have_no_text() -> None:
 def test_decodes_only_a_few_tokens_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     tokenizer = tiny.byte_level()
     lengths: list[int] = []
-    original = tokenizer.decode
-    monkeypatch.setattr(
-        tokenizer, "decode", lambda ids, **options: lengths.append(len(ids)) or original(ids, **options)
-    )
+
+    def decode_and_count(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> str:
+        lengths.append(len(ids))
+        return decode(tokenizer, ids)
+
+    monkeypatch.setattr("llmlab.engine.detokenization.decode", decode_and_count)
     ids = encode(tokenizer, "Once upon a time 🌍 " * 50)
     assert "".join(told("byte-level", ids)) == "Once upon a time 🌍 " * 50
     assert max(lengths) <= LONGEST_WAIT

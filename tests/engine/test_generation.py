@@ -299,17 +299,29 @@ def test_running_out_of_memory_is_told_and_survived(full_memory: list[int], devi
     assert len(list(engine.generate(PROMPT, max_new_tokens=2))) == 2
 
 
+def fill(hoard: list[torch.Tensor], size: int) -> None:
+    """Take blocks of `size` bytes until there are none left."""
+    try:
+        while True:
+            hoard.append(torch.empty(size, dtype=torch.uint8, device="cuda"))
+    except torch.OutOfMemoryError:
+        return
+
+
 @pytest.mark.cuda
 def test_a_gpu_that_is_really_full_recovers() -> None:
     engine = tiny.engine("llama", "cuda")
     engine.next_token(PROMPT)
-    free, _ = torch.cuda.mem_get_info()
-    torch.cuda.set_per_process_memory_fraction(1e-9)
+    torch.cuda.set_per_process_memory_fraction(0.02)
+    hoard: list[torch.Tensor] = []
     try:
-        torch.cuda.empty_cache()
-        with pytest.raises(OutOfMemoryError):
-            engine.generate(" a" * 120, max_new_tokens=100).__next__()
+        for size in (2**24, 2**20, 2**16, 2**9):  # so small that not even the rest of a cached block is left
+            fill(hoard, size)
+        with pytest.raises(OutOfMemoryError) as caught:
+            next(engine.generate(PROMPT))
+        assert "GPU" in caught.value.message
     finally:
+        hoard.clear()
+        torch.cuda.empty_cache()
         torch.cuda.set_per_process_memory_fraction(1.0)
     assert len(list(engine.generate(PROMPT, max_new_tokens=3))) == 3
-    assert torch.cuda.mem_get_info()[0] > free * 0.9

@@ -97,10 +97,10 @@ def test_closing_gives_the_memory_back(middling: Path) -> None:
 
 @pytest.fixture
 def crowded() -> torch.Tensor:
-    """The GPU is full but for 100 MB."""
+    """The GPU is full but for 160 MB: too little for the model in bfloat16 (210 MB), enough in NF4 (105 MB)."""
     release_memory()
     free = torch.cuda.mem_get_info()[0]
-    return torch.empty(free - 100 * 2**20, dtype=torch.uint8, device="cuda")
+    return torch.empty(free - 160 * 2**20, dtype=torch.uint8, device="cuda")
 
 
 @pytest.mark.usefixtures("crowded")
@@ -129,6 +129,7 @@ def test_running_out_while_loading_drops_everything(middling: Path, monkeypatch:
 def test_the_session_frees_the_former_model_first(middling: Path) -> None:
     session, control = Session(), Recorder()
     session.open(ModelRequest(str(middling), device="cuda"), control)
+    release_memory()
     ballast = torch.empty(free_memory(torch.device("cuda", 0)) - 50 * 2**20, dtype=torch.uint8, device="cuda")
     session.open(ModelRequest(str(middling), device="cuda", quantization="nf4"), control)
     assert any(text.startswith("Freeing the model") for text in control.texts)

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from llmlab.engine import loading, placement
-from llmlab.engine.errors import Cancelled, ModelFileError, ModelNotFoundError, OutOfMemoryError
+from llmlab.engine.errors import Cancelled, ModelFileError, ModelLostError, ModelNotFoundError, OutOfMemoryError
 from llmlab.engine.session import Session
 from llmlab.engine.types import ModelRequest
 from tests.engine.checkpoints import Recorder, save
@@ -174,7 +174,7 @@ def test_a_former_model_that_is_gone_as_well_is_said(
         raise ModelFileError("The disk is on fire.", "Put it out.")
 
     monkeypatch.setattr(loading, "read_model", fail)
-    with pytest.raises(ModelFileError, match="on fire") as caught:
+    with pytest.raises(ModelLostError, match="on fire") as caught:
         session.open(request(folders["t5"]), Recorder())
     assert "The former model is lost as well" in caught.value.hint
     assert not session.is_open

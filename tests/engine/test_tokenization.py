@@ -118,7 +118,7 @@ def test_texts_are_in_the_order_asked_for() -> None:
     assert speller.texts(np.array([b, a, b])) == ("b", "a", "b")
 
 
-def test_a_megabyte_tokenizes_whole() -> None:
-    text = "Once upon a time 🌍 there was. " * 32_000
+def test_a_long_text_tokenizes_whole() -> None:
+    text = "Once upon a time 🌍 there was. " * 4_000
     got = tokenized(tiny.byte_level(), text)
     assert got.offsets[-1, 1] == len(text)

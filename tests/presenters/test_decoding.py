@@ -475,6 +475,8 @@ def test_an_encoders_text_is_shown_with_its_masks_filled(encoder: Stand) -> None
     best = [WORDS[int(logits_of(encoder.bench.prompt + str(i)).ids[0])].strip() for i in range(2)]
     assert "".join(texts) == f"The {best[0]} sat on the {best[1]}."
     assert [part.mask for part in encoder.view.filled if part.probability] == [0, 1]
+    encoder.presenter.copy_text()
+    assert encoder.view.copied == ["".join(texts)]
 
 
 def test_a_chosen_token_takes_the_masks_place(encoder: Stand) -> None:

@@ -231,6 +231,9 @@ def test_selected_tokens_are_added_up(qtbot: QtBot, bench: Bench) -> None:
     assert bench.panel.completion.status.text().startswith("6 tokens selected · ln p ")
     qtbot.keyClick(tokens, Qt.Key.Key_Home)
     assert bench.panel.completion.status.text().startswith("6 tokens · ")
+    qtbot.keyClick(tokens, Qt.Key.Key_A, Qt.KeyboardModifier.ControlModifier)
+    ready(bench.workbench, model_info(name="Other"), generation=2)
+    assert "selected" not in bench.panel.completion.status.text()
 
 
 def test_the_card_of_a_token_has_its_exact_numbers() -> None:
@@ -366,9 +369,11 @@ def cut_off(frame: QWidget) -> list[str]:
     for widget in frame.findChildren(QWidget):
         if not isinstance(widget, (QLabel, QAbstractButton, QAbstractSpinBox)) or not widget.isVisible():
             continue
-        if isinstance(widget, ElidedLabel) or (isinstance(widget, QLabel) and widget.wordWrap()):
+        if isinstance(widget, ElidedLabel):
             continue
         needs = widget.minimumSizeHint()
+        if isinstance(widget, QLabel) and widget.wordWrap():
+            needs.setHeight(widget.heightForWidth(widget.width()))
         if widget.width() < needs.width() or widget.height() < needs.height():
             found.append(f"{type(widget).__name__} {widget.accessibleName() or getattr(widget, 'text', str)()}")
     return found
@@ -384,6 +389,20 @@ def test_no_text_is_cut_off(qtbot: QtBot, font_scale: float, architecture: Archi
     assert cut_off(bench.frame) == []
     assert bench.panel.controls.widget().width() <= 300
     assert bench.panel.controls.horizontalScrollBar().maximum() == 0
+
+
+@pytest.mark.parametrize("architecture", list(Architecture))
+def test_no_text_of_an_empty_state_or_an_error_is_cut_off(
+    qtbot: QtBot, font_scale: float, architecture: Architecture
+) -> None:
+    bench = open_panel(qtbot, model_info(architecture), "")
+    assert bench.panel.distribution.state.isVisible()
+    assert cut_off(bench.frame) == []
+    bench.engine.fails = InputError("A long message about what is wrong with this prompt. " * 3, "And a hint. " * 12)
+    bench.workbench.prompt = f"x {MASK}"
+    bench.settle()
+    assert bench.panel.distribution.state.text.startswith("A long message")
+    assert cut_off(bench.frame) == []
 
 
 def test_everything_has_a_name_and_a_tooltip(bench: Bench) -> None:

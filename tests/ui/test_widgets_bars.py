@@ -221,7 +221,7 @@ def test_the_menu_copies_every_value_and_asks_for_exports(bars: ProbabilityBars)
 
 def search(qtbot: QtBot, bars: ProbabilityBars, text: str) -> bool:
     with qtbot.waitSignal(bars.searched) as blocker:
-        bars.find(text)
+        bars.find_text(text)
     return bool(blocker.args[0])
 
 
@@ -239,7 +239,7 @@ def test_a_token_anywhere_in_the_vocabulary_is_found(qtbot: QtBot, bars: Probabi
 
 
 def test_a_search_ends_when_the_distribution_changes(qtbot: QtBot, bars: ProbabilityBars, big: SortedLogits) -> None:
-    bars.find("no such token")
+    bars.find_text("no such token")
     with qtbot.waitSignal(bars.searched) as blocker:
         bars.set_distribution(shape(big, SamplingSettings()), text_of, {})
     assert blocker.args == [False]

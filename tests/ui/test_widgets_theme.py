@@ -12,7 +12,7 @@ from llmlab.paths import resources
 from llmlab.ui import theme
 
 READABLE = 4.5  # WCAG 2 AA for ordinary text
-TEXTS = ("text", "muted", "accent", "positive", "warning", "error", "token_special", "cut_line")
+TEXTS = ("text", "muted", "accent", "positive", "warning", "error", "cut_line")
 GROUNDS = ("window", "base")
 
 

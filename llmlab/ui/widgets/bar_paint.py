@@ -166,8 +166,8 @@ class BarPainter:
             columns.p_right - metrics.horizontalAdvance("p ") - swatch, top, swatch, swatch, self._kept
         )
         self._painter.setPen(QPen(self._raw, 1))
-        left = columns.raw_right - metrics.horizontalAdvance("raw p ") - swatch
-        self._painter.drawRect(left, top, swatch - 1, swatch - 1)
+        raw_left = columns.raw_right - metrics.horizontalAdvance("raw p ") - swatch
+        self._painter.drawRect(raw_left, top, swatch - 1, swatch - 1)
         for share, label in self._axis.ticks:
             width = metrics.horizontalAdvance(label)
             x = columns.bar_left + share * columns.bar_width - width * share

@@ -107,7 +107,8 @@ class ProbabilityBars(QAbstractScrollArea):
         self._axis = Axis(numbers.axis_limit(largest), self._axis.logarithmic)
         self._measure()
         if current_id is not None:
-            self._current = self._rows.index_of(current_id) if current_id < len(self._rows) else -1
+            found = self._rows.index_of(current_id)
+            self._current = -1 if found is None else found
         self._card.hide()
         self._repaint()
 
@@ -164,7 +165,7 @@ class ProbabilityBars(QAbstractScrollArea):
             top = self._canvas.top(self._rows.shaped.kept)
             self.verticalScrollBar().setValue(top - self.viewport().height() // 2)
 
-    def find(self, text: str) -> None:
+    def find_text(self, text: str) -> None:
         """Go to the next token after the current row that contains `text`, from the start if there is none.
 
         The vocabulary is gone through a little at a time; `searched` then says whether there was one.

@@ -84,13 +84,13 @@ class HoverCard(QWidget):
 
     def _widths(self, metrics: QFontMetrics) -> tuple[int, int, int, int]:
         """Of the columns: names, values, alternatives, their numbers."""
-        advance = metrics.horizontalAdvance
+        advance, bold = metrics.horizontalAdvance, QFontMetrics(self._bold).horizontalAdvance
         facts, bars = self._card.facts, self._card.bars
         return (
             max((advance(name) for name, _ in facts), default=0),
             max((advance(value) for name, value in facts if name), default=0),
-            min(200, max((advance(bar.text) for bar in bars), default=0)),
-            max((advance(bar.number) for bar in bars), default=0),
+            min(200, max((bold(bar.text) + 4 for bar in bars), default=0)),
+            max((bold(bar.number) for bar in bars), default=0),
         )
 
     def paintEvent(self, event: QPaintEvent) -> None:

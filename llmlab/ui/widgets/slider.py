@@ -67,7 +67,7 @@ class _NumberField(QDoubleSpinBox):
         off = self._knob.off
         return off if off is not None and text.strip() == self._knob.off_text else super().valueFromText(text)
 
-    def validate(self, text: str, position: int) -> object:
+    def validate(self, text: str, position: int) -> tuple[QValidator.State, str, int]:
         word = text.strip()
         if self._knob.off is not None and word and self._knob.off_text.startswith(word):
             complete = word == self._knob.off_text

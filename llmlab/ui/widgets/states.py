@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from PySide6.QtCore import QSize, Qt, Signal, Slot
-from PySide6.QtWidgets import QFrame, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from llmlab.ui import theme
 
@@ -27,6 +27,7 @@ class StateView(QFrame):
         self._bar.setFixedWidth(260)
         self._bar.setMaximumHeight(8)
         self._bar.setTextVisible(False)
+        self.buttons: list[QPushButton] = []  # the actions and examples
         self._buttons = QVBoxLayout()
         self._buttons.setSpacing(theme.SPACE)
         font = self._title.font()
@@ -38,24 +39,29 @@ class StateView(QFrame):
             label.setAlignment(Qt.AlignmentFlag.AlignHCenter)
             label.setTextFormat(Qt.TextFormat.PlainText)
             label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-            label.setMinimumWidth(min(TEXT_WIDTH, 320))
-            label.setMaximumWidth(TEXT_WIDTH)
         self._lay_out()
         theme.changed.connect(self._paint_colors)
         self._paint_colors()
 
     def _lay_out(self) -> None:
         center = Qt.AlignmentFlag.AlignHCenter
-        layout = QVBoxLayout(self)
+        column = QWidget()  # a widget of its own: an aligned label would not get the height of its lines
+        column.setMaximumWidth(TEXT_WIDTH)
+        inner = QVBoxLayout(column)
+        inner.setContentsMargins(0, 0, 0, 0)
+        inner.setSpacing(theme.SPACE)
+        inner.addStretch(2)
+        inner.addWidget(self._icon, alignment=center)
+        inner.addWidget(self._title)
+        inner.addWidget(self._text)
+        inner.addWidget(self._bar, alignment=center)
+        inner.addLayout(self._buttons)
+        inner.addStretch(3)
+        layout = QHBoxLayout(self)
         layout.setContentsMargins(*(2 * theme.SPACE,) * 4)
-        layout.setSpacing(theme.SPACE)
-        layout.addStretch(2)
-        layout.addWidget(self._icon, alignment=center)
-        layout.addWidget(self._title, alignment=center)
-        layout.addWidget(self._text, alignment=center)
-        layout.addWidget(self._bar, alignment=center)
-        layout.addLayout(self._buttons)
-        layout.addStretch(3)
+        layout.addStretch(1)
+        layout.addWidget(column, stretch=1000)
+        layout.addStretch(1)
 
     def show_empty(
         self,
@@ -92,17 +98,12 @@ class StateView(QFrame):
         """What it says, for tests and for assistive technology."""
         return f"{self._title.text()} {self._text.text()}".strip()
 
-    @property
-    def buttons(self) -> list[QPushButton]:
-        """The actions and examples."""
-        items = (self._buttons.itemAt(i).widget() for i in range(self._buttons.count()))
-        return [item for item in items if isinstance(item, QPushButton)]
-
     def _show(self, icon: str, title: str, text: str) -> None:
         for button in self.buttons:
             self._buttons.removeWidget(button)
             button.hide()
             button.deleteLater()
+        self.buttons = []
         self._icon_name = icon
         self._title.setText(title)
         self._text.setText(text)
@@ -117,6 +118,7 @@ class StateView(QFrame):
         button.setCursor(Qt.CursorShape.PointingHandCursor)
         button.setMaximumWidth(TEXT_WIDTH)
         button.clicked.connect(lambda _checked=False: call())
+        self.buttons.append(button)
         self._buttons.addWidget(button, alignment=Qt.AlignmentFlag.AlignHCenter)
 
     @Slot()

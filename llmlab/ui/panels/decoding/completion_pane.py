@@ -90,14 +90,16 @@ class CompletionPane(QWidget):
 
     def clear_steps(self) -> None:
         """No completion."""
-        self._steps = []
+        self._steps, self._sum = [], ""
         if not self._filling:
             self.tokens.clear()
 
     def select_step(self, index: int) -> None:
         """Mark a token."""
+        self._sum = ""
         if not self._filling:
             self.tokens.select(index)
+        self._show_status()
 
     def show_filled(self, parts: Sequence[Filled], current: int) -> None:
         """An encoder's text, one of its masks marked; unchanged parts are not laid out again."""
@@ -122,7 +124,7 @@ class CompletionPane(QWidget):
         self._clear.setVisible(not screen.fill_mask)
         self._again.setEnabled(has_run and screen.can_generate and not screen.former)
         self._clear.setEnabled(has_run or screen.generating)
-        self._copy_text.setEnabled(has_run)
+        self._copy_text.setEnabled(has_run or screen.fill_mask)
         for action in self._exports:
             action.setEnabled(has_run)
         empty = "" if screen.fill_mask or screen.generating else "Press Generate (Ctrl+Return) to continue the prompt."

@@ -44,6 +44,11 @@ class Completions:
     def start(self, info: ModelInfo, prompt: str, settings: GenerationSettings) -> None:
         """A new completion in place of the last, which is given up if it still runs."""
         run = self.run = Run(prompt, settings, info)
+
+        def failed(error: ErrorInfo) -> None:
+            self._end(run, Outcome.FAILED)
+            self._failed(error)
+
         self._jobs.submit(
             self,
             "generate",
@@ -52,7 +57,7 @@ class Completions:
             partial=lambda steps: self._add(run, steps),
             done=lambda _: self._end(run, Outcome.FINISHED),
             stopped=lambda _: self._end(run, Outcome.STOPPED),
-            failed=lambda error: (self._end(run, Outcome.FAILED), self._failed(error)),
+            failed=failed,
             replace_running=True,
         )
         self._changed()

@@ -163,9 +163,11 @@ class Controls(QScrollArea):
         return group
 
     def _lay_out(self) -> None:
-        sampling = self._group("Sampling", self.mode, *(self.sliders[name] for name in SAMPLING_ONLY))
-        sampling.layout().addWidget(self.sliders["repetition_penalty"])
-        sampling.layout().addWidget(self.reset, alignment=Qt.AlignmentFlag.AlignRight)
+        knobs = [self.sliders[name] for name in (*SAMPLING_ONLY, "repetition_penalty")]
+        right = QHBoxLayout()
+        right.addStretch(1)
+        right.addWidget(self.reset)
+        sampling = self._group("Sampling", self.mode, *knobs)
         column = QWidget()
         layout = QVBoxLayout(column)
         layout.setContentsMargins(theme.SPACE // 2, 0, theme.SPACE, theme.SPACE)
@@ -179,6 +181,7 @@ class Controls(QScrollArea):
         top.addWidget(self._hint)
         layout.addLayout(top)
         layout.addWidget(sampling)
+        layout.addLayout(right)
         layout.addWidget(self._generation)
         layout.addWidget(self._stop_group)
         layout.addStretch(1)

@@ -16,11 +16,10 @@ from llmlab.ui.widgets.states import StateView
 
 HELP = Help(
     "The next-token distribution",
-    "For every token of its vocabulary the model computes a logit; the softmax turns the logits into probabilities, "
-    "drawn as outlines (raw p). The settings on the right reshape them: the repetition penalty and the temperature "
-    "rescale the logits, then top-k, top-p and min-p cut away the tail, and what is kept is scaled to sum to 1: the "
-    "filled bars (p). One token is drawn by these probabilities, joins the text, and the model computes the next "
-    "distribution.",
+    "For every token of its vocabulary the model computes a logit, and the softmax makes probabilities of them: raw p, "
+    "drawn as an outline, or as a notch in a longer bar. The settings reshape them: repetition penalty and temperature "
+    "rescale the logits, then top-k, top-p and min-p cut off the tail, and what is kept is scaled to sum to 1: p, the "
+    "filled bars. One token is drawn by p and joins the text, and the model computes the next distribution.",
     "raw pᵢ = exp(zᵢ) / Σⱼ exp(zⱼ)\n"
     "pᵢ = exp(zᵢ′ / T) / Σⱼ∈kept exp(zⱼ′ / T),  0 if cut\n"
     "zᵢ′ = zᵢ / r if zᵢ > 0 else zᵢ · r,  for tokens seen before",
@@ -81,7 +80,7 @@ class DistributionPane(QWidget):
         self._find.setFixedWidth(16 * theme.SPACE)
         self._find.setToolTip("Go to a token by its text, anywhere in the vocabulary (Ctrl+F); Enter finds the next")
         self._find.setAccessibleName("Find a token")
-        self._find.returnPressed.connect(lambda: self.bars.find(self._find.text()))
+        self._find.returnPressed.connect(lambda: self.bars.find_text(self._find.text()))
         self.bars.searched.connect(self._searched)
         self._find.installEventFilter(self)
         steps = (self._back, self._previous, self._next)
@@ -92,7 +91,7 @@ class DistributionPane(QWidget):
         """Which position, and whether there are bars."""
         place, ready = screen.place, screen.stage.kind is Kind.READY
         self._title.setText(place.title if ready else "Next token")
-        self._note.setText(place.note)
+        self._note.setText(place.note if ready else "")
         for button, on in (
             (self._back, place.previous),
             (self._previous, place.previous),

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
+from llmlab.engine.errors import InputError
 from llmlab.engine.sampling import shape
 from llmlab.engine.sorted_logits import SortedLogits
 from llmlab.engine.types import GenerationStep, ModelInfo
@@ -304,6 +305,9 @@ class DecodingPresenter:
 
     @property
     def _cannot_generate(self) -> str:
+        error = self._readings.error
+        if error is not None and error.kind == InputError.__name__:
+            return error.message  # it would fail for the same reason
         return stages.cannot_generate(self._workbench.model, self._workbench.prompt)
 
     def stop(self) -> None:
@@ -345,8 +349,10 @@ class DecodingPresenter:
     # --- copies ---------------------------------------------------------------------------------------------
 
     def copy_text(self) -> None:
-        """The completion to the clipboard."""
-        if self.run is not None:
+        """The completion, or the text with its masks filled, to the clipboard."""
+        if self._fills_masks:
+            self._view.copy("".join(part.text for part in self._fill(self._reading)) if self._reading else "")
+        elif self.run is not None:
             self._view.copy(self.run.text)
 
     def copy_python(self) -> None:
@@ -380,6 +386,7 @@ class DecodingPresenter:
             masks=tuple(p.label for p in self._reading.positions) if self._fills_masks and self._reading else (),
             generated=len(self.run.steps) if self.run is not None and not self.run.former else 0,
             partial=self._captured is None and self._step_at_place is not None,
+            greedy=self.params.sampling.greedy,
         )
 
     def _refresh(self) -> None:

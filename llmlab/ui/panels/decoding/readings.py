@@ -120,6 +120,10 @@ class Readings:
             self._naming, self.texts = False, texts
             self._changed()
 
+        def failed(error: ErrorInfo) -> None:
+            ended(None)
+            self._failed(error)
+
         self._naming = True
         self._jobs.submit(
             self,
@@ -127,7 +131,7 @@ class Readings:
             work,
             title="Reading the vocabulary",
             done=self._current(ended),
-            failed=self._current(lambda error: (ended(None), self._failed(error))),
+            failed=self._current(failed),
             stopped=self._current(lambda _: ended(None)),
         )
 

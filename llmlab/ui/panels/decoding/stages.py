@@ -71,7 +71,7 @@ def _without_prompt(info: ModelInfo, prompt: str) -> Stage:
     return Stage(
         Kind.EMPTY,
         f"Put {mask} where the model should fill in a word" if prompt else "Type a sentence with a word masked",
-        f"{info.name} is an encoder: it reads the whole text and predicts the tokens behind each {mask}.",
+        f"{info.name} is an encoder: it reads the whole text and predicts which token each mask hides.",
         tuple(example.replace("{mask}", mask) for example in examples),
         offers_mask=True,
     )
@@ -137,9 +137,9 @@ def with_mask_filled(prompt: str, mask: str, index: int, text: str) -> str:
     return mask.join(parts[: index + 1]) + text.strip() + mask.join(parts[index + 1 :])
 
 
-def place(place: int, *, last: int, masks: tuple[str, ...], generated: int, partial: bool) -> Place:
+def place(place: int, *, last: int, masks: tuple[str, ...], generated: int, partial: bool, greedy: bool) -> Place:
     """The name of a place, and the ways from there. `masks` are the words around each mask."""
-    note = ""
+    note = "greedy: the most probable token is always taken" if greedy else ""
     if masks:
         title, note = f"Mask {place + 1} of {len(masks)}", f"“{masks[place]}”" if place < len(masks) else ""
     elif place == 0:

@@ -38,6 +38,7 @@ class StopStrings(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._values: tuple[str, ...] = ()
+        self._shown: list[QWidget] = []
         self._field = QLineEdit()
         self._field.setPlaceholderText("e.g. \\n\\n or </answer>")
         self._field.setMaxLength(MAX_STOP_LENGTH)
@@ -67,15 +68,16 @@ class StopStrings(QWidget):
 
     def set_values(self, values: tuple[str, ...]) -> None:
         """Show these, without a signal."""
-        if values == self._values and self._rows.count() == len(values):
+        if values == self._values:
             return
         self._values = values
-        while self._rows.count():
-            row = self._rows.takeAt(0).widget()
-            row.hide()
-            row.deleteLater()
-        for value in values:
-            self._rows.addWidget(self._row(value))
+        for old in self._shown:
+            self._rows.removeWidget(old)
+            old.hide()
+            old.deleteLater()
+        self._shown = [self._row(value) for value in values]
+        for row in self._shown:
+            self._rows.addWidget(row)
         full = len(values) >= MAX_STOPS
         self._field.setEnabled(not full)
         self._add.setEnabled(not full)

@@ -1,0 +1,87 @@
+"""Copied scripts, run as a user would run them, against what the window shows."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from llmlab.engine import Engine
+from llmlab.engine.sampling import GenerationSettings, SamplingSettings, shape
+from llmlab.engine.types import ModelInfo
+from llmlab.ui.panels.decoding import snippet
+
+PROMPTS = {
+    "bundled:decoder": 'Once upon a time, "Lily" said\nto her',
+    "bundled:seq2seq": "Lily went to the <extra_id_0> to play with <extra_id_1> friends.",
+}
+MASKED = "The <|mask|> sat on the <|mask|>."
+
+pytestmark = pytest.mark.slow
+
+
+def run(script: str, folder: Path) -> str:
+    """What the script prints, in a process of its own."""
+    path = folder / "copied.py"
+    path.write_text(script, "utf-8")
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run([sys.executable, str(path)], capture_output=True, check=False, timeout=300, env=env)
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout.decode()
+
+
+def engine(spec: str) -> tuple[Engine, ModelInfo]:
+    opened = Engine.open(spec, device="cpu", dtype="float32")
+    return opened, opened.info
+
+
+SAMPLE = GenerationSettings(SamplingSettings(temperature=1.3, top_k=50, min_p=0.01), 20, seed=3)
+GREEDY = GenerationSettings(SamplingSettings(do_sample=False, repetition_penalty=1.3), 20)
+STOPPED = GenerationSettings(SamplingSettings(do_sample=False), 20, stop=("the",))
+
+
+@pytest.mark.parametrize(
+    ("spec", "settings"),
+    [
+        ("bundled:decoder", SAMPLE),
+        ("bundled:decoder", GREEDY),
+        ("bundled:decoder", STOPPED),
+        ("bundled:seq2seq", GREEDY),
+    ],
+)
+def test_a_script_prints_the_completion(spec: str, settings: GenerationSettings, tmp_path: Path) -> None:
+    opened, info = engine(spec)
+    sampling = settings.sampling
+    steps = opened.generate(
+        PROMPTS[spec],
+        max_new_tokens=settings.max_new_tokens,
+        do_sample=sampling.do_sample,
+        temperature=sampling.temperature,
+        top_k=sampling.top_k,
+        min_p=sampling.min_p,
+        repetition_penalty=sampling.repetition_penalty,
+        seed=settings.seed,
+        stop=settings.stop,
+    )
+    expected = "".join(step.text for step in steps)
+    printed = run(snippet.generation(info, PROMPTS[spec], settings), tmp_path).removesuffix("\n")
+    if settings.stop:  # transformers keeps the stop string and what stands before it in the last token
+        printed = printed[: printed.find(settings.stop[0])] if settings.stop[0] in printed else printed
+    assert printed == expected
+
+
+def test_the_fill_mask_script_prints_the_same_tokens(tmp_path: Path) -> None:
+    opened, info = engine("bundled:encoder")
+    printed = run(snippet.fill_mask(info, MASKED), tmp_path)
+    rows = [re.match(r" *(\d+) (\S+) (.*)", line) for line in printed.splitlines()]
+    found = [float(row.group(2)) for row in rows if row]
+    expected = [
+        p
+        for position in opened.distribution(MASKED).positions
+        for p in shape(position.sorted, SamplingSettings()).raw_probabilities[: snippet.BEST].tolist()
+    ]
+    assert found == pytest.approx(expected, abs=1e-5)
