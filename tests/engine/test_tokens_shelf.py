@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from llmlab.engine.errors import AccessError, EngineError, ModelFileError, ModelNotFoundError
+from llmlab.engine.tokens import chatting
 from llmlab.engine.tokens.opened import OpenTokenizer
 from llmlab.engine.tokens.shelf import Shelf, context_of, shelf
 from tests.engine.small_tokenizers import FAST, backend
@@ -122,3 +123,15 @@ def test_renderer_imports_nothing_heavy() -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+def test_a_packaged_program_renders_templates_itself() -> None:
+    request = json.dumps({"template": "{{ greeting }}!", "variables": {"greeting": "Hello"}})
+    result = subprocess.run(
+        [sys.executable, "-m", "llmlab", chatting.CHILD_ARGUMENT],
+        input=request + "\n",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert result.stdout == 'ready\n{"text": "Hello!"}\n'
