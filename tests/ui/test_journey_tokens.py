@@ -74,7 +74,7 @@ def test_selecting_in_the_prompt_selects_in_the_strip_and_back(qtbot: QtBot, ope
     wait_ready(qtbot, lab)
     lab.workbench.prompt = "🐱 the cat sat"
     panel = settle(qtbot, lab)
-    editor = lab.window.findChild(QPlainTextEdit)
+    editor = lab.window.prompt.findChild(QPlainTextEdit)
     assert editor is not None
     encoded = panel.presenter.encoded
     assert encoded is not None
