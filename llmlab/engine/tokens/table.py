@@ -169,12 +169,6 @@ def _byte_of_character() -> dict[int, int]:
 
 
 _BYTES = _byte_of_character()
-_CHARACTERS = {byte: chr(code) for code, byte in _BYTES.items()}
-
-
-def byte_level_spelling(data: bytes) -> str:
-    """How byte-level BPE writes these bytes."""
-    return "".join(_CHARACTERS[byte] for byte in data)
 
 
 def _bytes_of_character(piece: str) -> bytes:
