@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from llmlab import cli
 
 CHILD_ARGUMENT = "--hub-download"  # a packaged program starts itself with this to download; see engine/hub.py
+TEMPLATE_ARGUMENT = "--render-chat"  # … and with this to render a chat template; see engine/tokens/chatting.py
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -20,6 +21,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         from llmlab.engine import hub_download
 
         return hub_download.main()
+    if sys.argv[1:2] == [TEMPLATE_ARGUMENT]:
+        from llmlab.engine.tokens import chat_child
+
+        return chat_child.main()
     arguments = cli.parser().parse_args(argv)
     logging.basicConfig(level=arguments.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
     with contextlib.suppress(RuntimeError, AttributeError):  # no stderr in a windowed program

@@ -1,8 +1,10 @@
-"""Reads text files of any origin into a prompt. No Qt, no execution of anything: bytes in, characters out."""
+"""Reads text files of any origin into a prompt, and writes results. No Qt, no execution of anything."""
 
 from __future__ import annotations
 
 import codecs
+import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -114,3 +116,17 @@ def _candidates(data: bytes) -> tuple[tuple[str, str], ...]:
         except (UnicodeDecodeError, LookupError):
             continue
     return tuple(readable)
+
+
+def write(path: Path, text: str) -> None:
+    """Write UTF-8 so that a full disk or a killed process leaves the former file whole. Raises OSError."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(text.encode("utf-8", "surrogatepass"))
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except OSError:
+        Path(temporary).unlink(missing_ok=True)
+        raise

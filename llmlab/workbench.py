@@ -66,6 +66,15 @@ class ModelState:
         return self.status is Status.READY
 
 
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Characters `start` … `end` of the prompt that someone points at; `source` is who did."""
+
+    start: int
+    end: int
+    source: object
+
+
 class Workbench:
     """Owner of the prompt and of the knowledge which model is loaded."""
 
@@ -75,6 +84,7 @@ class Workbench:
         self._model = ModelState()
         self.prompt_changed: Event[str] = Event()
         self.model_changed: Event[ModelState] = Event()
+        self.selection_changed: Event[Selection] = Event()
 
     @property
     def prompt(self) -> str:
@@ -86,6 +96,10 @@ class Workbench:
         if text != self._prompt:
             self._prompt = text
             self.prompt_changed.emit(text)
+
+    def select(self, start: int, end: int, source: object) -> None:
+        """Point at characters of the prompt, in code points; the editor and the panels mark them."""
+        self.selection_changed.emit(Selection(start, end, source))
 
     @property
     def model(self) -> ModelState:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from llmlab.engine import attention, generation, logits, scoring, tokenization
+from llmlab.engine import attention, embedding, generation, logits, scoring, tokenization
 from llmlab.engine.attention import AttentionCapture
 from llmlab.engine.devices import memory_use, release_memory
 from llmlab.engine.errors import ModelNotFoundError
@@ -13,7 +13,9 @@ from llmlab.engine.progress import UNCONTROLLED, Control
 from llmlab.engine.reading import guarded
 from llmlab.engine.sampling import GenerationSettings, SamplingSettings
 from llmlab.engine.sorted_logits import Captured
+from llmlab.engine.tokens.types import EmbeddingMap, Neighbours
 from llmlab.engine.types import (
+    Float32,
     Float64,
     GenerationStep,
     MemoryUse,
@@ -35,6 +37,7 @@ class Engine:
         self._loaded: LoadedModel | None = loaded
         self._info = loaded.info
         self._speller = tokenization.Speller(loaded.tokenizer, loaded.info.vocabulary)
+        self._map: EmbeddingMap | None = None
 
     @classmethod
     def open(
@@ -147,3 +150,31 @@ class Engine:
         Raises InputError where text and continuation together exceed the context window.
         """
         return guarded(lambda: scoring.score(self.loaded, text, continuations, control))
+
+    def embedding(self, ids: Sequence[int]) -> Float32:
+        """The input embeddings of `ids`, float32 (ids, hidden). Raises InputError for a token that has none."""
+        return guarded(lambda: embedding.embedding(self.loaded, ids))
+
+    def neighbours(self, to: int | Float32, count: int = 20) -> Neighbours:
+        """The tokens whose embeddings lie nearest by cosine to the token `to`, or to a vector (hidden,).
+
+        Raises InputError for an id without an embedding, or a vector of another size or without a direction.
+        """
+        return guarded(lambda: embedding.neighbours(self.loaded, to, count))
+
+    def vector_arithmetic(self, plus: Sequence[int], minus: Sequence[int] = (), count: int = 20) -> Neighbours:
+        """What lies nearest to the sum of `plus` without `minus`, each with length 1. Raises InputError."""
+        return guarded(lambda: embedding.vector_arithmetic(self.loaded, plus, minus, count))
+
+    def embedding_map(self, control: Control = UNCONTROLLED) -> EmbeddingMap:
+        """All embeddings in their first two principal components; computed once."""
+        if self._map is None:
+            self._map = guarded(lambda: embedding.embedding_map(self.loaded, control))
+        return self._map
+
+    def hidden_states(self, text: str, layer: int, control: Control = UNCONTROLLED) -> Float32:
+        """Every token's vector after `layer` layers, float32 (tokens, hidden); 0 is before the first one.
+
+        Of an encoder-decoder model these are the encoder's. Raises InputError for a layer that does not exist.
+        """
+        return guarded(lambda: embedding.hidden_states(self.loaded, text, layer, control))

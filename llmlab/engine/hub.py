@@ -113,7 +113,7 @@ def _child(request: dict[str, Any]) -> Iterator[queue.SimpleQueue[Event]]:
             stdin=subprocess.PIPE,  # stays open: the child ends itself when this process is gone
             stdout=subprocess.PIPE,
             stderr=complaints,
-            env=_environment(),
+            env=child_environment(),
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
         )
         assert process.stdin is not None
@@ -155,7 +155,7 @@ def _next(events: queue.SimpleQueue[Event], control: Control) -> Event:
             return events.get(timeout=_SECONDS_BETWEEN_CHECKS)
 
 
-def _environment() -> dict[str, str]:
+def child_environment() -> dict[str, str]:
     """This process's environment, with the package where the child finds it."""
     package = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])

@@ -63,6 +63,10 @@ class Theme:
     bar_cut: QColor  # raw probability of a token that a setting removed
     cut_line: QColor  # between kept and cut
     probability: tuple[QColor, ...]  # anchors, evenly spaced from p = 0 to p = 1; `text` is readable on all
+    token_special: QColor  # names of special tokens, and the frame of tokens that share a character
+    token_space: QColor  # marks of what is invisible
+    token: tuple[QColor, ...]  # backgrounds of neighbouring tokens, in turn; `text` is readable on all
+    kind: tuple[QColor, ...]  # backgrounds by a token's kind: normal, special, added, bytes, unknown, continuation
 
     def __getattribute__(self, name: str) -> Any:
         """A copy of the colour: QColor can be changed in place, and a theme must not."""
@@ -101,6 +105,10 @@ LIGHT = Theme(
     bar_cut=QColor("#c6ccd5"),
     cut_line=QColor("#c2410c"),
     probability=_colors("#8fa6d6", "#a3b1cd", "#bcc0c3", "#d8d3ab", "#f0e28f", "#fdee9f"),
+    token_special=QColor("#7a3fb0"),
+    token_space=QColor("#8d97a5"),
+    token=_colors("#cfe0fb", "#fbe3bd", "#cdebd7", "#f6d3e0", "#dfd6f7", "#c8e9ee"),
+    kind=_colors("#dde6f3", "#e3d0f7", "#f9d9ec", "#fbe3bd", "#f9cdc8", "#cdebd7"),
 )
 DARK = Theme(
     dark=True,
@@ -127,6 +135,10 @@ DARK = Theme(
     bar_cut=QColor("#434b56"),
     cut_line=QColor("#fb923c"),
     probability=_colors("#1d3f86", "#344a78", "#474f65", "#555551", "#645c37", "#6f6422"),
+    token_special=QColor("#c79bf2"),
+    token_space=QColor("#7d8896"),
+    token=_colors("#27457c", "#5d4517", "#1f5135", "#652f4a", "#453a7a", "#1b4f59"),
+    kind=_colors("#2c3a50", "#4b2f6d", "#682c50", "#5d4517", "#6e2b26", "#1f5135"),
 )
 
 

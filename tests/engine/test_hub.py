@@ -330,7 +330,7 @@ def test_the_child_ends_when_its_parent_is_gone(server: Hub) -> None:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        env=hub._environment(),
+        env=hub.child_environment(),
     )
     assert child.stdin is not None
     assert child.stdout is not None
@@ -343,7 +343,7 @@ def test_the_child_ends_when_its_parent_is_gone(server: Hub) -> None:
 def test_the_child_imports_no_torch() -> None:
     code = "import sys, llmlab.engine.hub_download; print('torch' in sys.modules or 'transformers' in sys.modules)"
     out = subprocess.run(
-        [sys.executable, "-c", code], env=hub._environment(), capture_output=True, text=True, check=True
+        [sys.executable, "-c", code], env=hub.child_environment(), capture_output=True, text=True, check=True
     )
     assert out.stdout.strip() == "False"
 

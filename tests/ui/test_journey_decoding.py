@@ -25,7 +25,8 @@ __all__ = ["open_lab"]
 
 
 def panel_of(lab: Lab) -> DecodingPanel:
-    panel: Any = lab.panels[0]
+    lab.window.show_panel_named("decoding")
+    panel: Any = lab.panels[1]
     assert isinstance(panel, DecodingPanel)
     return panel
 

@@ -9,7 +9,7 @@ import numpy as np
 from llmlab.engine.types import Int64, TokenizedText
 from llmlab.jobs.job import ErrorInfo
 from llmlab.jobs.worker import Jobs
-from llmlab.workbench import ModelState, Workbench
+from llmlab.workbench import ModelState, Selection, Workbench
 
 
 class PromptView(Protocol):
@@ -21,15 +21,28 @@ class PromptView(Protocol):
     def set_tokens(self, boundaries: Int64, count: int, context: int | None) -> None:
         """Mark token starts, in UTF-16 units (what Qt counts in), and the count against the context window."""
 
+    def set_selection(self, start: int, end: int) -> None:
+        """Select from `start` to `end`, in UTF-16 units, and bring it into sight."""
+
     def clear_tokens(self, words: str) -> None:
         """No count is known; say `words` in its place."""
 
 
 def utf16_positions(text: str, positions: Int64) -> Int64:
     """Positions in code points as positions in UTF-16 units, which differ after the first astral character."""
+    if text.isascii():
+        return positions
     points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
     before = np.concatenate(([0], np.cumsum(points > 0xFFFF)))  # astral characters before each position
     return positions + before[positions]
+
+
+def code_point_position(text: str, position: int) -> int:
+    """A position in UTF-16 units as a position in code points."""
+    if text.isascii():
+        return position
+    units = text.encode("utf-16-le", "surrogatepass")[: 2 * position]
+    return len(units.decode("utf-16-le", "replace"))
 
 
 class PromptPresenter:
@@ -43,6 +56,7 @@ class PromptPresenter:
         self._disconnect = (
             workbench.prompt_changed.connect(self._prompt_changed),
             workbench.model_changed.connect(self._model_changed),
+            workbench.selection_changed.connect(self._selection_changed),
         )
         view.set_text(workbench.prompt)
 
@@ -50,11 +64,22 @@ class PromptPresenter:
         """The user has typed."""
         self._workbench.prompt = text
 
+    def selected(self, start: int, end: int) -> None:
+        """The user has selected from `start` to `end` in the editor, in UTF-16 units."""
+        text = self._workbench.prompt
+        self._workbench.select(code_point_position(text, start), code_point_position(text, end), self)
+
     def close(self) -> None:
         """Stop listening."""
         self._jobs.forget(self)
         for disconnect in self._disconnect:
             disconnect()
+
+    def _selection_changed(self, selection: Selection) -> None:
+        if selection.source is not self:
+            places = np.array((selection.start, selection.end), np.int64)
+            start, end = utf16_positions(self._workbench.prompt, places).tolist()
+            self._view.set_selection(start, end)
 
     def _prompt_changed(self, text: str) -> None:
         self._view.set_text(text)

@@ -13,7 +13,7 @@ from llmlab.engine.types import Int64
 from llmlab.ui import theme
 
 # Beyond these Qt's layout takes seconds, and the window would stand still.
-MAX_CHARACTERS = 2_000_000
+MAX_CHARACTERS = 200_000
 MAX_LINE = 20_000
 EXCERPT = 4_000
 NO_BOUNDARIES: Int64 = np.zeros(0, np.int64)
@@ -95,6 +95,8 @@ class PromptEditor(QWidget):
     whole of it is the prompt.
     """
 
+    selected = Signal(int, int)  # the user has selected characters, in UTF-16 units
+
     def __init__(self, edited: Callable[[str], None], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._edited = edited
@@ -128,6 +130,7 @@ class PromptEditor(QWidget):
         layout.addLayout(head)
         layout.addWidget(self._editor)
         self._editor.textChanged.connect(self._text_changed)
+        self._editor.selectionChanged.connect(self._selection_changed)
         self._editor.pasted_long.connect(edited)
         self._show_held()
         self.clear_tokens("")
@@ -176,6 +179,25 @@ class PromptEditor(QWidget):
         self._fill.hide()
         self._count.setText(words)
         self._count.setStyleSheet("")
+
+    def set_selection(self, start: int, end: int) -> None:
+        """Select from `start` to `end`, in UTF-16 units; of a held text nothing is selected."""
+        if self._held is not None:
+            return
+        cursor = self._editor.textCursor()
+        last = self._editor.document().characterCount() - 1
+        cursor.setPosition(min(start, last))
+        cursor.setPosition(min(end, last), QTextCursor.MoveMode.KeepAnchor)
+        self._editor.blockSignals(True)
+        self._editor.setTextCursor(cursor)
+        self._editor.blockSignals(False)
+        self._editor.viewport().update()
+
+    @Slot()
+    def _selection_changed(self) -> None:
+        cursor = self._editor.textCursor()
+        if self._held is None and self._editor.hasFocus():
+            self.selected.emit(cursor.selectionStart(), cursor.selectionEnd())
 
     def select_all(self) -> None:
         """Select the whole prompt."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from PySide6.QtCore import QSize, Qt, Signal, Slot
 from PySide6.QtGui import QColor, QFontMetrics, QPainter, QPaintEvent
-from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QLabel, QPushButton, QToolButton, QWidget
+from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QLabel, QMenu, QPushButton, QToolButton, QWidget
 
 from llmlab.ui import theme
 
@@ -64,6 +64,26 @@ def icon_button(icon: str, tooltip: str, name: str = "") -> QToolButton:
     return button
 
 
+def menu_button(icon: str, tooltip: str, name: str) -> QToolButton:
+    """An icon button with a menu beside it."""
+    button = icon_button(icon, tooltip, name)
+    button.setPopupMode(QToolButton.ToolButtonPopupMode.MenuButtonPopup)
+    button.setMenu(QMenu(button))
+    button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+    return button
+
+
+def row(widgets: tuple[QWidget, ...], *, stretch: QWidget) -> QWidget:
+    """Widgets beside each other; `stretch` takes the room that is left."""
+    box = QWidget()
+    layout = QHBoxLayout(box)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(theme.SPACE // 2)
+    for widget in widgets:
+        layout.addWidget(widget, stretch=int(widget is stretch))
+    return box
+
+
 class MainButton(QPushButton):
     """The one button that does what the panel is for, in a colour of its own."""
 
@@ -107,6 +127,9 @@ class Choice(QWidget):
             button.setCheckable(True)
             button.setToolTip(tooltip)
             button.setAccessibleName(f"{name}: {label}")
+            bold = button.font()
+            bold.setBold(True)  # as the chosen one is shown
+            button.setMinimumWidth(QFontMetrics(bold).horizontalAdvance(label) + 3 * theme.SPACE)
             self._group.addButton(button, index)
             layout.addWidget(button, stretch=1)
         self._group.idClicked.connect(self.chosen)

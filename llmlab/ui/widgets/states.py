@@ -77,6 +77,10 @@ class StateView(QFrame):
         for example in examples:
             self._add_button(f"“{example}”", lambda example=example: self.example_chosen.emit(example), example)
 
+    def add_example(self, text: str, label: str) -> None:
+        """One more example, with a label of its own."""
+        self._add_button(f"“{label}”", lambda: self.example_chosen.emit(text), label)
+
     def show_loading(self, title: str, text: str = "", fraction: float | None = None) -> None:
         """Something is on its way; `fraction` is 0…1, or None while the total is unknown."""
         self._show("", title, text)

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QFrame, QMenu, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import QFrame, QSizePolicy, QVBoxLayout, QWidget
 
 from llmlab.engine.types import GenerationStep
 from llmlab.ui import theme
-from llmlab.ui.panels.decoding.distribution_pane import _row
 from llmlab.ui.panels.decoding.picture import Filled, Screen
 from llmlab.ui.widgets import numbers
 from llmlab.ui.widgets.card import Card, CardBar
 from llmlab.ui.widgets.help import Help, HelpButton
-from llmlab.ui.widgets.parts import ElidedLabel, ProbabilityLegend, heading, icon_button
+from llmlab.ui.widgets.parts import ElidedLabel, ProbabilityLegend, heading, icon_button, menu_button, row
 from llmlab.ui.widgets.stream import Piece, StreamedTokens
 from llmlab.ui.widgets.tokentext import visible
 
@@ -62,11 +61,11 @@ class CompletionPane(QWidget):
         layout.addWidget(frame, stretch=1)
 
     def _make_head(self) -> QWidget:
-        self._again = _menu_button("regenerate", "Again, with the settings and the seed of the last run", "Regenerate")
+        self._again = menu_button("regenerate", "Again, with the settings and the seed of the last run", "Regenerate")
         self._again.clicked.connect(lambda: self.regenerate.emit(False))
         self._again.menu().addAction("Same settings and seed", lambda: self.regenerate.emit(False))
         self._again.menu().addAction("Same settings, new seed", lambda: self.regenerate.emit(True))
-        self._copy = _menu_button("copy", "Copy the completion's text", "Copy")
+        self._copy = menu_button("copy", "Copy the completion's text", "Copy")
         self._copy.clicked.connect(lambda: self.copy_asked.emit("text"))
         self._copy_text = self._copy.menu().addAction("Copy text", lambda: self.copy_asked.emit("text"))
         self._copy.menu().addAction("Copy as Python", lambda: self.copy_asked.emit("python"))
@@ -78,8 +77,8 @@ class CompletionPane(QWidget):
         self._clear.clicked.connect(self.clear_asked)
         buttons = (self._again, self._copy, self._clear)
         self.status.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
-        row = (self.title, self.status, ProbabilityLegend(), *buttons, HelpButton(HELP))
-        return _row(row, stretch=self.status)
+        parts = (self.title, self.status, ProbabilityLegend(), *buttons, HelpButton(HELP))
+        return row(parts, stretch=self.status)
 
     # --- what is shown --------------------------------------------------------------------------------------
 
@@ -206,11 +205,3 @@ def _sum(steps: Sequence[GenerationStep]) -> str:
     raw = float(np.log(np.maximum([step.raw_probability for step in steps], 1e-300)).sum())
     perplexity = float(np.exp(-raw / len(steps)))
     return f"{len(steps)} tokens selected · ln p {total:.3f} · raw ln p {raw:.3f} · raw perplexity {perplexity:.2f}"
-
-
-def _menu_button(icon: str, tooltip: str, name: str) -> QToolButton:
-    button = icon_button(icon, tooltip, name)
-    button.setPopupMode(QToolButton.ToolButtonPopupMode.MenuButtonPopup)
-    button.setMenu(QMenu(button))
-    button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-    return button

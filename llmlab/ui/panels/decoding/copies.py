@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from llmlab import textfile
 from llmlab.jobs.worker import Jobs
 from llmlab.ui.panel import Notifier
 from llmlab.ui.panels.decoding import export
@@ -55,7 +56,7 @@ class Copies:
     def _save(self, name: str, kind: str, text: Callable[[], str]) -> None:
         def save(path: Path) -> None:
             self._submit(
-                lambda: export.write(path, text()), lambda _: self._notifier.say(f"Saved as {path.name}.", str(path))
+                lambda: textfile.write(path, text()), lambda _: self._notifier.say(f"Saved as {path.name}.", str(path))
             )
 
         self._desk.ask_path(name, kind, save)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from PySide6.QtCore import QEvent, QObject, QSize, Qt, Signal, Slot
-from PySide6.QtGui import QKeySequence, QMouseEvent, QResizeEvent, QShortcut
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QLineEdit, QStackedLayout, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtCore import QEvent, QObject, Qt, Signal, Slot
+from PySide6.QtGui import QKeySequence, QShortcut
+from PySide6.QtWidgets import QFrame, QLineEdit, QStackedLayout, QToolButton, QVBoxLayout, QWidget
 
 from llmlab.ui import theme
-from llmlab.ui.panels.decoding.picture import Fact, Kind, Picture, Screen, Stage
+from llmlab.ui.panels.decoding.picture import Kind, Picture, Screen, Stage
 from llmlab.ui.widgets.bars import ProbabilityBars
+from llmlab.ui.widgets.facts import FactLabel, FactRow
 from llmlab.ui.widgets.help import Help, HelpButton
-from llmlab.ui.widgets.parts import ElidedLabel, MutedLabel, heading, icon_button
+from llmlab.ui.widgets.parts import ElidedLabel, heading, icon_button, row
 from llmlab.ui.widgets.states import StateView
 
 HELP = Help(
@@ -25,75 +24,6 @@ HELP = Help(
     "pᵢ = exp(zᵢ′ / T) / Σⱼ∈kept exp(zⱼ′ / T),  0 if cut\n"
     "zᵢ′ = zᵢ / r if zᵢ > 0 else zᵢ · r,  for tokens seen before",
 )
-
-
-class FactLabel(QWidget):
-    """A number with its name; one that can be clicked says so when the mouse is over it."""
-
-    clicked = Signal()
-
-    def __init__(self, name: str, *, clickable: bool = False, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._value = QLabel()
-        self._clickable = clickable
-        self._value.setFont(theme.monospace())
-        self._value.setTextFormat(Qt.TextFormat.PlainText)
-        if clickable:
-            self.setCursor(Qt.CursorShape.PointingHandCursor)
-        layout = QHBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(theme.SPACE // 2)
-        layout.addWidget(MutedLabel(name))
-        layout.addWidget(self._value)
-
-    def set_fact(self, fact: Fact) -> None:
-        """Show the number."""
-        self._value.setText(fact.value)
-        if fact.tooltip != self.toolTip():
-            self.setToolTip(fact.tooltip)
-        self.setAccessibleName(f"{fact.name}: {fact.value}")
-
-    def mousePressEvent(self, event: QMouseEvent) -> None:
-        event.accept()
-
-    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
-        event.accept()
-        if self._clickable and self.rect().contains(event.position().toPoint()):
-            self.clicked.emit()
-
-
-class FactRow(QWidget):
-    """Numbers beside each other; those that find no room at the end of the row are left out."""
-
-    def __init__(self, labels: Sequence[FactLabel], parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._labels = tuple(labels)
-        self._wanted = set(labels)
-        for label in labels:
-            label.setParent(self)
-        self.setFixedHeight(max(label.sizeHint().height() for label in labels))
-
-    def set_wanted(self, labels: set[FactLabel]) -> None:
-        """Which of the numbers there are."""
-        self._wanted = labels
-        self._place()
-
-    def minimumSizeHint(self) -> QSize:
-        return QSize(0, self.height())
-
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        super().resizeEvent(event)
-        self._place()
-
-    def _place(self) -> None:
-        x = 0
-        for label in self._labels:
-            width = label.sizeHint().width()
-            shown = label in self._wanted and x + width <= self.width()
-            label.setVisible(shown)
-            if shown:
-                label.setGeometry(x, 0, width, self.height())
-                x += width + 2 * theme.SPACE
 
 
 class DistributionPane(QWidget):
@@ -153,8 +83,9 @@ class DistributionPane(QWidget):
         self._find.returnPressed.connect(lambda: self.bars.find_text(self._find.text()))
         self.bars.searched.connect(self._searched)
         self._find.installEventFilter(self)
-        row = (self._title, self._back, self._previous, self._next, self._note, self._find, self.log, HelpButton(HELP))
-        return _row(row, stretch=self._note)
+        steps = (self._back, self._previous, self._next)
+        parts = (self._title, *steps, self._note, self._find, self.log, HelpButton(HELP))
+        return row(parts, stretch=self._note)
 
     def show_screen(self, screen: Screen) -> None:
         """Which position, and whether there are bars."""
@@ -206,14 +137,3 @@ class DistributionPane(QWidget):
             self.bars.setFocus()
             return True
         return super().eventFilter(watched, event)
-
-
-def _row(widgets: tuple[QWidget, ...], *, stretch: QWidget) -> QWidget:
-    """Widgets beside each other; `stretch` takes the room that is left."""
-    row = QWidget()
-    layout = QHBoxLayout(row)
-    layout.setContentsMargins(0, 0, 0, 0)
-    layout.setSpacing(theme.SPACE // 2)
-    for widget in widgets:
-        layout.addWidget(widget, stretch=int(widget is stretch))
-    return row

@@ -6,11 +6,8 @@ import csv
 import io
 import json
 import math
-import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from llmlab.engine.sampling import Cut, ShapedDistribution
@@ -22,20 +19,6 @@ STEP_COLUMNS = (
     "rank", "entropy_nats", "seconds", "finish_reason",
 )  # fmt: skip
 TOKEN_COLUMNS = ("rank", "token_id", "token", "logit", "raw_probability", "probability", "cut_by")
-
-
-def write(path: Path, text: str) -> None:
-    """Write UTF-8 so that a full disk or a killed process leaves the former file whole. Raises OSError."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(text.encode("utf-8", "surrogatepass"))
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except OSError:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def run_text(run: Run, kind: str) -> str:

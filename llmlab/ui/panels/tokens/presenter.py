@@ -1,0 +1,289 @@
+"""What the tokens panel does. No Qt: the view is a protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from llmlab.jobs.job import ErrorInfo
+from llmlab.ui.panel import PanelContext
+from llmlab.ui.panels.tokens import snippet, stages
+from llmlab.ui.panels.tokens.chatting import Chatting, ChatView
+from llmlab.ui.panels.tokens.comparing import CompareView, Comparing
+from llmlab.ui.panels.tokens.encoded import Encoded
+from llmlab.ui.panels.tokens.merging import MergeView, Merging
+from llmlab.ui.panels.tokens.params import Params
+from llmlab.ui.panels.tokens.piping import PipelineView, Piping
+from llmlab.ui.panels.tokens.screen import ContextUse, Kind, Screen
+from llmlab.ui.panels.tokens.searching import Searching, VocabularyView
+from llmlab.ui.panels.tokens.tabling import TableView, Tabling
+from llmlab.ui.panels.tokens.tooling import Tooling, ToolsView
+from llmlab.ui.panels.tokens.workshop import Opener, Workshop, open_on_shelf
+from llmlab.workbench import ModelState, Selection, Status
+
+
+class View(TableView, PipelineView, MergeView, CompareView, VocabularyView, ChatView, ToolsView, Protocol):
+    """What the presenter asks of the widgets."""
+
+    def show(self, screen: Screen) -> None:
+        """Show everything but the tokens."""
+
+    def show_params(self, params: Params) -> None:
+        """Set the controls, without a signal."""
+
+    def show_encoded(self, encoded: Encoded | None) -> None:
+        """Show tokens in the strip, or none."""
+
+    def select_tokens(self, first: int, last: int) -> None:
+        """Mark tokens in the strip, (-1, -1) for none."""
+
+    def copy(self, text: str) -> None:
+        """Put `text` on the clipboard."""
+
+    def ask_path(self, name: str, kind: str, then: Callable[[Path], None]) -> None:
+        """Let the user choose a file to write, such as "tokens.csv", and go on with it."""
+
+
+class Part(Protocol):
+    """What is below the strip on one of the tabs."""
+
+    def bring(self, encoded: Encoded | None) -> None:
+        """The tab is in front and the strip shows `encoded`: show what belongs to it."""
+
+    def close(self) -> None:
+        """Deliver nothing more."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether something asked for is not on screen yet."""
+
+
+class TokensPresenter:
+    """Keeps strip, table and tabs in step with the prompt, the tokenizer and the selection."""
+
+    def __init__(self, context: PanelContext, view: View, opener: Opener = open_on_shelf) -> None:
+        self._workbench = context.workbench
+        self._view = view
+        self._active = False
+        self._asked: tuple[str, str] | None = None  # (spec, text) of the newest request
+        self._encoded: Encoded | None = None
+        self._error: ErrorInfo | None = None
+        self._opened: tuple[str, ...] = ()
+        self.selection = (-1, -1)
+        self.params = Params.from_dict(context.saved)
+        self.workshop = Workshop(context.jobs, context.notifier, opener)
+        self.table = Tabling(self.workshop, view)
+        self.pipeline = Piping(self.workshop, view)
+        self.merges = Merging(self.workshop, view)
+        self.compare = Comparing(self.workshop, view, self._compared)
+        self.vocabulary = Searching(self.workshop, view, self._loaded)
+        self.chat = Chatting(self.workshop, view, lambda: self.params.generation_prompt)
+        self.tools = Tooling(self.workshop, view, lambda: self.params)
+        self._parts: dict[str, Part] = {
+            "table": self.table,
+            "pipeline": self.pipeline,
+            "merges": self.merges,
+            "compare": self.compare,
+            "vocabulary": self.vocabulary,
+            "chat": self.chat,
+            "tools": self.tools,
+        }
+        self._disconnect = (
+            context.workbench.prompt_changed.connect(lambda _: self._read()),
+            context.workbench.model_changed.connect(self._model_changed),
+            context.workbench.selection_changed.connect(self._selection_changed),
+        )
+        view.show_params(self.params)
+        self._refresh()
+
+    # --- the panel's life -----------------------------------------------------------------------------------
+
+    def activate(self) -> None:
+        """The panel is in front: find out what has changed meanwhile."""
+        self._active = True
+        self._read()
+
+    def deactivate(self) -> None:
+        """Another panel is in front: start no new work."""
+        self._active = False
+
+    def save(self) -> dict[str, Any]:
+        """The settings to find again."""
+        return self.params.to_dict()
+
+    def close(self) -> None:
+        """Stop all work, deliver nothing more."""
+        self.workshop.forget(self)
+        for part in self._parts.values():
+            part.close()
+        for disconnect in self._disconnect:
+            disconnect()
+
+    @property
+    def encoded(self) -> Encoded | None:
+        """What the strip shows."""
+        return self._encoded
+
+    @property
+    def settled(self) -> bool:
+        """Whether everything that was asked for is on screen."""
+        current = self._encoded is not None and self._is_current(self._encoded)
+        return current and not self._part.busy
+
+    @property
+    def _part(self) -> Part:
+        return self._parts[self.params.tab]
+
+    # --- settings -------------------------------------------------------------------------------------------
+
+    def change(self, **changes: Any) -> None:
+        """The user has changed settings."""
+        before, self.params = self.params, replace(self.params, **changes)
+        if self.params.tokenizer != before.tokenizer:
+            self._error = None
+            self._read()
+        elif self.params != before:
+            self._part.bring(self._encoded)
+        self._refresh()
+
+    def open_tokenizer(self, spec: str) -> None:
+        """Look at the tokenizer of a folder or a hub id as well."""
+        spec = spec.strip()
+        if spec:
+            self._opened = tuple(dict.fromkeys((*self._opened, spec)))
+            self.change(tokenizer=spec)
+            self._view.show_params(self.params)
+
+    def use_example(self, text: str) -> None:
+        """Make a sample the prompt."""
+        self._workbench.prompt = text
+
+    # --- reading --------------------------------------------------------------------------------------------
+
+    @property
+    def spec(self) -> str | None:
+        """The tokenizer that is wanted; None while there is none.
+
+        While the first model is being opened there is none: two threads that import transformers at once would only
+        hold each other up.
+        """
+        model = self._workbench.model
+        if model.info is None and model.status is Status.LOADING:
+            return None
+        if self.params.tokenizer:
+            return self.params.tokenizer
+        return model.info.request.spec if model.info is not None else None
+
+    def _is_current(self, encoded: Encoded) -> bool:
+        return (encoded.spec, encoded.given) == (self.spec, self._workbench.prompt)
+
+    def _model_changed(self, _state: ModelState) -> None:
+        self._read()
+        self._refresh()
+
+    def _read(self) -> None:
+        """Ask for the prompt's tokens if they are wanted and not asked for yet."""
+        spec, text = self.spec, self._workbench.prompt
+        if spec is None or not text:
+            self._asked = None
+            self._show(None)
+        elif self._active and self._asked != (spec, text):
+            self._asked = (spec, text)
+
+            def failed(error: ErrorInfo) -> None:
+                if self._asked == (spec, text):
+                    self._error = error
+                    self._show(None)
+
+            self.workshop.ask(self, "encode", spec, lambda o: Encoded.of(spec, o, text), self._came, failed)
+        self._refresh()
+
+    def _came(self, encoded: Encoded) -> None:
+        if self._asked is not None:  # a result for an older text is shown while the newer one is on its way
+            self._error = None
+            self._show(encoded)
+
+    def _show(self, encoded: Encoded | None) -> None:
+        if encoded is self._encoded is None:
+            self._refresh()
+            return
+        self._encoded = encoded
+        self.selection = (-1, -1)
+        self._view.show_encoded(encoded)
+        self._part.bring(encoded)
+        self._refresh()
+
+    # --- selection ------------------------------------------------------------------------------------------
+
+    def select_tokens(self, first: int, last: int, *, in_table: bool = False) -> None:
+        """The user has selected tokens in the strip, or in the table: mark them everywhere else."""
+        self.selection = (first, last)
+        if in_table:
+            self._view.select_tokens(first, last)
+        else:
+            self._view.select_rows(first, last)
+        encoded = self._encoded
+        if encoded is None:
+            return
+        self.merges.select(encoded, first)
+        if first >= 0 and self._is_current(encoded):
+            starts, ends = encoded.tokens.starts[first : last + 1], encoded.tokens.ends[first : last + 1]
+            self._workbench.select(int(starts.min()), int(ends.max()), self)
+
+    def _selection_changed(self, selection: Selection) -> None:
+        if selection.source is self or self._encoded is None or not self._is_current(self._encoded):
+            return
+        first, last = self._encoded.source.token_range(selection.start, selection.end)
+        self.selection = (first, last)
+        self._view.select_tokens(first, last)
+        self._view.select_rows(first, last)
+        self.merges.select(self._encoded, first)
+
+    # --- copies ---------------------------------------------------------------------------------------------
+
+    def copy_selected(self, what: str) -> None:
+        """The selected tokens, or all of them, as "text" or as "ids"."""
+        encoded = self._encoded
+        if encoded is None or not len(encoded):
+            return
+        first, last = self.selection if self.selection[0] >= 0 else (0, len(encoded) - 1)
+        if what == "text":
+            self._view.copy(encoded.selected_text(first, last))
+        else:
+            self._view.copy(str(encoded.tokens.ids[first : last + 1].tolist()))
+
+    def copy_python(self) -> None:
+        """A script that gives the same tokens."""
+        if self._encoded is not None:
+            encoded = self._encoded
+            self._view.copy(snippet.tokens(encoded.spec, encoded.tokens.text, fast=encoded.info.fast))
+
+    # --- what is shown --------------------------------------------------------------------------------------
+
+    def _loaded(self) -> str | None:
+        """The spec of the model that can be asked."""
+        model = self._workbench.model
+        return model.info.request.spec if model.ready and model.info is not None else None
+
+    def _compared(self) -> tuple[str, ...]:
+        """The tokenizers to compare, that of the strip first."""
+        spec = self.spec
+        return tuple(dict.fromkeys((spec, *self.params.compared)))[:4] if spec else ()
+
+    def _refresh(self) -> None:
+        encoded, model = self._encoded, self._workbench.model
+        stage = stages.stage(self.spec, model, self._workbench.prompt, self._error, encoded)
+        ready = stage.kind is Kind.READY and encoded is not None
+        context = encoded.info.context if encoded else None
+        self._view.show(
+            Screen(
+                stage=stage,
+                choices=stages.choices(model, self.params.tokenizer, self._opened),
+                facts=stages.facts(encoded) if ready and encoded else (),
+                about=stages.about(encoded) if encoded else (),
+                notes=stages.notes(encoded, self._is_current(encoded)) if ready and encoded else (),
+                context=ContextUse(len(encoded), context) if encoded and context else None,
+            )
+        )

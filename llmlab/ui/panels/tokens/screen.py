@@ -1,0 +1,72 @@
+"""What the presenter asks the view to show: frozen values, no Qt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """What fills the picture."""
+
+    READY = "ready"
+    EMPTY = "empty"
+    LOADING = "loading"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """The strip, or the words that stand in its place. `examples` can be clicked and become the prompt."""
+
+    kind: Kind
+    title: str = ""
+    text: str = ""
+    examples: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A tokenizer that can be chosen: its spec ("" for the loaded model's) and what to call it."""
+
+    spec: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A number with its name and an explanation."""
+
+    name: str
+    value: str
+    tooltip: str
+
+
+@dataclass(frozen=True, slots=True)
+class ContextUse:
+    """How much of the context window the prompt takes, in tokens."""
+
+    used: int
+    limit: int
+
+    @property
+    def left(self) -> int:
+        """For the completion."""
+        return max(0, self.limit - self.used)
+
+    @property
+    def over(self) -> int:
+        """Tokens that would be cut off."""
+        return max(0, self.used - self.limit)
+
+
+@dataclass(frozen=True, slots=True)
+class Screen:
+    """Everything but the tokens: cheap to make, compared as a whole."""
+
+    stage: Stage
+    choices: tuple[Choice, ...] = ()
+    facts: tuple[Fact, ...] = ()
+    about: tuple[tuple[str, str], ...] = ()  # of the tokenizer: (name, value)
+    notes: tuple[str, ...] = ()
+    context: ContextUse | None = None

@@ -1,0 +1,34 @@
+"""Python that does the same outside this window. No Qt."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+BUNDLED = "bundled:"
+
+
+def loading(spec: str) -> str:
+    """The lines that give `tokenizer`."""
+    imports, name = "", repr(spec)
+    if spec.startswith(BUNDLED):
+        imports = "from llmlab.paths import bundled_model\n"
+        name = f"bundled_model({spec.removeprefix(BUNDLED)!r})"
+    elif Path(spec).exists():
+        name = repr(str(Path(spec).absolute()))
+    return f"from transformers import AutoTokenizer\n{imports}\ntokenizer = AutoTokenizer.from_pretrained({name})"
+
+
+def tokens(spec: str, text: str, *, fast: bool) -> str:
+    """A script that prints ids, tokens and their places."""
+    if not fast:
+        return f"""{loading(spec)}
+ids = tokenizer({text!r})["input_ids"]
+for token_id, token in zip(ids, tokenizer.convert_ids_to_tokens(ids)):
+    print(token_id, repr(token))
+"""
+    return f"""{loading(spec)}
+text = {text!r}
+encoding = tokenizer(text, return_offsets_mapping=True, truncation=False)
+for token_id, (start, end) in zip(encoding["input_ids"], encoding["offset_mapping"]):
+    print(token_id, start, end, repr(tokenizer.convert_ids_to_tokens(token_id)), repr(text[start:end]))
+"""
