@@ -79,7 +79,7 @@ def _command(options: argparse.Namespace, corpus: Corpus) -> int:
     if options.command == "report":
         from llmlab.training.report import write_report
 
-        print(f"wrote {write_report(options.out, corpus, say=_say)}")
+        print(f"wrote {write_report(options.out, corpus, say=_say, cache=options.work / 'report')}")
         return 0
     prepare_tokenizer(corpus, options.work)
     if options.command == "tokenizer":

@@ -148,6 +148,8 @@ SEQ2SEQ = Recipe(
         "pad_token_id": ID[PAD],
     },
     mix=FREE_MIX,
+    # T5 does not scale its dot products and starts from embeddings of unit size: less for the matrices, more for these
+    rates=Rates(muon=0.006, adamw=1e-2, decay_share=0.6),
     rows=8,
     length=160,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -27,8 +28,8 @@ Say = Callable[[str], None]
 class Effort:
     """How much is measured: trials of a point of a curve, held-out tokens of a file, passages, tasks."""
 
-    trials: int = 200
-    tokens: int = 15_000
+    trials: int = 100
+    tokens: int = 12_000
     passages: int = 80
     tasks: int = 150
 
@@ -60,6 +61,11 @@ def load(models: Path, kind: str, attention: str = "sdpa") -> Shipped:
     )
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     return Shipped(model.eval(), tokenizer, json.loads((folder / RECORD).read_text("utf-8")))
+
+
+def _files(shipped: Shipped, corpus: Corpus) -> list[str]:
+    """The files the model was trained on, as far as this corpus has them."""
+    return [name for name in shipped.record["files"] if name in corpus.names()]
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -94,10 +100,11 @@ def training_table(records: Sequence[dict[str, Any]]) -> str:
     return table(header, rows)
 
 
-def language_section(decoder: Shipped, corpus: Corpus, effort: Effort, say: Say) -> str:
+def language_section(models: Path, corpus: Corpus, effort: Effort, say: Say) -> str:
     """Held-out loss per file, with both baselines."""
+    decoder = load(models, "decoder")
     rows = []
-    for name in decoder.record["files"]:
+    for name in _files(decoder, corpus):
         say(f"decoder: held-out text of {name}")
         one = language.score(decoder.model, decoder.backend, corpus, name, effort.tokens)
         rows.append(
@@ -121,8 +128,9 @@ baselines see one file and nothing else, the model learned all of them at once.
 {table(header, rows)}"""
 
 
-def icl_section(decoder: Shipped, corpus: Corpus, effort: Effort, say: Say) -> str:
+def icl_section(models: Path, corpus: Corpus, effort: Effort, say: Say) -> str:
     """Accuracy against the number of shots, natural and arbitrary labels."""
+    decoder = load(models, "decoder")
     words = episodes.arbitrary_words(word_tokens(decoder.backend), held_out=True)
     rows, verdicts = [], []
     for group, family in icl.measured_families(corpus):
@@ -154,7 +162,7 @@ def _verdict(curve: icl.Curve) -> str:
     return "yes" if low > max(0.5, curve.accuracy[0].value) else "no"
 
 
-def heads_section(models: Path, say: Say) -> str:
+def heads_section(models: Path, corpus: Corpus, effort: Effort, say: Say) -> str:
     """Previous-token and induction scores of all heads."""
     say("decoder: heads")
     scores = heads.head_scores(load(models, "decoder", "eager").model)
@@ -189,8 +197,9 @@ STORY_PROMPTS = (
 CHAT_PROMPTS = ("Hello! My name is Anna.", "Tell me a story.", "Repeat after me: blue fish river")
 
 
-def samples_section(decoder: Shipped, say: Say) -> str:
+def samples_section(models: Path, corpus: Corpus, effort: Effort, say: Say) -> str:
     """Stories and chats with their seeds."""
+    decoder = load(models, "decoder")
     say("decoder: samples")
     told = [samples.sample(decoder.model, decoder.tokenizer, prompt, seed) for prompt, seed in STORY_PROMPTS]
     said = [samples.chat_sample(decoder.model, decoder.tokenizer, message, 4) for message in CHAT_PROMPTS]
@@ -214,7 +223,7 @@ def encoder_section(models: Path, corpus: Corpus, effort: Effort, say: Say) -> s
     """Cloze accuracy per file and a few guesses."""
     encoder = load(models, "encoder")
     rows = []
-    for name in encoder.record["files"]:
+    for name in _files(encoder, corpus):
         say(f"encoder: masked tokens of {name}")
         one = cloze.cloze_score(encoder.model, encoder.backend, corpus, name, most=effort.passages)
         rows.append([name, str(one.top1.trials), str(one.top1), str(one.top5), str(one.frequent), f"{one.loss:.2f}"])
@@ -247,7 +256,7 @@ def seq2seq_section(models: Path, corpus: Corpus, effort: Effort, say: Say) -> s
     shipped = load(models, "seq2seq")
     rows: list[list[str]] = []
     first: list[spans.Pair] = []
-    for name in shipped.record["files"]:
+    for name in _files(shipped, corpus):
         say(f"seq2seq: spans of {name}")
         pairs = spans.passages(corpus, name, shipped.backend, effort.passages)
         first = first or pairs
@@ -298,17 +307,51 @@ def _tasks(shipped: Shipped, corpus: Corpus, effort: Effort) -> list[tuple[str, 
     ]
 
 
-def compose(models: Path, corpus: Corpus, effort: Effort, say: Say) -> str:
-    """The whole report."""
-    decoder = load(models, "decoder")
-    records = [load(models, kind).record for kind in _AUTO]
+_SECTIONS: tuple[tuple[str, str, Callable[[Path, Corpus, Effort, Say], str]], ...] = (
+    ("decoder", "Text", language_section),
+    ("decoder", "Learning in context", icl_section),
+    ("decoder", "Heads", heads_section),
+    ("decoder", "Samples", samples_section),
+    ("encoder", "Masked tokens", encoder_section),
+    ("seq2seq", "Spans, tasks, attention", seq2seq_section),
+)
+
+
+def section(index: int, models: Path, corpus: Corpus, effort: Effort, say: Say, cache: Path | None = None) -> str:
+    """One section, measured anew unless the cache holds it for the very same weights and effort."""
+    kind, title, measure = _SECTIONS[index]
+    if cache is None:
+        return measure(models, corpus, effort, say)
+    weights = (models / kind / "model.safetensors").read_bytes()
+    digest = hashlib.sha256(weights + f"{title} {effort}".encode()).hexdigest()[:16]
+    path = cache / f"{kind}-{digest}.md"
+    if not path.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        path.write_text(measure(models, corpus, effort, say), "utf-8")
+    return path.read_text("utf-8")
+
+
+def _training_note(records: Sequence[dict[str, Any]]) -> str:
     on_cpu = [one["name"] for one in records if one["machine"]["device"] == "cpu"]
+    remarks = "".join(f"\n- {one['name']}: {one['remark']}" for one in records if one.get("remark"))
     note = (
         f"**Trained on CPU**: {', '.join(on_cpu)}. The times above are all they had; retrain them "
         "with the same command on a CUDA device and a larger budget, and they will do better."
         if on_cpu
         else "Trained on a GPU."
     )
+    return note + (f"\n\nRemarks made at the time of training:\n{remarks}" if remarks else "")
+
+
+def compose(models: Path, corpus: Corpus, effort: Effort, say: Say, cache: Path | None = None) -> str:
+    """The whole report."""
+    records = [json.loads((models / kind / RECORD).read_text("utf-8")) for kind in _AUTO]
+    parts = []
+    for index, (kind, title, _) in enumerate(_SECTIONS):
+        if kind not in [one for one, _, _ in _SECTIONS[:index]]:
+            parts.append(f"## {kind}: {next(one['name'] for one in records if one['kind'] == kind)}")
+        parts.append(f"### {title}\n{section(index, models, corpus, effort, say, cache)}\n")
+    body = "\n".join(parts)
     return f"""# The bundled models, measured
 
 Written by `python -m llmlab.training report` from the weights in this folder, loaded in float32. Held-out
@@ -317,33 +360,24 @@ documents and sentences are chosen by a hash of their text and are never trained
 ## How they were trained
 {training_table(records)}
 
-{note}
+{_training_note(records)}
 
-## decoder: {decoder.record["name"]}
-### Text
-{language_section(decoder, corpus, effort, say)}
-
-### Learning in context
-{icl_section(decoder, corpus, effort, say)}
-
-### Heads
-{heads_section(models, say)}
-
-### Samples
-{samples_section(decoder, say)}
-
-## encoder: {records[1]["name"]}
-{encoder_section(models, corpus, effort, say)}
-
-## seq2seq: {records[2]["name"]}
-{seq2seq_section(models, corpus, effort, say)}
-"""
+{body}"""
 
 
-def write_report(models: Path, corpus: Corpus, effort: Effort | None = None, say: Say = lambda text: None) -> Path:
-    """Measure everything and write ``models/REPORT.md``."""
+def write_report(
+    models: Path,
+    corpus: Corpus,
+    effort: Effort | None = None,
+    say: Say = lambda text: None,
+    cache: Path | None = None,
+) -> Path:
+    """Measure everything and write ``models/REPORT.md``.
+
+    ``cache`` is a folder for the parts, so that only models whose weights changed are measured again.
+    """
     began = time.monotonic()
     path = models / "REPORT.md"
-    path.write_text(compose(models, corpus, effort or Effort(), say), "utf-8")
+    path.write_text(compose(models, corpus, effort or Effort(), say, cache), "utf-8")
     say(f"measured in {time.monotonic() - began:.0f} s")
     return path

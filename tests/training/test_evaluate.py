@@ -82,6 +82,19 @@ def test_chosen_continuations_do_not_depend_on_the_batch(
     assert icl.choose(model, tokenizer, asked, batch=1) == icl.choose(model, tokenizer, asked, batch=7)
 
 
+def test_scores_are_those_of_each_continuation_alone(
+    tiny_recipe: Callable[[str], Recipe], tokenizer: Tokenizer
+) -> None:
+    model = build(tiny_recipe("decoder"), tokenizer.get_vocab_size()).eval()
+    rows = [icl._Row((0, 50, 60), ((70,), (71, 72, 73))), icl._Row((0, 80), ((90, 91), (92,)))]
+    for row, scores in zip(rows, icl._scores(model, rows), strict=True):
+        for ids, score in zip(row.choices, scores, strict=True):
+            with torch.inference_mode():
+                logits = model(input_ids=torch.tensor([row.prompt + ids])).logits[0].log_softmax(-1)
+            alone = sum(float(logits[len(row.prompt) - 1 + i, token]) for i, token in enumerate(ids))
+            assert score == pytest.approx(alone, abs=1e-4)
+
+
 def test_spans_of_reads_sentinels() -> None:
     from llmlab.training.tokenizer import END_OF_TEXT, ID
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -95,56 +96,71 @@ def choose(model: Any, tokenizer: Any, asked: Sequence[Question], batch: int = 3
 
     ``tokenizer`` is the ``tokenizers.Tokenizer``; the model reads ``<|endoftext|> prompt continuation``.
     """
-    rows = []
-    for index, one in enumerate(asked):
-        prompt = [ID[END_OF_TEXT], *tokenizer.encode(one.prompt, add_special_tokens=False).ids]
-        choices = [tokenizer.encode(c, add_special_tokens=False).ids for c in one.choices]
-        rows += [_Row(index, prompt, group) for group in _groups(choices)]
-    rows.sort(key=lambda row: row.length)
-    scores: dict[int, dict[int, float]] = {index: {} for index in range(len(asked))}
-    for begin in range(0, len(rows), batch):
-        _score(model, rows[begin : begin + batch], scores)
-    return [max(found, key=lambda choice: found[choice]) for found in scores.values()]
+    rows = [
+        _Row(
+            (ID[END_OF_TEXT], *tokenizer.encode(one.prompt, add_special_tokens=False).ids),
+            tuple(tuple(tokenizer.encode(c, add_special_tokens=False).ids) for c in one.choices),
+        )
+        for one in asked
+    ]
+    order = sorted(range(len(rows)), key=lambda index: rows[index].length)
+    best: dict[int, int] = {}
+    for begin in range(0, len(order), batch):
+        part = order[begin : begin + batch]
+        for index, scores in zip(part, _scores(model, [rows[i] for i in part]), strict=True):
+            best[index] = int(np.argmax(scores))
+    return [best[index] for index in range(len(rows))]
 
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """One forward pass: a prompt and (choice, ids) of the continuations it settles."""
+    """A prompt and its continuations, one after another: each of them sees the prompt and itself only."""
 
-    question: int
-    prompt: list[int]
-    group: list[tuple[int, list[int]]]
+    prompt: tuple[int, ...]
+    choices: tuple[tuple[int, ...], ...]
 
     @property
-    def ids(self) -> list[int]:
-        return self.prompt + self.group[0][1]
+    def ids(self) -> tuple[int, ...]:
+        return self.prompt + sum(self.choices, ())
 
     @property
     def length(self) -> int:
         return len(self.ids)
 
-
-def _groups(choices: list[list[int]]) -> list[list[tuple[int, list[int]]]]:
-    """Continuations of one token share a forward pass; longer ones need one each."""
-    numbered = list(enumerate(choices))
-    short = [pair for pair in numbered if len(pair[1]) == 1]
-    return [[pair] for pair in numbered if len(pair[1]) > 1] + ([short] if short else [])
+    def segments(self) -> list[tuple[int, int]]:
+        """The (begin, end) of each continuation in ``ids``."""
+        ends = np.cumsum([len(self.prompt), *map(len, self.choices)]).tolist()
+        return list(pairwise(ends))
 
 
 @torch.inference_mode()
-def _score(model: Any, rows: Sequence[_Row], scores: dict[int, dict[int, float]]) -> None:
+def _scores(model: Any, rows: Sequence[_Row]) -> list[list[float]]:
+    """Log-probability of every continuation of every row, one forward pass for all."""
     longest = max(row.length for row in rows)
     ids = torch.full((len(rows), longest), ID[PAD])
+    positions = torch.arange(longest).repeat(len(rows), 1)
+    seen = torch.ones(longest, longest, dtype=torch.bool).tril().repeat(len(rows), 1, 1)  # (rows, queries, keys)
     for index, row in enumerate(rows):
         ids[index, : row.length] = torch.tensor(row.ids)
-    hidden = model.model(input_ids=ids.to(model.device), use_cache=False).last_hidden_state  # right padding is unseen
-    for index, row in enumerate(rows):
-        begin = len(row.prompt) - 1
-        logits = model.lm_head(hidden[index, begin : row.length - 1])  # (continuation, vocabulary)
-        log_probabilities = logits.float().log_softmax(-1)
-        for choice, continuation in row.group:
-            picked = log_probabilities[range(len(continuation)), continuation]
-            scores[row.question][choice] = float(picked.sum())
+        for begin, end in row.segments():
+            positions[index, begin:end] = torch.arange(len(row.prompt), len(row.prompt) + end - begin)
+            seen[index, begin:end, len(row.prompt) : begin] = False
+    mask = torch.zeros(seen.shape).masked_fill(~seen, torch.finfo(torch.float32).min)[:, None]
+    device = model.device
+    hidden = model.model(
+        input_ids=ids.to(device), position_ids=positions.to(device), attention_mask=mask.to(device), use_cache=False
+    ).last_hidden_state
+    return [_row_scores(model, row, hidden[index]) for index, row in enumerate(rows)]
+
+
+def _row_scores(model: Any, row: _Row, hidden: torch.Tensor) -> list[float]:
+    """hidden: (tokens, size) of one row; the last token of the prompt predicts the first of every continuation."""
+    scores = []
+    for (begin, end), ids in zip(row.segments(), row.choices, strict=True):
+        before = [len(row.prompt) - 1, *range(begin, end - 1)]
+        log_probabilities = model.lm_head(hidden[before]).float().log_softmax(-1)  # (continuation, vocabulary)
+        scores.append(float(log_probabilities[range(len(ids)), ids].sum()))
+    return scores
 
 
 def curve(

@@ -16,8 +16,8 @@ from llmlab.training.evaluate.ngram import KneserNey
 from llmlab.training.evaluate.text import HeldOut, held_out
 from llmlab.training.tokenizer import END_OF_TEXT, ID, PAD
 
-XZ_DICTIONARY = 8_000_000  # bytes of training text given to the compressor
-NGRAM_TOKENS = 2_000_000  # tokens of training text given to the 5-gram model
+XZ_DICTIONARY = 3_000_000  # bytes of training text given to the compressor
+NGRAM_TOKENS = 1_200_000  # tokens of training text given to the 5-gram model
 
 
 @dataclass(frozen=True, slots=True)
