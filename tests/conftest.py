@@ -116,13 +116,13 @@ def _nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     while left := _leftovers(widgets, threads):
         if time.monotonic() > end:
             pytest.fail("left behind: " + ", ".join(left))
+        gc.collect()  # only now: with torch imported it costs more than most tests
 
 
 def _leftovers(widgets: set[Any], threads: set[threading.Thread]) -> list[str]:
     """Names of what is there now and was not before, after a chance for all to go."""
     from PySide6.QtCore import QCoreApplication, QEvent
 
-    gc.collect()
     QCoreApplication.processEvents()
     QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete.value)
     for thread in (new_threads := _threads() - threads):
