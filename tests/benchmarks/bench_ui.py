@@ -44,7 +44,8 @@ def run() -> list[Row]:
     lab.window.show()
     lab.open_model(ModelRequest("bundled:decoder", device="cpu", dtype="float32"))
     try:
-        panel: Any = lab.panels[0]
+        lab.window.show_panel_named("decoding")
+        panel: Any = next(panel for panel in lab.panels if isinstance(panel, DecodingPanel))
         _wait(lambda: bool(panel.presenter.settled))
         return [*_generation(panel), *_sliders(panel)]
     finally:
