@@ -34,9 +34,10 @@ def sort(logits: torch.Tensor, context_ids: Int32 = NO_IDS) -> SortedLogits:
 
 def _radix_descending(scores: Float32) -> Int32:
     """Torch sorts many int32 in ascending order with a radix sort, several times faster than any other way here."""
-    order = np.ascontiguousarray(~order_preserving(scores)[::-1])
-    places = torch.from_numpy(order).sort(stable=True).indices.numpy()
-    return (len(scores) - 1 - places).astype(np.int32)
+    order = order_preserving(scores)[::-1]
+    places = torch.from_numpy(np.invert(order)).sort(stable=True).indices.numpy()
+    ids: Int32 = np.subtract(len(scores) - 1, places, dtype=np.int32, casting="unsafe")
+    return ids
 
 
 @torch.inference_mode()

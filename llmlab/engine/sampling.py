@@ -166,8 +166,10 @@ def shape(sorted_logits: SortedLogits, settings: SamplingSettings) -> ShapedDist
     entropy = shaped.entropy_of_first(kept, kept_total)
     unchanged = shaped is raw and kept == possible
     raw_entropy = entropy if unchanged else raw.entropy_of_first(possible, raw.total)
-    probabilities = np.zeros_like(logits)
-    np.divide(shaped.weights[:kept], np.float32(kept_total), out=probabilities[:kept])
+    probabilities = None
+    if not unchanged:
+        probabilities = np.zeros_like(logits)
+        np.divide(shaped.weights[:kept], np.float32(kept_total), out=probabilities[:kept])
     raw_probabilities = np.divide(raw.weights, np.float32(raw.total), out=raw.weights)
     if order is not None:
         ids, logits, raw_probabilities = ids[order], logits[order], raw_probabilities[order]
@@ -175,7 +177,7 @@ def shape(sorted_logits: SortedLogits, settings: SamplingSettings) -> ShapedDist
         ids=ids,
         logits=logits,
         raw_probabilities=raw_probabilities,
-        probabilities=probabilities,
+        probabilities=raw_probabilities if probabilities is None else probabilities,
         cut=_reasons(len(ids), ends),
         kept=kept,
         kept_mass=1.0 if settings.temperature == 0 else kept_total / shaped.total,

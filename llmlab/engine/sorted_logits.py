@@ -167,4 +167,7 @@ def sort_keys(scores: Float32, ids: Int32 | Int64) -> Int64:
 def order_preserving(scores: Float32) -> Int32:
     """float32 as integers that sort as the numbers do, NaN outermost: IEEE 754's bits, those of negatives flipped."""
     bits = (scores + np.float32(0)).view(np.int32)  # −0.0 becomes 0.0, its equal
-    return bits ^ ((bits >> 31) & np.int32(0x7FFFFFFF))
+    flips = bits >> 31
+    flips &= np.int32(0x7FFFFFFF)
+    bits ^= flips
+    return bits
