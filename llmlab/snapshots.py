@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QEventLoop, QTimer
+from PySide6.QtCore import QEventLoop, QMessageLogContext, QTimer, QtMsgType, qInstallMessageHandler
 
 from llmlab.engine.types import ModelRequest
 from llmlab.ui import theme
@@ -25,6 +25,7 @@ SCHEMES: tuple[theme.Scheme, ...] = ("light", "dark")
 def render(lab: Lab, specs: Sequence[PanelSpec], folder: Path) -> int:
     """Write `<panel>-<scene>-<scheme>.png` for every scene of every panel; returns the exit status."""
     folder.mkdir(parents=True, exist_ok=True)
+    qInstallMessageHandler(_report)
     lab.window.resize(*SIZE)
     lab.window.show()
     failures = 0
@@ -78,3 +79,9 @@ def _run_events(seconds: float) -> None:
     loop = QEventLoop()
     QTimer.singleShot(round(1000 * seconds), loop.quit)
     loop.exec()
+
+
+def _report(_kind: QtMsgType, _context: QMessageLogContext, text: str) -> None:
+    # The offscreen platform says this of every window that is shown; it means nothing here.
+    if not text.startswith("This plugin does not support"):
+        sys.stderr.write(f"{text}\n")
