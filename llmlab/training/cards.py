@@ -17,7 +17,8 @@ _WHAT = {
     "encoder": "A very small masked language model (ModernBERT architecture: rotary positions, alternating local "
     "and global attention). It fills in masked words of simple English.",
     "seq2seq": "A very small encoder-decoder (T5 architecture, version 1.1 style: gated GELU, tied embeddings). It "
-    "restores missing spans of simple English and does a few tasks it was shown: answer, summarize, classify.",
+    "was trained to restore missing spans of simple English and to answer, summarize and classify; how far it came "
+    "with each stands in `../REPORT.md`.",
 }
 _PIPELINE = {"decoder": "text-generation", "encoder": "fill-mask", "seq2seq": "text-generation"}
 _CLASS = {"decoder": "AutoModelForCausalLM", "encoder": "AutoModelForMaskedLM", "seq2seq": "AutoModelForSeq2SeqLM"}

@@ -121,7 +121,7 @@ def language_section(models: Path, corpus: Corpus, effort: Effort, say: Say) -> 
     header = ("file", "documents", "tokens", "nats/token", "bits/byte", "5-gram bits/byte", "xz bits/byte")
     return f"""Each held-out document is read from its beginning after `<|endoftext|>`, at most 511 tokens of
 it, at most about {effort.tokens:,} tokens a file. *5-gram*: interpolated Kneser-Ney on the same tokens, trained
-on up to {language.NGRAM_TOKENS / 1e6:.0f} M tokens of the same file's training documents. *xz*: bytes added to an
+on up to {language.NGRAM_TOKENS / 1e6:.1f} M tokens of the same file's training documents. *xz*: bytes added to an
 xz archive of up to {language.XZ_DICTIONARY / 1e6:.0f} MB of the same file's training text. Lower is better; both
 baselines see one file and nothing else, the model learned all of them at once.
 
