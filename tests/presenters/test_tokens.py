@@ -89,6 +89,19 @@ def test_typing_leaves_one_waiting_job_and_shows_the_last_prompt(stand: Stand) -
     assert stand.presenter.settled
 
 
+def test_an_older_answer_that_comes_late_is_dropped(stand: Stand) -> None:
+    """The files lane has two threads: a short new text can be ready before a long old one."""
+    stand.bench.prompt = "a long text"
+    slow = stand.jobs.pending.pop()
+    stand.bench.prompt = "short"
+    stand.jobs.run_all()
+    stand.jobs.pending.append(slow)
+    stand.jobs.run_all()
+    assert stand.view.encoded is not None
+    assert stand.view.encoded.tokens.text == "short"
+    assert stand.presenter.settled
+
+
 def test_an_empty_prompt_offers_examples_and_takes_one() -> None:
     stand = make("")
     assert stand.jobs.pending == []
@@ -158,11 +171,11 @@ def test_an_opened_tokenizer_can_be_chosen_again(stand: Stand) -> None:
 def test_hovering_tells_everything(stand: Stand) -> None:
     encoded = stand.view.encoded
     assert encoded is not None
-    facts = dict(encoded.card(1).facts)
+    facts = dict(encoded.facts(1))
     assert facts["token id"] == str(int(encoded.tokens.ids[1]))
     assert (facts["bytes"], facts["characters"], facts["kind"]) == ("74 68 65", "0 to 3", "normal")
     byte = int(np.flatnonzero(encoded.tokens.groups >= 0)[0])
-    assert encoded.card(byte).facts[-1] == ("", "one of 4 tokens that share 🐱")
+    assert encoded.facts(byte)[-1] == ("", "one of 4 tokens that share 🐱")
 
 
 # --- selection --------------------------------------------------------------------------------------------------

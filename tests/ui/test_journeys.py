@@ -204,4 +204,4 @@ def test_a_fault_in_a_slot_is_shown_and_the_program_goes_on(open_lab: OpenLab, c
 def test_an_unknown_panel_is_named(qtbot: QtBot, open_lab: OpenLab) -> None:
     lab = open_lab()
     assert not lab.window.show_panel_named("nonsense")
-    assert lab.window.panel_name == "decoding"
+    assert lab.window.panel_name == "tokens"

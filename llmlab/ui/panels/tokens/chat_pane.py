@@ -6,6 +6,7 @@ from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QCheckBox, QFrame, QPlainTextEdit, QSplitter, QVBoxLayout, QWidget
 
 from llmlab.ui import theme
+from llmlab.ui.panels.tokens.cards import token_card
 from llmlab.ui.panels.tokens.chatting import EXAMPLE
 from llmlab.ui.panels.tokens.encoded import Encoded
 from llmlab.ui.widgets.help import Help, HelpButton
@@ -37,7 +38,7 @@ class ChatPane(QWidget):
         self.editor.setTabChangesFocus(True)
         self.editor.setToolTip("One message after another: begin a line with system:, user:, assistant: or tool:")
         self.editor.textChanged.connect(lambda: self.typed.emit(self.editor.toPlainText()))
-        self.strip = TokenStrip(lambda index: self._encoded.card(index) if self._encoded else None)
+        self.strip = TokenStrip(lambda index: token_card(self._encoded, index))
         self.strip.setAccessibleName("Rendered messages")
         self.prompt = QCheckBox("Begin the answer")
         self.prompt.setToolTip("End with the tokens that make the model answer (add_generation_prompt)")

@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout, QWidget
 from llmlab.engine.tokens.types import TextStats
 from llmlab.jobs.job import ErrorInfo
 from llmlab.ui import theme
+from llmlab.ui.panels.tokens.cards import token_card
 from llmlab.ui.panels.tokens.comparing import Compared, ComparedColumn
 from llmlab.ui.widgets.help import Help, HelpButton
 from llmlab.ui.widgets.parts import ElidedLabel, heading, row
@@ -86,7 +87,7 @@ class _Column(QWidget):
         super().__init__(parent)
         self._column: ComparedColumn | None = None
         self.title = heading("")
-        self.strip = TokenStrip(lambda index: self._column.encoded.card(index) if self._column else None)
+        self.strip = TokenStrip(lambda index: token_card(self._column.encoded, index) if self._column else None)
         frame = QFrame()
         frame.setFrameShape(QFrame.Shape.StyledPanel)
         inside = QVBoxLayout(frame)

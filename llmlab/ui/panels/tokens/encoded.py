@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from llmlab.engine.tokens.types import TokenizerInfo, TokenKind, Tokens, VocabularyTable
-from llmlab.ui.widgets.card import Card
 from llmlab.ui.widgets.strip_text import StripText
 from llmlab.ui.widgets.tokentext import visible
 
@@ -78,8 +77,12 @@ class Encoded:
         """Its bytes in hex, such as "E2 96 81"."""
         return self.table.bytes_of(int(self.tokens.ids[index])).hex(" ").upper()
 
-    def card(self, index: int) -> Card:
-        """Everything known of one token."""
+    def title(self, index: int) -> str:
+        """The token's name and number."""
+        return f"{self.name(index)[:60]}   token {index + 1:,} of {len(self):,}"
+
+    def facts(self, index: int) -> tuple[tuple[str, str], ...]:
+        """Everything known of one token: (name, value)."""
         tokens, table = self.tokens, self.table
         token_id = int(tokens.ids[index])
         start, end = int(tokens.starts[index]), int(tokens.ends[index])
@@ -102,7 +105,7 @@ class Encoded:
             shared = visible(tokens.text[start:end])
             number = int(np.count_nonzero(tokens.groups == group))
             facts.append(("", f"one of {number} tokens that share {shared}"))
-        return Card(f"{self.name(index)[:60]}   token {index + 1:,} of {len(self):,}", tuple(facts))
+        return tuple(facts)
 
     def selected_text(self, first: int, last: int) -> str:
         """What the tokens first … last stand for."""

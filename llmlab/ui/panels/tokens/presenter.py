@@ -116,6 +116,7 @@ class TokensPresenter:
     def close(self) -> None:
         """Stop all work, deliver nothing more."""
         self.workshop.forget(self)
+        self.workshop.forget(self.workshop)
         for part in self._parts.values():
             part.close()
         for disconnect in self._disconnect:

@@ -6,6 +6,7 @@ from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QFrame, QMenu, QStackedLayout, QVBoxLayout, QWidget
 
 from llmlab.ui import theme
+from llmlab.ui.panels.tokens.cards import token_card
 from llmlab.ui.panels.tokens.colours import Legend, color_of
 from llmlab.ui.panels.tokens.encoded import Encoded
 from llmlab.ui.panels.tokens.screen import Kind, Screen, Stage
@@ -111,7 +112,7 @@ class StripPane(QWidget):
         self._stack.setCurrentWidget(self.strip if stage.kind is Kind.READY else self.state)
 
     def _card(self, index: int) -> Card | None:
-        return self._encoded.card(index) if self._encoded is not None and index < len(self._encoded) else None
+        return token_card(self._encoded, index)
 
 
 def _beginning(text: str, limit: int = 60) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from llmlab import textfile
 from llmlab.ui.panels.tokens import export
 from llmlab.ui.panels.tokens.encoded import Encoded
 from llmlab.ui.panels.tokens.rows import Order, Rows
@@ -70,7 +70,8 @@ class Tabling:
         if kind == "copy":
             self._workshop.do(self, "write", lambda _: export.rows_text(rows, kind), self._view.copy)
         else:
-            write_file(self._workshop, self, self._view, f"tokens.{kind}", kind, lambda: export.rows_text(rows, kind))
+            text = partial(export.rows_text, rows, kind)
+            self._view.ask_path(f"tokens.{kind}", kind, lambda path: self._workshop.write(path, text))
 
     def close(self) -> None:
         """Deliver nothing more."""
@@ -80,17 +81,3 @@ class Tabling:
         if self._wanted is not None:
             self._rows = rows
             self._view.show_rows(rows)
-
-
-def write_file(workshop: Workshop, owner: object, desk: Any, name: str, kind: str, text: Callable[[], str]) -> None:
-    """Ask for a path, then write in the background."""
-
-    def save(path: Path) -> None:
-        workshop.do(
-            owner,
-            "write",
-            lambda _: textfile.write(path, text()),
-            lambda _: workshop.notifier.say(f"Saved as {path.name}.", str(path)),
-        )
-
-    desk.ask_path(name, kind, save)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -12,7 +13,6 @@ from llmlab.jobs.job import ErrorInfo
 from llmlab.ui.panels.tokens import export
 from llmlab.ui.panels.tokens.encoded import Encoded
 from llmlab.ui.panels.tokens.params import Params
-from llmlab.ui.panels.tokens.tabling import write_file
 from llmlab.ui.panels.tokens.workshop import Workshop
 
 
@@ -87,14 +87,8 @@ class Tooling:
         """The chunks as "csv" or "json" to a file."""
         chunks = self._chunks
         if chunks is not None:
-            write_file(
-                self._workshop,
-                self,
-                self._view,
-                f"chunks.{kind}",
-                kind,
-                lambda: export.chunks_text(chunks.encoded, chunks.parts, kind),
-            )
+            text = partial(export.chunks_text, chunks.encoded, chunks.parts, kind)
+            self._view.ask_path(f"chunks.{kind}", kind, lambda path: self._workshop.write(path, text))
 
     def close(self) -> None:
         """Deliver nothing more."""
