@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
 
-from llmlab.engine.errors import InputError
+from llmlab.engine.errors import InputError, UnsupportedFeatureError
 from llmlab.engine.tokens import chatting, searching
 from llmlab.engine.tokens.comparing import compare
 from llmlab.engine.tokens.opened import OpenTokenizer
@@ -143,6 +143,9 @@ def test_chunks_cover_the_text(kind: str, text: str, size: int, overlap: int) ->
         parts = opened(kind).chunks(text, size, overlap)
     except InputError:  # one character may become a whole sentence (NFKC)
         assert kind == "unigram"
+        return
+    except UnsupportedFeatureError:  # its tokens do not always tell where they are
+        assert kind == "slow"
         return
     clean = opened(kind).encode(text).text
     assert all(len(part.ids) <= size for part in parts)
