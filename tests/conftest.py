@@ -7,6 +7,7 @@ processes inherit it.
 from __future__ import annotations
 
 import gc
+import importlib.util
 import os
 import shutil
 import socket
@@ -42,6 +43,14 @@ for name in ("HF_TOKEN", "HF_ENDPOINT", "HF_HUB_CACHE", "HUGGING_FACE_HUB_TOKEN"
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "0")
+
+if importlib.util.find_spec("hypothesis"):  # a GPU machine may run a few tests without it
+    import hypothesis
+
+    # Where nobody can look into a find, the same examples every time; at a desk, new ones every time.
+    hypothesis.settings.register_profile("ci", derandomize=True, deadline=None)
+    if os.environ.get("CI"):
+        hypothesis.settings.load_profile("ci")
 
 LOOPBACK = ("127.", "::1", "localhost")
 PROCESS_WIDE_WIDGETS = {"QTipLabel"}  # Qt keeps its one tooltip label
