@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from llmlab.training.synthetic import Rng
+from llmlab.training.draw import Rng
 from llmlab.training.tokenizer import END_OF_TEXT, ID, MASK, SENTINELS, SPECIALS
 
 IGNORED = -100

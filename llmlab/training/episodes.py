@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from llmlab.training import lexicon
+from llmlab.training.draw import Rng, pick, several
 from llmlab.training.families import Family, labels_of, natural, people
-from llmlab.training.synthetic import Piece, Rng, Writer, pick, several
+from llmlab.training.synthetic import Piece, Writer
 from llmlab.training.tokenizer import ASSISTANT, END, USER
 
 

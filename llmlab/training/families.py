@@ -14,7 +14,8 @@ import numpy as np
 
 from llmlab.training import lexicon
 from llmlab.training.corpus import Corpus, fingerprint, is_held_out, is_held_out_sentence
-from llmlab.training.synthetic import Rng, article, pick, story
+from llmlab.training.draw import Rng, article, pick
+from llmlab.training.stories import story
 
 HELD_OUT_INTENTS = 30  # of the 150: no sentence of theirs is ever trained on
 QUESTION_WORDS = ("who", "what", "where", "when", "why", "how")

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
 
 from llmlab.training.corpus import TokenStore
+from llmlab.training.draw import Rng
 from llmlab.training.episodes import EpisodeMaker
 from llmlab.training.recipes import Curriculum
-from llmlab.training.synthetic import Piece, Rng, skill
+from llmlab.training.synthetic import Piece, skill
 from llmlab.training.tokenizer import END_OF_TEXT, ID, SPECIALS
 
 

@@ -11,10 +11,10 @@ from torch import nn
 from torch.nn import functional
 
 from llmlab.training.corruption import IGNORED, Ids, corrupt_spans, mask_tokens, padded
+from llmlab.training.draw import Rng
 from llmlab.training.loop import StepLoss
 from llmlab.training.mixture import DecoderRows, TextMix
 from llmlab.training.recipes import Recipe
-from llmlab.training.synthetic import Rng
 from llmlab.training.tasks import Task, TaskMaker
 from llmlab.training.tokenizer import CLS, END_OF_TEXT, ID, PAD, SEP
 

@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from llmlab.training.corpus import Corpus, is_held_out
+from llmlab.training.draw import Rng, pick
 from llmlab.training.families import Family, clinc_domains, clinc_intents, natural, sentiment, spam, word_groups
-from llmlab.training.synthetic import Rng, pick, story
+from llmlab.training.stories import story
 
 LONGEST_SECTION = 1100  # characters; longer sections would be cut in the middle of the answer
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from llmlab.training import families, lexicon, synthetic, tasks
+from llmlab.training import families, lexicon, stories, synthetic, tasks
 from llmlab.training import tokenizer as vocabulary
 from llmlab.training.corpus import Corpus, is_held_out, is_held_out_sentence
 from llmlab.training.corruption import IGNORED, corrupt_spans, mask_tokens
@@ -93,7 +93,7 @@ def test_spans_are_ordered_and_hold_text(maker: EpisodeMaker, seed: int) -> None
 @given(seed=seeds)
 @settings(max_examples=100, deadline=None)
 def test_every_generated_answer_is_in_its_story(seed: int) -> None:
-    told = synthetic.story(np.random.default_rng(seed))
+    told = stories.story(np.random.default_rng(seed))
     text = told.text.lower()
     for _, answer in told.questions:
         words = re.findall(r"[a-z]+", answer.lower())

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from llmlab.training.corpus import Corpus
+from llmlab.training.draw import Rng, several
 from llmlab.training.episodes import TEMPLATES, Template, instruction
 from llmlab.training.evaluate.stats import Proportion
 from llmlab.training.families import (
@@ -27,7 +28,6 @@ from llmlab.training.families import (
     unseen_intents,
     word_groups,
 )
-from llmlab.training.synthetic import Rng, several
 from llmlab.training.tokenizer import END_OF_TEXT, ID, PAD
 
 SHOTS = (0, 1, 2, 4, 8)
