@@ -12,10 +12,10 @@ import pytest
 import torch
 from tokenizers import Tokenizer
 
-from llmlab.training import stories
 from llmlab.training.assemble import prepare_tokenizer
 from llmlab.training.corpus import SEPARATOR, Corpus
 from llmlab.training.recipes import RECIPES, Recipe
+from llmlab.training.stories import story
 
 TINY_CONFIGS = {
     "decoder": {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1,
@@ -38,7 +38,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
     """120 generated stories in two files, some requests with intents, questions and messages."""
     texts, labelled = tmp_path_factory.mktemp("text"), tmp_path_factory.mktemp("labelled")
     rng = np.random.default_rng(1)
-    stories = [stories.story(rng) for _ in range(240)]
+    stories = [story(rng) for _ in range(240)]
     _write_documents(texts / "01_tinystories_slice.txt", [one.text for one in stories[:160]])
     _write_documents(texts / "09_dialogue_sgd.txt", [one.text for one in stories[160:]])
     requests = [
