@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from llmlab.engine import attention, embedding, generation, logits, scoring, tokenization
-from llmlab.engine.attention import AttentionCapture
+from llmlab.engine import embedding, generation, logits, scoring, tokenization
+from llmlab.engine.attention import capture as attention
+from llmlab.engine.attention.capture import AttentionCapture
 from llmlab.engine.devices import memory_use, release_memory
 from llmlab.engine.errors import ModelNotFoundError
 from llmlab.engine.loading import LoadedModel, load

@@ -6,7 +6,7 @@ Axis names in the shapes: `tokens` the length of the encoded text, `vocabulary` 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -160,16 +160,3 @@ class GenerationStep:
     seconds: float
     finish_reason: str | None = None
     sorted: SortedLogits | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class AttentionShape:
-    """One kind of attention map: how many layers and heads it has, and what stands on its axes."""
-
-    kind: str  # self, encoder, decoder or cross
-    layers: int
-    heads: int
-    key_value_heads: int
-    query_tokens: tuple[str, ...]
-    key_tokens: tuple[str, ...]
-    windows: tuple[int | None, ...] = field(default=())  # per layer: sliding window in tokens, or None

@@ -12,8 +12,8 @@ import torch
 import transformers as t
 
 from llmlab.engine import Engine
-from llmlab.engine import attention as module
-from llmlab.engine.attention_layers import ByDistance, Dense, Spans, compact_bias, compact_mask
+from llmlab.engine.attention import capture as module
+from llmlab.engine.attention.layers import ByDistance, Dense, Spans, compact_bias, compact_mask
 from llmlab.engine.errors import Cancelled, InputError
 from llmlab.engine.types import Architecture
 from tests.engine import checkpoints, tiny
@@ -192,7 +192,7 @@ def test_without_a_target_the_decoder_reads_its_start() -> None:
 def test_large_maps_are_computed_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     captured = make("llama", Architecture.DECODER).attention(PROMPT)
     whole = captured.weights(1)
-    monkeypatch.setattr("llmlab.engine.attention_layers.BLOCK_BYTES", 100)
+    monkeypatch.setattr("llmlab.engine.attention.layers.BLOCK_BYTES", 100)
     np.testing.assert_allclose(captured.weights(1), whole, atol=1e-6)
     np.testing.assert_allclose(captured.rows(1, 0, 0, len(whole[0])), whole[0], atol=1e-6)
 

@@ -18,7 +18,7 @@ from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedC
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from llmlab.engine.attention_layers import (
+from llmlab.engine.attention.layers import (
     AttentionLayer,
     Causal,
     Layer,
@@ -29,13 +29,14 @@ from llmlab.engine.attention_layers import (
     compact_bias,
     compact_mask,
 )
+from llmlab.engine.attention.types import AttentionShape
 from llmlab.engine.errors import InputError, UnsupportedFeatureError
 from llmlab.engine.loading import LoadedModel
 from llmlab.engine.logits import require
 from llmlab.engine.progress import UNCONTROLLED, Control
 from llmlab.engine.reading import check_ids, check_length, decoder_start, guarded, prompt_ids
 from llmlab.engine.tokenization import Speller, encode
-from llmlab.engine.types import Architecture, AttentionShape, Feature, Float32
+from llmlab.engine.types import Architecture, Feature, Float32
 
 NAME = "llmlab_capture"  # under which transformers finds our function
 EAGER_TOKENS = 1024  # the longest text for architectures that can only hand out whole matrices
