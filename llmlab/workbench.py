@@ -75,15 +75,26 @@ class Selection:
     source: object
 
 
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What the loaded model made of a prompt: the generated ids, and the text they stand for."""
+
+    prompt: str
+    ids: tuple[int, ...]
+    text: str
+
+
 class Workbench:
-    """Owner of the prompt and of the knowledge which model is loaded."""
+    """Owner of the prompt, of the last completion, and of the knowledge which model is loaded."""
 
     def __init__(self, jobs: Jobs) -> None:
         self._jobs = jobs
         self._prompt = ""
         self._model = ModelState()
+        self._completion: Completion | None = None
         self.prompt_changed: Event[str] = Event()
         self.model_changed: Event[ModelState] = Event()
+        self.completion_changed: Event[Completion | None] = Event()
         self.selection_changed: Event[Selection] = Event()
 
     @property
@@ -96,6 +107,17 @@ class Workbench:
         if text != self._prompt:
             self._prompt = text
             self.prompt_changed.emit(text)
+
+    @property
+    def completion(self) -> Completion | None:
+        """What was generated last, as far as it has come; None once its model is gone."""
+        return self._completion
+
+    @completion.setter
+    def completion(self, completion: Completion | None) -> None:
+        if completion != self._completion:
+            self._completion = completion
+            self.completion_changed.emit(completion)
 
     def select(self, start: int, end: int, source: object) -> None:
         """Point at characters of the prompt, in code points; the editor and the panels mark them."""
@@ -130,11 +152,14 @@ class Workbench:
         self._jobs.cancel(self, "open")
 
     def _opened(self, info: ModelInfo) -> None:
+        self.completion = None  # ids mean nothing to another model
         self._set(status=Status.READY, info=info, request=None, progress=None, generation=self._model.generation + 1)
 
     def _not_opened(self, error: ErrorInfo | None) -> None:
         lost = error is not None and error.kind == ModelLostError.__name__
         info = None if lost else self._model.info
+        if lost:
+            self.completion = None
         status = Status.READY if info else Status.EMPTY
         self._set(status=status, info=info, request=None, progress=None, error=error)
 

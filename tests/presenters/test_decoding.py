@@ -22,7 +22,7 @@ from llmlab.ui.panels.decoding import completions
 from llmlab.ui.panels.decoding.params import Params
 from llmlab.ui.panels.decoding.picture import Kind, Picture, Screen
 from llmlab.ui.panels.decoding.presenter import DecodingPresenter
-from llmlab.workbench import ModelState, Status, Workbench
+from llmlab.workbench import Completion, ModelState, Status, Workbench
 from tests.presenters.decoding_fakes import (
     MASK,
     WORDS,
@@ -337,6 +337,18 @@ def test_clear_removes_the_completion(stand: Stand) -> None:
     assert stand.presenter.run is None
     assert not stand.screen.has_run
     assert not stand.screen.place.following
+
+
+def test_the_completion_is_there_for_other_panels_until_it_is_cleared(stand: Stand) -> None:
+    seen: list[Completion | None] = []
+    stand.bench.completion_changed.connect(seen.append)
+    generate(stand, 3)
+    run = stand.presenter.run
+    assert run is not None
+    assert seen[-1] == stand.bench.completion == Completion("Once", run.ids, run.text)
+    assert len(run.ids) == 3
+    stand.presenter.clear()
+    assert seen[-1] is None
 
 
 def test_clear_while_it_runs_shows_no_later_token(stand: Stand) -> None:

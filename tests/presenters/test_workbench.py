@@ -10,7 +10,7 @@ import pytest
 from llmlab.engine.progress import Progress
 from llmlab.engine.types import ModelRequest
 from llmlab.jobs.job import ErrorInfo
-from llmlab.workbench import ModelState, Status, Workbench
+from llmlab.workbench import Completion, ModelState, Status, Workbench
 
 
 class HeldJobs:
@@ -89,3 +89,20 @@ def test_the_prompt_is_told_only_when_it_changes(bench: Workbench) -> None:
     disconnect()
     bench.prompt = "b"
     assert seen == ["a"]
+
+
+@pytest.mark.parametrize("how_it_goes", ["another model", "lost"])
+def test_a_completion_goes_with_its_model(bench: Workbench, jobs: HeldJobs, how_it_goes: str) -> None:
+    bench.open_model(ModelRequest("x"))
+    jobs.callbacks["done"](FIRST)
+    seen: list[Completion | None] = []
+    bench.completion_changed.connect(seen.append)
+    bench.completion = made = Completion("a", (1,), " b")
+    bench.completion = made
+    bench.open_model(ModelRequest("y"))
+    assert bench.completion == made
+    if how_it_goes == "lost":
+        jobs.callbacks["failed"](ErrorInfo("ModelLostError", "both gone", "", ""))
+    else:
+        jobs.callbacks["done"](FIRST)
+    assert seen == [made, None]

@@ -19,7 +19,7 @@ from llmlab.ui.panels.decoding.params import MAX_SEED, Params
 from llmlab.ui.panels.decoding.picture import Filled, Picture, Place, Screen, as_generated, facts, reasons
 from llmlab.ui.panels.decoding.readings import Reading, Readings
 from llmlab.ui.panels.decoding.run import Run
-from llmlab.workbench import ModelState
+from llmlab.workbench import Completion, ModelState
 
 AT_PROMPT = 0
 
@@ -300,6 +300,7 @@ class DecodingPresenter:
         self._began()
 
     def _began(self) -> None:
+        self._workbench.completion = None
         self._view.clear_steps()
         self._go_to(AT_PROMPT)
 
@@ -322,6 +323,8 @@ class DecodingPresenter:
 
     def _steps_came(self, steps: tuple[GenerationStep, ...]) -> None:
         self._view.add_steps(steps)
+        if self.run is not None:
+            self._workbench.completion = Completion(self.run.prompt, self.run.ids, self.run.text)
         if steps[0].index == 0 and self._place == AT_PROMPT:
             self._go_to(AT_PROMPT)  # the first token was drawn from what is shown: mark it
         self._refresh()
