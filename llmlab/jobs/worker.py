@@ -67,8 +67,9 @@ class Lane:
     def submit(self, job: Job, *, replace_running: bool = False) -> Job:
         """Queue `job`. A pending job with the same owner and key gives up its place in the queue to it.
 
-        A running one goes on, and its result is still shown (live feedback would freeze otherwise), unless
-        `replace_running` says that it has become pointless (a generation that is started anew).
+        A running one goes on, and its result is still shown (live feedback would freeze otherwise), unless a newer
+        one overtakes it in another thread, or `replace_running` says that it has become pointless (a generation that
+        is started anew).
         """
         with self._changed:
             self._known.add(job)
@@ -123,8 +124,7 @@ class Lane:
             control = JobControl(job, self._deliver, functools.partial(self._say_progress, job))
             self._say(Running(job, Progress(job.title)))
             outcome = self._run(job, control)
-            with self._changed:
-                self._running.remove(job)
+            self._finished(job)
             control.flush()
             self._finish(job, *outcome)
             del job, control, outcome  # the loop waits now, and must not keep a result alive
@@ -143,6 +143,15 @@ class Lane:
             job = self._pending.popleft()
             self._running.append(job)
             return job
+
+    def _finished(self, job: Job) -> None:
+        """Of what is asked for again and again, nothing older is shown after something newer."""
+        with self._changed:
+            place = self._running.index(job)
+            for older in self._running[:place]:  # they stand in the order in which they were asked for
+                if older.matches(job.owner, job.key):
+                    older.cancelled = older.abandoned = True
+            del self._running[place]
 
     def _run(self, job: Job, control: JobControl) -> tuple[Callback | None, Any]:
         """Do the work; the call to make with what came of it. No exception object survives this frame."""

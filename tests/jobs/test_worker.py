@@ -304,3 +304,20 @@ def test_files_are_read_while_the_model_works(jobs: Jobs, receiver: Receiver) ->
     assert shown == ["file"]
     gate.go.set()
     receiver.receive_until(lambda: len(shown) == 2)
+
+
+def test_a_newer_job_that_overtakes_an_older_one_has_the_last_word(jobs: Jobs, receiver: Receiver) -> None:
+    slow, shown, owner = Gate(), [], object()
+    jobs.submit(owner, "look", slow, done=shown.append, needs_model=False)
+    other = jobs.submit(owner, "another key", lambda *_: None, needs_model=False)
+    assert slow.started.wait(WAIT)
+    jobs.submit(owner, "look", lambda *_: "newer", done=shown.append, needs_model=False)
+    receiver.receive_until(lambda: shown == ["newer"])
+    slow.go.set()
+    done: list[str] = []
+    jobs.submit(owner, "look", lambda *_: "newest", done=done.append, needs_model=False)
+    receiver.receive_until(lambda: done == ["newest"])
+    assert jobs.close(WAIT)
+    receiver.receive_what_is_there()
+    assert shown == ["newer"]
+    assert not other.abandoned
