@@ -6,27 +6,22 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from PySide6.QtCore import QEvent, QPoint, QPointF, QRect, QRectF, QSize, Qt, Signal, Slot
+from PySide6.QtCore import QPoint, QPointF, QRectF, QSize, Qt, Slot
 from PySide6.QtGui import (
-    QContextMenuEvent,
     QGuiApplication,
-    QKeyEvent,
-    QKeySequence,
-    QMouseEvent,
     QPainter,
     QPaintEvent,
     QPen,
-    QResizeEvent,
     QTextCharFormat,
 )
-from PySide6.QtWidgets import QAbstractScrollArea, QMenu, QWidget
+from PySide6.QtWidgets import QMenu, QWidget
 
 from llmlab.ui import theme
-from llmlab.ui.widgets.card import Card, HoverCard
+from llmlab.ui.widgets.card import Card
 from llmlab.ui.widgets.flow import Flow, utf16_length
+from llmlab.ui.widgets.tokenarea import MARGIN, TokenArea
 from llmlab.ui.widgets.tokentext import MARK_CHARACTERS, MARKS, NEWLINE, TAB
 
-MARGIN = theme.SPACE
 LEADING = 5.0  # pixels between lines, so that the backgrounds of two lines do not touch
 NO_TEXT = "◦"  # stands for a token that has added no character yet
 
@@ -47,35 +42,22 @@ class Piece:
         return self.text.replace("\n", NEWLINE + "\n").replace("\t", TAB + " ").replace("\r", MARKS["\r"])
 
 
-class StreamedTokens(QAbstractScrollArea):
-    """Tokens in a flow of text. A click selects one; dragging or Shift with an arrow key selects several.
+class StreamedTokens(TokenArea):
+    """Tokens in a flow of text that grows at its end."""
 
-    `selected(first, last)` are the tokens' numbers, (-1, -1) for none. `card_of(i)` makes the hover card of token i.
-    """
-
-    selected = Signal(int, int)
-    menu_asked = Signal(QMenu)  # a context menu is about to open: add to it
+    leading = LEADING
+    line_step = 20
 
     def __init__(self, card_of: Callable[[int], Card | None], parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._card_of = card_of
+        super().__init__(card_of, "Tokens", parent)
         self._pieces: list[Piece] = []
         self._ends: list[int] = []  # where each token's shown text ends in the flow
         self._stops: list[int] = []  # where its background ends: a closing line break has none
         self._settled: dict[int, list[QRectF]] = {}  # places that will not change until the width does
         self._placeholder = ""
         self._former = False
-        self._anchor = self._head = self._hovered = -1
-        self._card = HoverCard(self)
-        self.setFrameShape(QAbstractScrollArea.Shape.NoFrame)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self.viewport().setMouseTracking(True)
-        self.viewport().setCursor(Qt.CursorShape.IBeamCursor)
-        self.setAccessibleName("Tokens")
         self._flow = self._new_flow()
-        self.verticalScrollBar().valueChanged.connect(self._card.hide)
-        theme.changed.connect(self._rebuild)
+        self.menu_asked.connect(self._add_copy)
 
     # --- the text -------------------------------------------------------------------------------------------
 
@@ -119,28 +101,14 @@ class StreamedTokens(QAbstractScrollArea):
         """All of it, exactly as generated."""
         return "".join(piece.text for piece in self._pieces)
 
-    @property
-    def selection(self) -> tuple[int, int]:
-        """First and last selected token, (-1, -1) for none."""
-        return min(self._anchor, self._head), max(self._anchor, self._head)
-
-    def select(self, index: int) -> None:
-        """Select one token without a signal, and bring it into sight; -1 selects none."""
-        self._anchor = self._head = index
-        self._show_head()
-
     def _new_flow(self) -> Flow:
         font = self.font()
         font.setPointSizeF(font.pointSizeF() * 1.1)
         return Flow(font, self.viewport().width() - 2 * MARGIN, LEADING)
 
-    @Slot()
-    def _rebuild(self) -> None:
-        """Lay out everything anew: another width, or other colours."""
+    def _lay_out(self) -> None:
         self._flow, self._ends, self._stops, self._settled = self._new_flow(), [], [], {}
         self._add(self._pieces)
-        self._measure()
-        self.viewport().update()
 
     def _add(self, pieces: Sequence[Piece]) -> None:
         colors = theme.current()
@@ -162,18 +130,8 @@ class StreamedTokens(QAbstractScrollArea):
             start += length
         self._flow.append("".join(parts))
 
-    def _measure(self) -> None:
-        bar, height = self.verticalScrollBar(), self.viewport().height()
-        bar.setRange(0, max(0, round(self._flow.height) + 2 * MARGIN - height))
-        bar.setPageStep(height)
-        bar.setSingleStep(20)
-
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        super().resizeEvent(event)
-        if event.size().width() != event.oldSize().width():
-            self._rebuild()
-        else:
-            self._measure()
+    def _height(self) -> float:
+        return self._flow.height
 
     def minimumSizeHint(self) -> QSize:
         return QSize(200, 80)
@@ -181,7 +139,6 @@ class StreamedTokens(QAbstractScrollArea):
     # --- places ---------------------------------------------------------------------------------------------
 
     def token_at(self, position: QPoint) -> int:
-        """The token under a point of the viewport, -1 for none."""
         y = position.y() + self.verticalScrollBar().value() - MARGIN
         at = self._flow.position_at(QPointF(position.x() - MARGIN, y))
         if at is None:
@@ -190,9 +147,8 @@ class StreamedTokens(QAbstractScrollArea):
         return index if index < len(self._ends) else -1
 
     def token_rects(self, index: int) -> list[QRectF]:
-        """Where token `index` lies on the viewport."""
         offset = QPointF(MARGIN, MARGIN - self.verticalScrollBar().value())
-        return [rect.translated(offset) for rect in self._places(index)]
+        return [rect.translated(offset) for rect in self._places(index)] if 0 <= index < len(self) else []
 
     def _places(self, index: int) -> list[QRectF]:
         """Where token `index` lies in the flow."""
@@ -257,89 +213,11 @@ class StreamedTokens(QAbstractScrollArea):
                 line = rect.adjusted(0, 2.2, 0, 2.2)
                 painter.drawLine(line.bottomLeft(), line.bottomRight())
 
-    # --- mouse ----------------------------------------------------------------------------------------------
+    # --- selection ------------------------------------------------------------------------------------------
 
-    def viewportEvent(self, event: QEvent) -> bool:
-        if event.type() == QEvent.Type.Leave:
-            self._hover(-1, QPoint())
-        return super().viewportEvent(event)
-
-    def mouseMoveEvent(self, event: QMouseEvent) -> None:
-        index = self.token_at(event.position().toPoint())
-        if event.buttons() & Qt.MouseButton.LeftButton and index >= 0 and self._anchor >= 0:
-            self._select(self._anchor, index)
-        self._hover(index, event.globalPosition().toPoint())
-
-    def _hover(self, index: int, position: QPoint) -> None:
-        if index == self._hovered:
-            return
-        self._hovered = index
-        card = self._card_of(index) if index >= 0 else None
-        if card:
-            self._card.show_at(card, position)
-        else:
-            self._card.hide()
-        self.viewport().update()
-
-    @property
-    def card(self) -> Card | None:
-        """What the hover card says now."""
-        return self._card.card if self._card.isVisible() else None
-
-    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
-        event.accept()
-
-    def mousePressEvent(self, event: QMouseEvent) -> None:
-        if event.button() == Qt.MouseButton.LeftButton:
-            index = self.token_at(event.position().toPoint())
-            extend = event.modifiers() & Qt.KeyboardModifier.ShiftModifier and self._anchor >= 0
-            self._select(self._anchor if extend and index >= 0 else index, index)
-
-    def contextMenuEvent(self, event: QContextMenuEvent) -> None:
-        menu = QMenu(self)
-        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+    def _add_copy(self, menu: QMenu) -> None:
         if self._head >= 0:
             menu.addAction("Copy the selected tokens' text", self.copy)
-        self.menu_asked.emit(menu)
-        self._card.hide()
-        menu.popup(event.globalPos())
-
-    # --- keyboard -------------------------------------------------------------------------------------------
-
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        keys = QKeySequence.StandardKey
-        if event.matches(keys.Copy):
-            self.copy()
-        elif event.matches(keys.SelectAll) and self._pieces:
-            self._select(0, len(self._pieces) - 1)
-        elif not self._move(event):
-            super().keyPressEvent(event)
-
-    def _move(self, event: QKeyEvent) -> bool:
-        key, last = Qt.Key, len(self._pieces) - 1
-        target = {
-            key.Key_Left: max(0, self._head - 1),
-            key.Key_Right: min(last, self._head + 1),
-            key.Key_Up: self._beside(-1),
-            key.Key_Down: self._beside(1),
-            key.Key_Home: 0,
-            key.Key_End: last,
-        }.get(Qt.Key(event.key()))
-        if target is None or last < 0:
-            return False
-        extend = event.modifiers() & Qt.KeyboardModifier.ShiftModifier and self._anchor >= 0
-        self._select(self._anchor if extend else target, target)
-        self._show_head()
-        return True
-
-    def _beside(self, lines: int) -> int:
-        """The token one line above or below the head."""
-        rects = self.token_rects(self._head) if self._head >= 0 else []
-        if not rects:
-            return max(0, self._head)
-        place = QPointF(rects[0].left() + 2, rects[0].center().y() + lines * (rects[0].height() + LEADING))
-        found = self.token_at(place.toPoint())
-        return found if found >= 0 else self._head
 
     @Slot()
     def copy(self) -> None:
@@ -348,25 +226,10 @@ class StreamedTokens(QAbstractScrollArea):
         pieces = self._pieces[low : high + 1] if low >= 0 else self._pieces
         QGuiApplication.clipboard().setText("".join(piece.text for piece in pieces))
 
-    def _select(self, anchor: int, head: int) -> None:
-        if (anchor, head) != (self._anchor, self._head):
-            self._anchor, self._head = anchor, head
-            self.viewport().update()
-            self.selected.emit(*self.selection)
-
-    def _show_head(self) -> None:
-        self.viewport().update()
-        if not 0 <= self._head < len(self._pieces):
-            return
-        piece = self._pieces[self._head]
+    def _describe(self, index: int) -> str:
+        piece = self._pieces[index]
         odds = "" if piece.probability is None else f", probability {piece.probability:.4f}"
-        self.setAccessibleDescription(f"Token {self._head + 1} of {len(self._pieces)}: {piece.shown}{odds}")
-        for rect in self.token_rects(self._head)[:1]:
-            bar, area = self.verticalScrollBar(), QRect(self.viewport().rect())
-            if rect.top() < 0:
-                bar.setValue(round(bar.value() + rect.top()) - MARGIN)
-            elif rect.bottom() > area.bottom():
-                bar.setValue(round(bar.value() + rect.bottom() - area.bottom()) + MARGIN)
+        return f"{super()._describe(index)}: {piece.shown}{odds}"
 
 
 def _marks(shown: str) -> list[int]:
