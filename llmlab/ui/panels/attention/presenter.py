@@ -1,0 +1,348 @@
+"""What the attention panel does. No Qt: the view is a protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from llmlab.engine.attention.types import AttentionShape, Survey, Truncation
+from llmlab.engine.types import Feature
+from llmlab.jobs.job import ErrorInfo
+from llmlab.ui.panel import PanelContext
+from llmlab.ui.panels.attention import capturing, stages
+from llmlab.ui.panels.attention.asking import Asking
+from llmlab.ui.panels.attention.capturing import Read, TooLarge, TooLong
+from llmlab.ui.panels.attention.params import Params
+from llmlab.ui.panels.attention.reading import Focus, Looker, Part, Reading
+from llmlab.ui.panels.attention.screen import Act, Kind, Screen
+from llmlab.workbench import ModelState
+
+# One entry for each tab: what makes its part of the presenter, from asker, presenter and the widgets of the tab.
+PARTS: dict[str, Callable[[Asking, Looker, Any], Part]] = {}
+READ_OPTIONS = ("read", "target", "pair", "padding")
+
+
+class View(Protocol):
+    """What the presenter asks of the widgets besides the tabs."""
+
+    def show(self, screen: Screen) -> None:
+        """Show everything but the tabs."""
+
+    def show_params(self, params: Params) -> None:
+        """Set the controls, without a signal."""
+
+    def show_reading(self, reading: Reading | None) -> None:
+        """Show the heads of what was read in the grid, and the one in focus."""
+
+    def copy(self, text: str) -> None:
+        """Put `text` on the clipboard."""
+
+    def ask_path(self, name: str, kinds: tuple[str, ...], then: Callable[[Path], None]) -> None:
+        """Let the user choose a file to write, such as "map.png", of one of `kinds` (suffixes)."""
+
+
+class AttentionPresenter:
+    """Has the model read the prompt, owns the focus, and brings each tab what it shows."""
+
+    def __init__(self, context: PanelContext, view: View, tabs: Mapping[str, Any]) -> None:
+        """`tabs`: the widgets of each tab, by its name."""
+        self._workbench = context.workbench
+        self._view = view
+        self._active = False
+        self._asked: Any = None  # generation and request of the newest reading that was asked for
+        self._error: ErrorInfo | None = None
+        self._declined: TooLong | TooLarge | None = None
+        self._truncation = Truncation.REFUSE
+        self._accepted = 0  # bytes that the user has agreed to
+        self._single_layer = False
+        self._layer = 0  # the single one that is kept
+        self._fraction: float | None = None
+        self._number = 0
+        self._reading: Reading | None = None
+        self._surveys: dict[str, Survey] = {}  # of the current reading, by kind
+        self._surveying = False
+        self.params = Params.from_dict(context.saved)
+        self.asking = Asking(context.jobs, context.notifier, lambda: self._workbench.model.generation)
+        self.parts: dict[str, Part] = {
+            name: PARTS[name](self.asking, self, tabs[name]) for name in PARTS if name in tabs
+        }
+        if self.params.tab not in self.parts:
+            self.params = replace(self.params, tab=next(iter(self.parts), self.params.tab))
+        bench = context.workbench
+        self._disconnect = (
+            bench.prompt_changed.connect(lambda _: self._prompt_changed()),
+            bench.model_changed.connect(self._model_changed),
+            bench.completion_changed.connect(lambda _: self._prompt_changed()),
+        )
+        view.show_params(self.params)
+        self._refresh()
+
+    # --- the panel's life -----------------------------------------------------------------------------------
+
+    def activate(self) -> None:
+        """The panel is in front: find out what has changed meanwhile."""
+        self._active = True
+        self._read()
+
+    def deactivate(self) -> None:
+        """Another panel is in front: start no new work."""
+        self._active = False
+
+    def save(self) -> dict[str, Any]:
+        """The settings to find again."""
+        return self.params.to_dict()
+
+    def close(self) -> None:
+        """Stop all work, deliver nothing more."""
+        self.asking.forget(self)
+        self.asking.forget(self.asking)
+        for part in self.parts.values():
+            part.close()
+        for disconnect in self._disconnect:
+            disconnect()
+
+    @property
+    def reading(self) -> Reading | None:
+        """What is on screen."""
+        return self._reading
+
+    @property
+    def settled(self) -> bool:
+        """Whether everything that was asked for is on screen."""
+        part = self.parts.get(self.params.tab)
+        read = self._reading is not None and self._is_current(self._reading)
+        return read and not self._surveying and not (part and part.busy)
+
+    # --- settings and focus ---------------------------------------------------------------------------------
+
+    def change(self, **changes: Any) -> None:
+        """The user has changed settings."""
+        before, self.params = self.params, replace(self.params, **changes)
+        if self.params == before:
+            return
+        if any(name in changes for name in READ_OPTIONS):
+            self._read()
+        self._update()
+
+    def look(self, **changes: Any) -> None:
+        """Look at another head, at all heads, at other tokens."""
+        if self._reading is None:
+            return
+        focus = replace(self._reading.focus, **changes)
+        if focus == self._reading.focus:
+            return
+        if focus.kind != self._reading.focus.kind and "queries" not in changes:
+            focus = replace(focus, queries=(), key=None)
+        if focus.layer not in (None, *captured(self._reading.shapes[focus.kind])):
+            self._layer = focus.layer or 0  # only single layers are kept: have the model read it again for this one
+            self._read()
+            return
+        focus = fitting(focus, self._reading.shapes)
+        self._reading = replace(self._reading, focus=focus, survey=self._surveys.get(focus.kind))
+        self._survey()
+        self._update()
+
+    def point(self, axis: str, token: int | None) -> None:
+        """Mark a token in the prompt."""
+        reading = self._reading
+        if reading is None or token is None or reading.request.text != self._workbench.prompt:
+            return
+        start, end = reading.spans[reading.focus.kind, axis][token].tolist()
+        if start >= 0:
+            self._workbench.select(start, end, self)
+
+    def use_example(self, text: str) -> None:
+        """Make a sample the prompt."""
+        self._workbench.prompt = text
+
+    def act(self, act: Act) -> None:
+        """A button in the picture's place was clicked."""
+        if act is Act.KEEP_BEGINNING:
+            self._truncation = Truncation.KEEP_BEGINNING
+        elif act is Act.KEEP_END:
+            self._truncation = Truncation.KEEP_END
+        elif act is Act.READ_ALL and isinstance(self._declined, TooLarge):
+            self._accepted = self._declined.cost.bytes
+        elif act is Act.READ_ONE and isinstance(self._declined, TooLarge):
+            self._single_layer, self._accepted = True, self._declined.cost.bytes_of_a_layer
+        self._declined = self._error = self._asked = None
+        self._read()
+        self._refresh()
+
+    # --- reading --------------------------------------------------------------------------------------------
+
+    def _wanted(self) -> Any:
+        """Generation and request of what should be on screen; None where there is nothing to read."""
+        model, prompt = self._workbench.model, self._workbench.prompt
+        if not model.ready or model.info is None or Feature.ATTENTION not in model.info.features or not prompt:
+            return None
+        layers = (self._layer,) if self._single_layer else None
+        made = capturing.request(model.info, prompt, self._workbench.completion, self.params, self._truncation, layers)
+        return model.generation, made
+
+    def _is_current(self, reading: Reading) -> bool:
+        return self._wanted() == (self._workbench.model.generation, reading.request)
+
+    def _prompt_changed(self) -> None:
+        self._read()
+        self._refresh()
+
+    def _model_changed(self, state: ModelState) -> None:
+        reading = self._reading
+        if reading is not None and (state.info is None or reading.info != state.info):
+            self._drop()
+        self._read()
+        self._refresh()
+
+    def _drop(self) -> None:
+        """The model that has read it is gone."""
+        self._reading, self._asked, self._error, self._declined = None, None, None, None
+        self._surveys, self._surveying = {}, False
+        self._truncation, self._accepted, self._single_layer = Truncation.REFUSE, 0, False
+        for part in self.parts.values():
+            part.bring(None)
+
+    def _read(self) -> None:
+        """Have the model read what is wanted, if it has not been asked to yet."""
+        wanted = self._wanted()
+        if wanted is None:
+            self._asked = None
+            return
+        if not self._active or wanted == self._asked:
+            return
+        if self._reading is not None and wanted == (wanted[0], self._reading.request):
+            self._asked, self._error, self._declined = wanted, None, None
+            return
+        self._asked, self._fraction = wanted, None
+        request, accepted = wanted[1], self._accepted
+
+        def work(engine: Any, control: Any) -> Any:
+            return capturing.read(engine, request, accepted, control)
+
+        self.asking.engine(
+            self,
+            "read",
+            work,
+            self._came,
+            title="Reading the attention",
+            failed=lambda error: self._failed(error, wanted),
+            stopped=self._stopped,
+            progress=self._progressed,
+        )
+
+    def _came(self, outcome: Read | TooLong | TooLarge) -> None:
+        if self._asked is None:
+            return
+        self._error = self._declined = self._fraction = None
+        if not isinstance(outcome, Read):
+            self._declined = outcome
+        else:
+            info = self._workbench.model.info
+            assert info is not None
+            self._number += 1
+            self._surveys = {}
+            focus = self._reading.focus if self._reading else Focus()
+            self._reading = Reading(
+                self._number,
+                outcome.request,
+                info,
+                outcome.shapes,
+                outcome.spans,
+                fitting(focus, outcome.shapes),
+                self.params,
+            )
+            self._survey()
+        self._update()
+
+    def _failed(self, error: ErrorInfo, wanted: Any) -> None:
+        if wanted == self._asked:
+            self._error = error
+            self._refresh()
+
+    def _stopped(self) -> None:
+        self._error = ErrorInfo("Cancelled", "Reading was cancelled.", "Try again, or change the prompt.", "")
+        self._refresh()
+
+    def _progressed(self, progress: Any) -> None:
+        self._fraction = progress.fraction
+        if self._reading is None:
+            self._refresh()
+
+    def _survey(self) -> None:
+        """Have all heads of the kind in focus looked through, if that has not been done."""
+        reading = self._reading
+        if reading is None or reading.survey is not None or len(captured(reading.shape)) < reading.shape.layers:
+            return
+        number, kind = reading.number, reading.focus.kind
+
+        def came(survey: Survey) -> None:
+            self._surveying = False
+            if self._reading is None or self._reading.number != number:
+                return
+            self._surveys[kind] = survey
+            self._reading = replace(self._reading, survey=self._surveys.get(self._reading.focus.kind))
+            self._survey()
+            self._update()
+
+        def failed(error: ErrorInfo) -> None:
+            self._surveying = False
+            self.asking.notifier.error(error)
+
+        def stopped() -> None:
+            self._surveying = False
+
+        self._surveying = True
+        self.asking.capture(
+            self,
+            "survey",
+            reading.request,
+            lambda capture, control: capture.survey(kind, control),
+            came,
+            title="Looking through all heads",
+            failed=failed,
+            stopped=stopped,
+        )
+
+    # --- what is shown --------------------------------------------------------------------------------------
+
+    def _update(self) -> None:
+        """Bring the tab in front and everything else up to date."""
+        if self._reading is not None and self._reading.params != self.params:
+            self._reading = replace(self._reading, params=self.params)
+        self._refresh()
+        self._view.show_reading(self._reading)
+        part = self.parts.get(self.params.tab)
+        if part:
+            part.bring(self._reading)
+
+    def _refresh(self) -> None:
+        bench, reading = self._workbench, self._reading
+        wanted = self._asked[1] if self._asked else None
+        shown = stages.stage(bench.model, bench.prompt, self._error, self._declined, reading, self._fraction)
+        info = bench.model.info
+        self._view.show(
+            Screen(
+                stage=shown,
+                offer=stages.offer(info, bench.completion, reading),
+                notes=stages.notes(reading, bench.prompt, wanted) if shown.kind is Kind.READY and reading else (),
+            )
+        )
+
+
+def captured(shape: AttentionShape) -> tuple[int, ...]:
+    """The layers that were kept."""
+    return shape.captured or tuple(range(shape.layers))
+
+
+def fitting(focus: Focus, shapes: Mapping[str, AttentionShape]) -> Focus:
+    """`focus` where there are other layers, heads and tokens."""
+    kind = focus.kind if focus.kind in shapes else next(iter(shapes))
+    shape = shapes[kind]
+    layers = captured(shape)
+    layer = focus.layer if (focus.layer is None and len(layers) > 1) or focus.layer in layers else layers[-1]
+    head = focus.head if focus.head is None or focus.head < shape.heads else 0
+    queries = tuple(query for query in focus.queries if query < len(shape.query_tokens))
+    key = focus.key if focus.key is None or focus.key < len(shape.key_tokens) else None
+    return replace(focus, kind=kind, layer=layer, head=head, queries=queries, key=key)

@@ -1,0 +1,70 @@
+"""What the presenter asks the view to show besides the tabs: frozen values, no Qt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """What fills the picture."""
+
+    READY = "ready"
+    EMPTY = "empty"
+    LOADING = "loading"
+    ERROR = "error"
+
+
+class Act(StrEnum):
+    """What a button in the picture's place does."""
+
+    KEEP_BEGINNING = "keep the beginning"
+    KEEP_END = "keep the end"
+    READ_ALL = "read all layers"
+    READ_ONE = "read one layer"
+    RETRY = "try again"
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """The picture, or the words that stand in its place, with what one can do."""
+
+    kind: Kind
+    title: str = ""
+    text: str = ""
+    actions: tuple[tuple[str, Act], ...] = ()
+    examples: tuple[str, ...] = ()  # texts that can be clicked and become the prompt
+    fraction: float | None = None  # of the work that is being waited for
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A number with its name and an explanation."""
+
+    name: str
+    value: str
+    tooltip: str
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What can be chosen for this model and text."""
+
+    kinds: tuple[str, ...] = ()
+    pair: bool = False  # an encoder reads two sentences
+    target: bool = False  # a decoder reads a text of its own
+    completion: bool = False  # something was generated from this prompt
+    padding: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Screen:
+    """Everything but the tabs: cheap to make, compared as a whole."""
+
+    stage: Stage
+    offer: Offer = Offer()
+    notes: tuple[str, ...] = ()
+    facts: tuple[Fact, ...] = ()  # of the head in focus: its scores
+    title: str = ""  # of the head in focus
+    step: tuple[int, int] | None = None  # (the generated token in focus, how many there are)
+    step_text: str = ""
