@@ -9,22 +9,14 @@ import os
 import sys
 from collections.abc import Sequence
 
-from llmlab import cli
-
-CHILD_ARGUMENT = "--hub-download"  # a packaged program starts itself with this to download; see engine/hub.py
-TEMPLATE_ARGUMENT = "--render-chat"  # … and with this to render a chat template; see engine/tokens/chatting.py
+from llmlab import children, cli
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse the command line, set up the process, run the program; returns its exit status."""
-    if sys.argv[1:2] == [CHILD_ARGUMENT]:
-        from llmlab.engine import hub_download
-
-        return hub_download.main()
-    if sys.argv[1:2] == [TEMPLATE_ARGUMENT]:
-        from llmlab.engine.tokens import chat_child
-
-        return chat_child.main()
+    status = children.run_as_child(sys.argv[1:])
+    if status is not None:
+        return status
     arguments = cli.parser().parse_args(argv)
     logging.basicConfig(level=arguments.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
     with contextlib.suppress(RuntimeError, AttributeError):  # no stderr in a windowed program

@@ -10,7 +10,6 @@ import json
 import os
 import queue
 import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -18,13 +17,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, TypeAlias
 
+from llmlab.children import HUB_DOWNLOAD
 from llmlab.engine.errors import AccessError, EngineError, ModelFileError, ModelNotFoundError
 from llmlab.engine.inspection import pickle_only
 from llmlab.engine.progress import UNCONTROLLED, Control
 from llmlab.engine.wording import size_text
 
-CHILD_ARGUMENT = "--hub-download"  # a frozen program is its own interpreter: started with this, it is the child
-_CHILD_MODULE = "llmlab.engine.hub_download"
 _SECONDS_BETWEEN_CHECKS = 0.1
 _TRUE = {"1", "ON", "YES", "TRUE"}
 
@@ -96,20 +94,13 @@ def fetch(repo_id: str, control: Control = UNCONTROLLED, *, weights: bool = Fals
             control.report(f"Downloading {repo_id}: {size_text(done)} of {size_text(total)}", done / max(total, 1))
 
 
-def child_command() -> list[str]:
-    """How this program starts its downloader: from a checkout, an installation or a frozen bundle."""
-    if getattr(sys, "frozen", False):
-        return [sys.executable, CHILD_ARGUMENT]
-    return [sys.executable, "-m", _CHILD_MODULE]
-
-
 @contextmanager
 def _child(request: dict[str, Any]) -> Iterator[queue.SimpleQueue[Event]]:
     """The events a downloader sends while it lives; it is killed when the block is left."""
     events: queue.SimpleQueue[Event] = queue.SimpleQueue()
     with tempfile.TemporaryFile() as complaints:
         process = subprocess.Popen(
-            child_command(),
+            HUB_DOWNLOAD.command,
             stdin=subprocess.PIPE,  # stays open: the child ends itself when this process is gone
             stdout=subprocess.PIPE,
             stderr=complaints,

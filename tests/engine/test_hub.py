@@ -10,11 +10,13 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
 import torch
 
+from llmlab.children import HUB_DOWNLOAD
 from llmlab.engine import hub
 from llmlab.engine.errors import (
     AccessError,
@@ -229,19 +231,19 @@ def test_no_room_on_the_disk(server: Hub, monkeypatch: pytest.MonkeyPatch, tmp_p
         "shutil.disk_usage = lambda _: type('U', (), {'free': 5000})\n"
         "sys.exit(hub_download.main())\n"
     )
-    monkeypatch.setattr(hub, "child_command", lambda: [sys.executable, str(child)])
+    monkeypatch.setattr(hub, "HUB_DOWNLOAD", SimpleNamespace(command=[sys.executable, str(child)]))
     assert "Make room" in failure(REPO, AccessError, "cannot be saved: .* GB are free").hint
 
 
 def test_a_child_that_crashes(server: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     code = "import sys; print('not ours'); print('{\"odd\": 1}'); sys.exit('the reason')"
-    monkeypatch.setattr(hub, "child_command", lambda: [sys.executable, "-c", code])
+    monkeypatch.setattr(hub, "HUB_DOWNLOAD", SimpleNamespace(command=[sys.executable, "-c", code]))
     failure(REPO, AccessError, "failed: the reason")
 
 
 def test_a_frozen_program_starts_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "frozen", True, raising=False)
-    assert hub.child_command() == [sys.executable, hub.CHILD_ARGUMENT]
+    assert HUB_DOWNLOAD.command == [sys.executable, HUB_DOWNLOAD.argument]
 
 
 def test_cancel_kills_at_once_and_the_next_attempt_goes_on(server: Hub, tmp_path: Path) -> None:
@@ -326,7 +328,7 @@ def test_the_child_ends_when_its_parent_is_gone(server: Hub) -> None:
     request = {"repo_id": REPO, "weights": False, "cache_dir": "unused"}
     server.on_body = lambda *_: threading.Event().wait(30) and False
     child = subprocess.Popen(
-        hub.child_command(),
+        HUB_DOWNLOAD.command,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

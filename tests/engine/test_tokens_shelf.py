@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from llmlab.children import RENDER_CHAT
 from llmlab.engine.errors import AccessError, EngineError, ModelFileError, ModelNotFoundError
-from llmlab.engine.tokens import chatting
 from llmlab.engine.tokens.opened import OpenTokenizer
 from llmlab.engine.tokens.shelf import Shelf, context_of, shelf
 from tests.engine.small_tokenizers import FAST, backend
@@ -128,7 +128,7 @@ def test_renderer_imports_nothing_heavy() -> None:
 def test_a_packaged_program_renders_templates_itself() -> None:
     request = json.dumps({"template": "{{ greeting }}!", "variables": {"greeting": "Hello"}})
     result = subprocess.run(
-        [sys.executable, "-m", "llmlab", chatting.CHILD_ARGUMENT],
+        [sys.executable, "-m", "llmlab", RENDER_CHAT.argument],
         input=request + "\n",
         capture_output=True,
         text=True,

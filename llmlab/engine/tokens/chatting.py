@@ -10,21 +10,19 @@ import contextlib
 import json
 import queue
 import subprocess
-import sys
 import threading
 from collections.abc import Mapping, Sequence
 from typing import IO, TYPE_CHECKING, Any
 
+from llmlab.children import RENDER_CHAT
 from llmlab.engine import hub
 from llmlab.engine.errors import InputError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-CHILD_ARGUMENT = "--render-chat"  # a frozen program is its own interpreter: started with this, it is the child
 SECONDS = 2.0  # for the template
 START_SECONDS = 30.0  # for the process, on a busy machine
-_CHILD_MODULE = "llmlab.engine.tokens.chat_child"
 _HINT = "The template comes with the tokenizer; change the messages, or use a model whose template allows them."
 
 
@@ -69,17 +67,10 @@ def render(
     raise _in_words(answer)
 
 
-def child_command() -> list[str]:
-    """How this program starts its renderer: from a checkout, an installation or a frozen bundle."""
-    if getattr(sys, "frozen", False):
-        return [sys.executable, CHILD_ARGUMENT]
-    return [sys.executable, "-m", _CHILD_MODULE]
-
-
 def _ask(request: dict[str, Any]) -> dict[str, Any]:
     """What the child answers, or why there is no answer."""
     process = subprocess.Popen(
-        child_command(),
+        RENDER_CHAT.command,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
