@@ -90,7 +90,8 @@ class _Completion:
         assert self._reader is not None
         captured = sort(self._reader.next_logits(self._unread), self._seen)
         shaped = shape(captured, self._settings.sampling)
-        chosen = 0 if self._settings.sampling.greedy else draw(shaped, self._uniform())
+        uniform = None if self._settings.sampling.greedy else self._uniform()
+        chosen = 0 if uniform is None else draw(shaped, uniform)
         token = int(shaped.ids[chosen])
         self._unread = [token]
         self._length += 1
@@ -110,6 +111,7 @@ class _Completion:
             seconds=time.perf_counter() - self._started,
             finish_reason=finish_reason,
             sorted=captured if self._capture else None,
+            uniform=uniform,
         )
 
     def drop(self) -> None:

@@ -11,7 +11,7 @@ import torch
 
 from llmlab.engine import Engine
 from llmlab.engine.errors import Cancelled, InputError, OutOfMemoryError
-from llmlab.engine.sampling import SamplingSettings, shape
+from llmlab.engine.sampling import SamplingSettings, draw, shape
 from llmlab.engine.types import GenerationStep
 from tests.engine import tiny
 from tests.engine.test_sampling import expected
@@ -66,6 +66,18 @@ def test_greedy_with_a_repetition_penalty_is_that_of_transformers() -> None:
         want = by_transformers(engine, PROMPT, do_sample=False, max_new_tokens=20, repetition_penalty=1.5)
         steps = list(engine.generate(PROMPT, do_sample=False, max_new_tokens=20, repetition_penalty=1.5))
         assert [step.token_id for step in steps] == want
+
+
+def test_the_recorded_number_draws_the_same_token_again() -> None:
+    engine = tiny.engine("llama")
+    options: dict[str, Any] = {"temperature": 1.3, "top_k": 50}
+    for step in engine.generate(PROMPT, max_new_tokens=12, seed=4, capture=True, **options):
+        assert step.sorted is not None
+        assert step.uniform is not None
+        shaped = shape(step.sorted, SamplingSettings(**options))
+        assert shaped.ids[draw(shaped, step.uniform)] == step.token_id
+    greedy = list(engine.generate(PROMPT, max_new_tokens=3, do_sample=False))
+    assert [step.uniform for step in greedy] == [None] * 3, "nothing is drawn"
 
 
 def test_each_step_tells_its_distribution() -> None:
