@@ -13,7 +13,7 @@ from llmlab.engine.errors import InputError
 from llmlab.engine.loading import LoadedModel
 from llmlab.engine.progress import UNCONTROLLED, Control
 from llmlab.engine.reading import prompt_ids
-from llmlab.engine.tokens.types import EmbeddingMap, Neighbours
+from llmlab.engine.tokens.types import EmbeddingMap, HiddenPath, Neighbours
 from llmlab.engine.types import Architecture, Float32
 
 ROWS = 16_384  # embeddings worked on at a time: a large model's matrix in float32 would not fit twice
@@ -66,8 +66,11 @@ def embedding_map(loaded: LoadedModel, control: Control = UNCONTROLLED) -> Embed
     weight = _weight(loaded)
     size, hidden = weight.shape
     mean = torch.zeros(hidden, dtype=torch.float64, device=_exact_device(weight))
+    square = 0.0
     for block in _blocks(weight):
-        mean += block.to(mean.device, torch.float64).sum(0) / size
+        exact = block.to(mean.device, torch.float64)
+        mean += exact.sum(0) / size
+        square += float(exact.square().sum())
     covariance = torch.zeros(hidden, hidden, dtype=torch.float64, device=mean.device)
     for number, block in enumerate(_blocks(weight)):
         control.check()
@@ -75,13 +78,9 @@ def embedding_map(loaded: LoadedModel, control: Control = UNCONTROLLED) -> Embed
         centred = block.to(mean.device, torch.float64) - mean
         covariance += centred.T @ centred
     control.check()
-    values, vectors = torch.linalg.eigh(covariance)
-    axes = vectors[:, [-1, -2]] if hidden > 1 else vectors[:, [-1, -1]]
-    largest = axes.abs().argmax(0)
-    axes = axes * torch.sign(axes[largest, torch.arange(2, device=axes.device)])
+    axes, share = _two_main(covariance)
     points = [(block.to(mean.device, torch.float64) - mean) @ axes for block in _blocks(weight)]
-    share = values.flip(0)[:2] / values.sum().clamp(min=_TINY)
-    return EmbeddingMap(_numpy(torch.cat(points)), _numpy(share))
+    return EmbeddingMap(_numpy(torch.cat(points)), _numpy(share), (square / weight.numel()) ** 0.5)
 
 
 @torch.inference_mode()
@@ -91,18 +90,75 @@ def hidden_states(loaded: LoadedModel, text: str, layer: int, control: Control =
     As transformers counts: 0 is before the first layer, and after the last one the final norm has been applied. Of an
     encoder-decoder model these are the encoder's. Raises InputError for a layer that does not exist.
     """
-    ids = prompt_ids(loaded, text)
-    control.check()
-    given = torch.tensor([ids], device=loaded.device)
-    model: Any = loaded.model
-    reader = model.get_encoder() if loaded.info.architecture is Architecture.ENCODER_DECODER else model.base_model
-    output = reader(input_ids=given, attention_mask=torch.ones_like(given), output_hidden_states=True, return_dict=True)
-    states = output.hidden_states
+    states = _states(loaded, prompt_ids(loaded, text), control)
     if not 0 <= layer < len(states):
         raise InputError(
             f"There is no layer {layer:,}.", f"This model has states 0 (the embeddings) to {len(states) - 1:,}."
         )
     return _numpy(states[layer][0])
+
+
+@torch.inference_mode()
+def hidden_path(loaded: LoadedModel, text: str, token: int, control: Control = UNCONTROLLED) -> HiddenPath:
+    """The states of all tokens after every layer in a plane, and those of the token at place `token` in full.
+
+    One forward pass. Raises InputError for a place that the text does not have, and Cancelled before and after it.
+    """
+    ids = prompt_ids(loaded, text)
+    if not 0 <= token < len(ids):
+        raise InputError(f"The text has no token {token + 1:,}.", f"It has {len(ids):,} tokens, special ones included.")
+    states = _states(loaded, ids, control)
+    control.check()
+    device = _exact_device(states[0])
+    spread = torch.stack([state[0].float().square().mean().sqrt() for state in states])
+    vectors = torch.stack([state[0, token].float() for state in states])
+    units = torch.cat([_unit(state[0].to(device, torch.float64)) for state in states])  # (layers + 1 × tokens, hidden)
+    points, explained = _plane(units)
+    shaped = _numpy(points).reshape(len(states), len(ids), 2)
+    return HiddenPath(np.array(ids, np.int64), shaped, explained, _numpy(spread), token, _numpy(vectors))
+
+
+def _states(loaded: LoadedModel, ids: list[int], control: Control) -> tuple[torch.Tensor, ...]:
+    """What comes before the first layer and out of every one, each (1, tokens, hidden)."""
+    control.check()
+    given = torch.tensor([ids], device=loaded.device)
+    model: Any = loaded.model
+    reader = model.get_encoder() if loaded.info.architecture is Architecture.ENCODER_DECODER else model.base_model
+    output = reader(input_ids=given, attention_mask=torch.ones_like(given), output_hidden_states=True, return_dict=True)
+    states: tuple[torch.Tensor, ...] = output.hidden_states
+    return states
+
+
+def _plane(rows: torch.Tensor) -> tuple[torch.Tensor, Float32]:
+    """Rows (n, hidden) in their first two principal components (n, 2), and the share of the variance of each."""
+    centred = rows - rows.mean(0)
+    if len(rows) >= rows.shape[1]:
+        axes, share = _two_main(centred.T @ centred)
+    else:  # fewer rows than dimensions: the rows' own products are the smaller matrix
+        values, vectors = torch.linalg.eigh(centred @ centred.T)
+        axes = centred.T @ vectors[:, [-1, -2] if len(rows) > 1 else [-1, -1]]
+        axes = _fixed_signs(axes / axes.norm(dim=0).clamp(min=_TINY))
+        share = _share(values)
+    return centred @ axes, _numpy(share)
+
+
+def _two_main(covariance: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The first two eigenvectors (hidden, 2) and the share of the variance of each (2,)."""
+    values, vectors = torch.linalg.eigh(covariance)
+    axes = vectors[:, [-1, -2]] if len(values) > 1 else vectors[:, [-1, -1]]
+    return _fixed_signs(axes), _share(values)
+
+
+def _share(values: torch.Tensor) -> torch.Tensor:
+    """Of the two largest eigenvalues; `values` ascend. Rounding may leave one a hair below nothing."""
+    two = torch.cat([values.flip(0), values.new_zeros(1)])[:2]
+    return two.clamp(min=0) / values.sum().clamp(min=_TINY)
+
+
+def _fixed_signs(axes: torch.Tensor) -> torch.Tensor:
+    """The largest entry of each column is positive, so that a picture never flips."""
+    largest = axes.abs().argmax(0)
+    return axes * torch.sign(axes[largest, torch.arange(2, device=axes.device)])
 
 
 def _weight(loaded: LoadedModel) -> torch.Tensor:

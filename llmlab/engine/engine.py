@@ -14,7 +14,7 @@ from llmlab.engine.progress import UNCONTROLLED, Control
 from llmlab.engine.reading import guarded
 from llmlab.engine.sampling import GenerationSettings, SamplingSettings
 from llmlab.engine.sorted_logits import Captured
-from llmlab.engine.tokens.types import EmbeddingMap, Neighbours
+from llmlab.engine.tokens.types import EmbeddingMap, HiddenPath, Neighbours
 from llmlab.engine.types import (
     Float32,
     Float64,
@@ -179,3 +179,10 @@ class Engine:
         Of an encoder-decoder model these are the encoder's. Raises InputError for a layer that does not exist.
         """
         return guarded(lambda: embedding.hidden_states(self.loaded, text, layer, control))
+
+    def hidden_path(self, text: str, token: int, control: Control = UNCONTROLLED) -> HiddenPath:
+        """Every token's place in a plane after each layer, and the vectors of the one at `token`, in one pass.
+
+        Raises InputError for a place that the text does not have.
+        """
+        return guarded(lambda: embedding.hidden_path(self.loaded, text, token, control))

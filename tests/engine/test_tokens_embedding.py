@@ -76,16 +76,48 @@ def test_map_is_the_principal_components(engine: Engine, monkeypatch: pytest.Mon
     assert np.allclose(found.explained, values[:2] ** 2 / (values**2).sum(), atol=1e-6)
     expected = (rows - rows.mean(0)) @ axes[:2].T
     assert np.allclose(np.abs(found.points), np.abs(expected), atol=1e-4)
+    assert found.spread == pytest.approx(np.sqrt((rows**2).mean()))
     assert engine.embedding_map() is found
 
 
-def test_hidden_states_are_transformers(engine: Engine) -> None:
+def states_of(engine: Engine, text: str) -> list[np.ndarray]:
+    """What transformers answers: (tokens, hidden) after every layer."""
     model = engine.loaded.model
-    ids = torch.tensor([engine.loaded.tokenizer(TEXT)["input_ids"]])
+    ids = torch.tensor([engine.loaded.tokenizer(text)["input_ids"]])
     with torch.inference_mode():
         reader = model.get_encoder() if engine.info.model_type == "t5" else model
-        expected = reader(input_ids=ids, output_hidden_states=True).hidden_states
+        states = reader(input_ids=ids, output_hidden_states=True).hidden_states
+    return [state[0].numpy() for state in states]
+
+
+def test_hidden_states_are_transformers(engine: Engine) -> None:
+    expected = states_of(engine, TEXT)
     for layer, states in enumerate(expected):
-        assert np.allclose(engine.hidden_states(TEXT, layer), states[0].numpy(), atol=1e-5)
+        assert np.allclose(engine.hidden_states(TEXT, layer), states, atol=1e-5)
     with pytest.raises(InputError, match="no layer"):
         engine.hidden_states(TEXT, len(expected))
+
+
+@pytest.mark.parametrize("text", [TEXT, "a", TEXT * 2], ids=["text", "short", "long"])
+def test_path_is_transformers_states_in_their_principal_components(engine: Engine, text: str) -> None:
+    """Short texts have fewer states than dimensions, long ones more: two ways to the same plane."""
+    states = np.stack(states_of(engine, text)).astype(np.float64)  # (layers + 1, tokens, hidden)
+    token = states.shape[1] - 1
+    found = engine.hidden_path(text, token)
+    assert found.ids.tolist() == engine.loaded.tokenizer(text)["input_ids"]
+    assert found.token == token
+    assert np.allclose(found.vectors, states[:, token], atol=1e-5)
+    assert np.allclose(found.spread, np.sqrt((states**2).mean((1, 2))), atol=1e-5)
+    rows = (states / np.linalg.norm(states, axis=2, keepdims=True)).reshape(-1, states.shape[2])
+    _, values, axes = np.linalg.svd(rows - rows.mean(0), full_matrices=False)
+    assert np.allclose(found.explained, values[:2] ** 2 / (values**2).sum(), atol=1e-5)
+    expected = ((rows - rows.mean(0)) @ axes[:2].T).reshape(*states.shape[:2], 2)
+    assert np.allclose(np.abs(found.points), np.abs(expected), atol=1e-4)
+    assert np.array_equal(found.points, engine.hidden_path(text, 0).points), "one plane, whichever token is looked at"
+
+
+def test_path_of_a_place_that_is_not_there_is_refused(engine: Engine) -> None:
+    with pytest.raises(InputError, match="no token 1,001"):
+        engine.hidden_path("a few words", 1000)
+    with pytest.raises(InputError, match="no token 0"):
+        engine.hidden_path("a few words", -1)

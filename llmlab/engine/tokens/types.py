@@ -13,7 +13,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from llmlab.engine.types import Float32, Int32
+from llmlab.engine.types import Float32, Int32, Int64
 
 UInt8: TypeAlias = NDArray[np.uint8]
 
@@ -293,3 +293,22 @@ class EmbeddingMap:
 
     points: Float32  # (vocabulary, 2)
     explained: Float32  # (2,)
+    spread: float = 1.0  # root mean square of all values of all embeddings
+
+
+@dataclass(frozen=True, slots=True)
+class HiddenPath:
+    """A text's hidden states from layer to layer, seen in a plane, and those of one token in full.
+
+    Layer 0 is before the first one, and after the last one the final norm has been applied. `points` are the states'
+    directions, each with length 1, in the first two principal components of all layers and tokens together: in such
+    models lengths grow from layer to layer, and would hide everything else. `explained` float32 (2,): the share of
+    the directions' variance that each component carries.
+    """
+
+    ids: Int64  # (tokens,), special ones included
+    points: Float32  # (layers + 1, tokens, 2)
+    explained: Float32  # (2,)
+    spread: Float32  # (layers + 1,): root mean square of all values of a layer
+    token: int  # whose states `vectors` are
+    vectors: Float32  # (layers + 1, hidden)
