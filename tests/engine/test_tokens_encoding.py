@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 
 from llmlab.engine.errors import Cancelled
 from llmlab.engine.tokens import encoding
+from llmlab.engine.tokens.opened import OpenTokenizer
 from llmlab.engine.tokens.types import TokenKind, Tokens
 from tests.engine.small_tokenizers import CORPUS, FAST, SPECIAL, backend, opened
 
@@ -177,3 +180,27 @@ def test_table_names_every_token(kind: str) -> None:
 def test_bytes_of_tokens_are_the_text(text: str) -> None:
     tokens = opened("byte_level").encode(text)
     assert b"".join(map(opened("byte_level").table.bytes_of, tokens.ids.tolist())) == text.encode()
+
+
+def test_the_last_text_is_read_once_for_everyone_who_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    tokenizer = OpenTokenizer(FAST["byte_level"]())
+    read: list[tuple[str, bool]] = []
+    original = encoding.encode
+
+    def counted(parts: Any, text: str, *, special: bool = True, **rest: Any) -> Any:
+        read.append((text, special))
+        return original(parts, text, special=special, **rest)
+
+    monkeypatch.setattr(encoding, "encode", counted)
+    first = tokenizer.encode("the same text")
+    bare = tokenizer.encode("the same text", special=False)
+    assert tokenizer.encode("the same text") is first
+    assert tokenizer.encode("the same text", special=False) is bare
+    assert read == [("the same text", True), ("the same text", False)]
+    assert tokenizer.encode("another").ids.tolist() != first.ids.tolist()
+    assert np.array_equal(tokenizer.encode("the same text").ids, first.ids)
+    with ThreadPoolExecutor(4) as pool:
+        read.clear()
+        given = list(pool.map(tokenizer.encode, ["asked by all at once"] * 8))
+    assert len(read) == 1
+    assert all(tokens is given[0] for tokens in given)

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmlab.engine.types import TokenizedText
+from llmlab.engine.errors import InputError
+from llmlab.jobs.job import ErrorInfo
 from llmlab.ui.shell.prompt import PromptPresenter, utf16_positions
 from llmlab.workbench import ModelState, Status, Workbench
 
@@ -34,9 +35,15 @@ class HeldJobs:
     def forget(self, owner: object) -> None:
         self.submitted.clear()
 
-    def run(self, session: Any) -> None:
+    def run(self) -> None:
         for work, callbacks in self.submitted:
-            callbacks["done"](work(session, None))
+            assert callbacks["needs_model"] is False, "the count must not wait for a model that is busy"
+            try:
+                result = work(None, None)
+            except InputError as error:
+                callbacks["failed"](ErrorInfo.of(error))
+            else:
+                callbacks["done"](result)
         self.submitted.clear()
 
 
@@ -55,14 +62,17 @@ class View:
         self.words = words
 
 
-def words_of(text: str) -> TokenizedText:
+def encode(text: str) -> Any:
     """One token a character, after one special token."""
-    count = len(text)
-    offsets = np.array([(0, 0), *((i, i + 1) for i in range(count))], dtype=np.int64)
-    special = np.array([True] + [False] * count)
-    return TokenizedText(
-        text, np.zeros(count + 1, np.int64), ("",) * (count + 1), ("",) * (count + 1), offsets, special
-    )
+    starts = np.arange(-1, len(text)).clip(0).astype(np.int32)
+    ends = np.arange(len(text) + 1).astype(np.int32)
+    return SimpleNamespace(ids=np.zeros(len(text) + 1, np.int32), starts=starts, ends=ends)
+
+
+def opener(spec: str) -> Any:
+    """The only tokenizer there is."""
+    assert spec == "a/b"
+    return SimpleNamespace(encode=encode)
 
 
 @pytest.fixture
@@ -75,40 +85,37 @@ def bench(jobs: HeldJobs) -> Workbench:
     return Workbench(jobs)  # type: ignore[arg-type]
 
 
-SESSION = SimpleNamespace(engine=SimpleNamespace(tokenize=words_of))
-
-
 def make_ready(bench: Workbench, generation: int = 1) -> None:
-    info = SimpleNamespace(context=512)
+    info = SimpleNamespace(context=512, request=SimpleNamespace(spec="a/b"))
     bench._model = ModelState(Status.READY, info, generation=generation)  # type: ignore[arg-type]
     bench.model_changed.emit(bench.model)
 
 
 def test_typing_reaches_the_workbench_and_the_count_comes_back(bench: Workbench, jobs: HeldJobs) -> None:
     view = View()
-    presenter = PromptPresenter(bench, jobs, view)  # type: ignore[arg-type]
+    presenter = PromptPresenter(bench, jobs, view, opener)  # type: ignore[arg-type]
     make_ready(bench)
     presenter.edited("a😀b")
     assert bench.prompt == "a😀b"
-    jobs.run(SESSION)
+    jobs.run()
     assert view.tokens == ([0, 1, 3], 4, 512)
 
 
 def test_a_count_of_a_former_text_is_not_shown(bench: Workbench, jobs: HeldJobs) -> None:
     view = View()
-    presenter = PromptPresenter(bench, jobs, view)  # type: ignore[arg-type]
+    presenter = PromptPresenter(bench, jobs, view, opener)  # type: ignore[arg-type]
     make_ready(bench)
     presenter.edited("old")
     stale = list(jobs.submitted)
     presenter.edited("new text")
     jobs.submitted = stale
-    jobs.run(SESSION)
+    jobs.run()
     assert view.tokens is None
 
 
 def test_without_a_model_nothing_is_asked_and_a_new_model_counts_anew(bench: Workbench, jobs: HeldJobs) -> None:
     view = View()
-    presenter = PromptPresenter(bench, jobs, view)  # type: ignore[arg-type]
+    presenter = PromptPresenter(bench, jobs, view, opener)  # type: ignore[arg-type]
     presenter.edited("text")
     assert not jobs.submitted
     make_ready(bench, 1)
@@ -121,3 +128,28 @@ def test_without_a_model_nothing_is_asked_and_a_new_model_counts_anew(bench: Wor
     presenter.close()
     bench.prompt = "after closing"
     assert view.text != "after closing"
+
+
+def test_half_a_character_is_refused_in_words_and_the_next_text_counts_again(bench: Workbench, jobs: HeldJobs) -> None:
+    view = View()
+    presenter = PromptPresenter(bench, jobs, view, opener)  # type: ignore[arg-type]
+    make_ready(bench)
+    presenter.edited("ab\ud800")
+    jobs.run()
+    assert view.tokens is None
+    assert "half of a surrogate pair" in view.words
+    presenter.edited("ab")
+    jobs.run()
+    assert view.tokens == ([0, 1], 3, 512)
+
+
+def test_a_count_of_a_former_model_is_not_shown(bench: Workbench, jobs: HeldJobs) -> None:
+    view = View()
+    presenter = PromptPresenter(bench, jobs, view, opener)  # type: ignore[arg-type]
+    presenter.edited("text")
+    make_ready(bench, 1)
+    stale = list(jobs.submitted)
+    make_ready(bench, 2)
+    jobs.submitted = stale
+    jobs.run()
+    assert view.tokens is None

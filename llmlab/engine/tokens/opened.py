@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -33,7 +34,7 @@ _SLOW_NOTE = (
 
 
 class OpenTokenizer:
-    """A tokenizer, taken apart. May be used by several threads at once: nothing in it changes."""
+    """A tokenizer, taken apart. May be used by several threads at once: all that changes is what it remembers."""
 
     def __init__(
         self,
@@ -46,6 +47,9 @@ class OpenTokenizer:
     ) -> None:
         self._parts = table.read_parts(tokenizer)
         self._info = _describe(self._parts, spec, name, context, notes)
+        self._last: dict[bool, Tokens] = {}  # what `encode` was last asked, with special tokens and without
+        self._given: dict[bool, str] = {}  # its text as it was given
+        self._lock = threading.Lock()
 
     @property
     def info(self) -> TokenizerInfo:
@@ -57,9 +61,17 @@ class OpenTokenizer:
         """Every token, by its id."""
         return self._parts.table
 
-    def encode(self, text: str, control: Control = UNCONTROLLED) -> Tokens:
-        """`text` as a model reads it, special tokens included. Takes any string; raises Cancelled between blocks."""
-        return encoding.encode(self._parts, text, control=control)
+    def encode(self, text: str, control: Control = UNCONTROLLED, *, special: bool = True) -> Tokens:
+        """`text` as a model reads it, with the special tokens it adds unless `special` is False. Takes any string.
+
+        The last text is remembered: the prompt's editor and the panels ask for the same one with every keystroke.
+        Whoever comes second waits for the first and gets the same arrays. Raises Cancelled between blocks.
+        """
+        with self._lock:
+            if self._given.get(special) != text:
+                self._last[special] = encoding.encode(self._parts, text, special=special, control=control)
+                self._given[special] = text
+            return self._last[special]
 
     def stages(self, text: str, limit: int = stages.LIMIT) -> tuple[Stage, ...]:
         """What each part of the tokenizer makes of the first `limit` characters."""

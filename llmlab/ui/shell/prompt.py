@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from llmlab.engine.types import Int64, TokenizedText
+from llmlab.engine.types import Int64
 from llmlab.jobs.job import ErrorInfo
 from llmlab.jobs.worker import Jobs
+from llmlab.ui.tokenizers import Opener, open_on_shelf
 from llmlab.workbench import ModelState, Selection, Workbench
+
+if TYPE_CHECKING:
+    from llmlab.engine.tokens.opened import OpenTokenizer
 
 
 class PromptView(Protocol):
@@ -48,7 +52,8 @@ def code_point_position(text: str, position: int) -> int:
 class PromptPresenter:
     """Keeps the editor and the workbench's prompt the same, and tokenizes what is typed."""
 
-    def __init__(self, workbench: Workbench, jobs: Jobs, view: PromptView) -> None:
+    def __init__(self, workbench: Workbench, jobs: Jobs, view: PromptView, opener: Opener = open_on_shelf) -> None:
+        self._opener = opener
         self._workbench = workbench
         self._jobs = jobs
         self._view = view
@@ -95,19 +100,36 @@ class PromptPresenter:
         if not state.info:
             self._view.clear_tokens("")
             return
-        text, context = self._workbench.prompt, state.info.context
+        text, spec, generation = self._workbench.prompt, state.info.request.spec, state.generation
+        context = state.info.context
 
-        def show(result: tuple[TokenizedText, Int64]) -> None:
-            if text == self._workbench.prompt:
-                tokens, boundaries = result
-                self._view.set_tokens(boundaries, len(tokens), context)
+        def is_current() -> bool:  # several threads read texts: a long old one may be ready after a short new one
+            return (text, generation) == (self._workbench.prompt, self._workbench.model.generation)
 
-        def work(session: object, _control: object) -> tuple[TokenizedText, Int64]:
-            tokens = session.engine.tokenize(text)  # type: ignore[attr-defined]
-            starts = np.unique(tokens.offsets[~tokens.special, 0])
-            return tokens, utf16_positions(text, starts)
+        def show(result: tuple[Int64, int]) -> None:
+            if is_current():
+                self._view.set_tokens(*result, context)
 
-        self._jobs.submit(self, "tokenize", work, title="Tokenizing the prompt", done=show, failed=self._failed)
+        def failed(error: ErrorInfo) -> None:
+            if is_current():
+                self._view.clear_tokens(error.message)
 
-    def _failed(self, error: ErrorInfo) -> None:
-        self._view.clear_tokens(error.message)
+        def work(_resource: object, _control: object) -> tuple[Int64, int]:
+            return token_starts(self._opener(spec), text)
+
+        # Not the model's own thread: the count follows the typing while the model is busy, and shares the work of
+        # the panels, which ask the same tokenizer.
+        self._jobs.submit(self, "tokenize", work, done=show, failed=failed, needs_model=False)
+
+
+def token_starts(opened: OpenTokenizer, text: str) -> tuple[Int64, int]:
+    """Where tokens start, int64 (starts,) in UTF-16 units, and how many tokens there are, special ones included.
+
+    Raises InputError for lone surrogates, which the model refuses. Called in a worker thread.
+    """
+    from llmlab.engine.tokenization import check_text
+
+    check_text(text)
+    tokens = opened.encode(text)
+    starts = np.unique(tokens.starts[tokens.ends > tokens.starts]).astype(np.int64)
+    return utf16_positions(text, starts), len(tokens.ids)

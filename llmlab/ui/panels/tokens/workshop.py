@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from llmlab import textfile
 from llmlab.jobs.worker import Jobs
 from llmlab.ui.panel import Notifier
+from llmlab.ui.tokenizers import Opener, open_on_shelf
 
 if TYPE_CHECKING:
     from llmlab.engine.engine import Engine
@@ -18,14 +19,6 @@ if TYPE_CHECKING:
     from llmlab.jobs.job import ErrorInfo, JobControl
 
 T = TypeVar("T")
-Opener = Callable[[str], "OpenTokenizer"]
-
-
-def open_on_shelf(spec: str) -> OpenTokenizer:
-    """The tokenizer of `spec`, opened once a process. Called in a worker thread: it imports transformers."""
-    from llmlab.engine.tokens.shelf import shelf
-
-    return shelf().get(spec)
 
 
 class Workshop:
@@ -91,14 +84,20 @@ class Workshop:
         self._jobs.submit(self, str(path), call, done=said, failed=self.notifier.error, needs_model=False)
 
     def ask_model(
-        self, owner: object, key: str, title: str, work: Callable[[Engine], T], done: Callable[[T], None]
+        self,
+        owner: object,
+        key: str,
+        title: str,
+        work: Callable[[Engine], T],
+        done: Callable[[T], None],
+        failed: Callable[[ErrorInfo], None] | None = None,
     ) -> None:
         """Do `work` with the loaded model, in its own thread."""
 
         def call(session: Session, _control: object) -> T:
             return work(session.engine)
 
-        self._jobs.submit(owner, key, call, title=title, done=done, failed=self.notifier.error)
+        self._jobs.submit(owner, key, call, title=title, done=done, failed=failed or self.notifier.error)
 
     def forget(self, owner: object) -> None:
         """Deliver nothing more to `owner`."""
