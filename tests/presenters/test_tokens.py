@@ -102,6 +102,28 @@ def test_an_older_answer_that_comes_late_is_dropped(stand: Stand) -> None:
     assert stand.presenter.settled
 
 
+def test_special_tokens_can_be_left_out_and_the_context_counts_them_all_the_same(stand: Stand) -> None:
+    whole = stand.view.encoded
+    assert whole is not None
+    stand.presenter.change(special=False)
+    assert not stand.presenter.settled
+    stand.jobs.run_all()
+    bare = stand.view.encoded
+    assert bare is not None
+    assert bare.tokens.ids.tolist() == whole.tokens.ids.tolist()[1:]
+    assert stand.screen.context is not None
+    assert stand.screen.context.used == len(whole), "the model is given the special tokens whatever the strip shows"
+    stand.presenter.copy_python()
+    assert "add_special_tokens=False" in stand.view.copied[-1]
+    stand.presenter.table.save("copy")
+    stand.jobs.run_all()
+    assert len(list(csv.reader(io.StringIO(stand.view.copied[-1], newline=""), delimiter="\t"))) == len(bare) + 1
+    stand.presenter.change(special=True)
+    stand.jobs.run_all()
+    stand.presenter.copy_python()
+    assert "add_special_tokens" not in stand.view.copied[-1]
+
+
 def test_an_empty_prompt_offers_examples_and_takes_one() -> None:
     stand = make("")
     assert stand.jobs.pending == []

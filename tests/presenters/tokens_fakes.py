@@ -67,9 +67,9 @@ class FakeTokenizer:
             data,
         )
 
-    def encode(self, text: str, _control: Any = None) -> Tokens:
+    def encode(self, text: str, _control: Any = None, *, special: bool = True) -> Tokens:
         self.read.append(text)
-        rows: list[tuple[int, int, int, int, int]] = [(BOS, 0, 0, -1, -1)]
+        rows: list[tuple[int, int, int, int, int]] = [(BOS, 0, 0, -1, -1)] * special
         for word, found in enumerate(PIECE.finditer(text)):
             if all(ord(c) < 0x250 or 0xD800 <= ord(c) < 0xE000 for c in found[0]):
                 rows.append((self._id(found[0]), found.start(), found.end(), word, -1))

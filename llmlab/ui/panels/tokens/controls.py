@@ -32,6 +32,10 @@ COLOUR_LABELS = (
     ("Kind", "One colour for each kind: normal, special, bytes, unknown …"),
     ("Count", "The colour tells how often the token occurs in this text"),
 )
+SPECIAL_LABELS = (
+    ("As the model reads", "With the special tokens that the tokenizer puts around the text: what the model is given"),
+    ("Without", "The text's own tokens only, as with add_special_tokens=False"),
+)
 
 
 class Controls(QScrollArea):
@@ -67,6 +71,8 @@ class Controls(QScrollArea):
         self.sample.setMenu(texts)
         self.colouring = Choice(COLOUR_LABELS, "Colours")
         self.colouring.chosen.connect(lambda index: self.changed.emit({"colouring": COLOURINGS[index]}))
+        self.special = Choice(SPECIAL_LABELS, "Special tokens")
+        self.special.chosen.connect(lambda index: self.changed.emit({"special": index == 0}))
         self.context = ContextBar()
         self._about = QGridLayout()
         self._about.setContentsMargins(0, 0, 0, 0)
@@ -89,6 +95,7 @@ class Controls(QScrollArea):
         buttons.addWidget(self.sample)
         for title, widgets in (
             ("Tokenizer", (self.tokenizer, buttons, self._about)),
+            ("Special tokens", (self.special,)),
             ("Colours", (self.colouring,)),
             ("Context window", (self.context,)),
             ("Compare with", (self._compare,)),
@@ -110,6 +117,7 @@ class Controls(QScrollArea):
     def show_params(self, params: Params) -> None:
         """Set every control, without a signal."""
         self._params = params
+        self.special.set_chosen(int(not params.special))
         self.colouring.set_chosen(COLOURINGS.index(params.colouring))
         self._choose()
         self._check()

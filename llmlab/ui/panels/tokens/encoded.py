@@ -45,20 +45,27 @@ class Encoded:
     distinct: int  # different ids
     text_bytes: int
     text_words: int  # runs of characters between white space
+    special: bool  # whether the special tokens that the tokenizer adds are among them
+    whole: int  # tokens that the model reads, special ones included
 
     @classmethod
-    def of(cls, spec: str, opened: OpenTokenizer, text: str, tokens: Tokens | None = None) -> Encoded:
+    def of(
+        cls, spec: str, opened: OpenTokenizer, text: str, tokens: Tokens | None = None, *, special: bool = True
+    ) -> Encoded:
         """Encode `text`, unless its `tokens` are known. Made in a worker thread."""
-        tokens, table = opened.encode(text) if tokens is None else tokens, opened.table
+        known = tokens is not None
+        tokens, table = opened.encode(text, special=special) if tokens is None else tokens, opened.table
         hidden = (int(TokenKind.SPECIAL), int(TokenKind.ADDED), int(TokenKind.UNKNOWN))
 
-        def special(token_id: int) -> bool:
+        def by_name(token_id: int) -> bool:
             return int(table.kinds[token_id]) in hidden
 
-        source = StripText.of(tokens, table.texts.__getitem__, special)
+        source = StripText.of(tokens, table.texts.__getitem__, by_name)
         distinct = len(np.unique(tokens.ids))
         size = len(text.encode("utf-8", "surrogatepass"))
-        return cls(spec, text, opened.info, tokens, table, source, distinct, size, len(text.split()))
+        whole = len(tokens.ids) if special or known else len(opened.encode(text).ids)
+        words = len(text.split())
+        return cls(spec, text, opened.info, tokens, table, source, distinct, size, words, special, whole)
 
     def __len__(self) -> int:
         return len(self.tokens.ids)

@@ -27,6 +27,7 @@ def rows_text(rows: Rows, kind: str) -> str:
         content = {
             "tokenizer": rows.encoded.spec,
             "text": rows.encoded.tokens.text,
+            "add_special_tokens": rows.encoded.special,
             "tokens": [dict(zip(TOKEN_COLUMNS, line, strict=True)) for line in lines],
         }
         return json.dumps(content, ensure_ascii=False, indent=1)

@@ -19,6 +19,7 @@ class Params:
     """Which tokenizer, how its tokens are coloured, and what is below the strip."""
 
     tokenizer: str = ""  # a spec; empty: that of the loaded model
+    special: bool = True  # the strip shows the special tokens that the tokenizer puts around the text
     colouring: str = "token"
     tab: str = "table"
     compared: tuple[str, ...] = ("bundled:decoder", "bundled:encoder", "bundled:seq2seq")
@@ -50,7 +51,7 @@ def _checked(name: str, value: object) -> Any:
     if name in ("tokenizer", "colouring", "tab"):
         allowed = {"colouring": COLOURINGS, "tab": TABS}.get(name)
         return value if isinstance(value, str) and (allowed is None or value in allowed) else None
-    if name == "generation_prompt":
+    if name in ("generation_prompt", "special"):
         return value if isinstance(value, bool) else None
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         return None

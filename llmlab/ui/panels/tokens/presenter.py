@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from llmlab.jobs.job import ErrorInfo
 from llmlab.ui.panel import PanelContext
@@ -20,8 +20,12 @@ from llmlab.ui.panels.tokens.screen import ContextUse, Kind, Screen
 from llmlab.ui.panels.tokens.searching import Searching, VocabularyView
 from llmlab.ui.panels.tokens.tabling import TableView, Tabling
 from llmlab.ui.panels.tokens.tooling import Tooling, ToolsView
-from llmlab.ui.panels.tokens.workshop import Opener, Workshop, open_on_shelf
+from llmlab.ui.panels.tokens.workshop import Workshop
+from llmlab.ui.tokenizers import Opener, open_on_shelf
 from llmlab.workbench import ModelState, Selection, Status
+
+if TYPE_CHECKING:
+    from llmlab.engine.tokens.opened import OpenTokenizer
 
 
 class View(TableView, PipelineView, MergeView, CompareView, VocabularyView, ChatView, ToolsView, Protocol):
@@ -67,7 +71,7 @@ class TokensPresenter:
         self._workbench = context.workbench
         self._view = view
         self._active = False
-        self._asked: tuple[str, str] | None = None  # (spec, text) of the newest request
+        self._asked: tuple[str, str, bool] | None = None  # (spec, text, special tokens) of the newest request
         self._encoded: Encoded | None = None
         self._error: ErrorInfo | None = None
         self._opened: tuple[str, ...] = ()
@@ -142,7 +146,7 @@ class TokensPresenter:
     def change(self, **changes: Any) -> None:
         """The user has changed settings."""
         before, self.params = self.params, replace(self.params, **changes)
-        if self.params.tokenizer != before.tokenizer:
+        if (self.params.tokenizer, self.params.special) != (before.tokenizer, before.special):
             self._error = None
             self._read()
         elif self.params != before:
@@ -178,7 +182,8 @@ class TokensPresenter:
         return model.info.request.spec if model.info is not None else None
 
     def _is_current(self, encoded: Encoded) -> bool:
-        return (encoded.spec, encoded.given) == (self.spec, self._workbench.prompt)
+        wanted = (self.spec, self._workbench.prompt, self.params.special)
+        return (encoded.spec, encoded.given, encoded.special) == wanted
 
     def _model_changed(self, _state: ModelState) -> None:
         self._read()
@@ -186,19 +191,22 @@ class TokensPresenter:
 
     def _read(self) -> None:
         """Ask for the prompt's tokens if they are wanted and not asked for yet."""
-        spec, text = self.spec, self._workbench.prompt
+        spec, text, special = self.spec, self._workbench.prompt, self.params.special
         if spec is None or not text:
             self._asked = None
             self._show(None)
-        elif self._active and self._asked != (spec, text):
-            self._asked = (spec, text)
+        elif self._active and self._asked != (spec, text, special):
+            self._asked = (spec, text, special)
+
+            def read(opened: OpenTokenizer) -> Encoded:
+                return Encoded.of(spec, opened, text, special=special)
 
             def failed(error: ErrorInfo) -> None:
-                if self._asked == (spec, text):
+                if self._asked == (spec, text, special):
                     self._error = error
                     self._show(None)
 
-            self.workshop.ask(self, "encode", spec, lambda o: Encoded.of(spec, o, text), self._came, failed)
+            self.workshop.ask(self, "encode", spec, read, self._came, failed)
         self._refresh()
 
     def _came(self, encoded: Encoded) -> None:
@@ -259,7 +267,8 @@ class TokensPresenter:
         """A script that gives the same tokens."""
         if self._encoded is not None:
             encoded = self._encoded
-            self._view.copy(snippet.tokens(encoded.spec, encoded.tokens.text, fast=encoded.info.fast))
+            text, fast = encoded.tokens.text, encoded.info.fast
+            self._view.copy(snippet.tokens(encoded.spec, text, fast=fast, special=encoded.special))
 
     # --- what is shown --------------------------------------------------------------------------------------
 
@@ -285,6 +294,6 @@ class TokensPresenter:
                 facts=stages.facts(encoded) if ready and encoded else (),
                 about=stages.about(encoded) if encoded else (),
                 notes=stages.notes(encoded, self._is_current(encoded)) if ready and encoded else (),
-                context=ContextUse(len(encoded), context) if encoded and context else None,
+                context=ContextUse(encoded.whole, context) if encoded and context else None,
             )
         )
