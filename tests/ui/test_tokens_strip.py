@@ -138,6 +138,22 @@ def test_a_click_a_drag_and_the_keys_select(qtbot: QtBot) -> None:
     assert seen[-1] == (-1, -1)
 
 
+def test_ctrl_click_leaves_the_selection_and_says_which_token(qtbot: QtBot) -> None:
+    strip = make(qtbot, source_of("the cat saw the dog"))
+    strip.select(1, 1)
+    strip.set_marked(frozenset((3,)))
+    seen: list[int] = []
+    strip.toggled.connect(seen.append)
+    place = strip.token_rects(4)[0].center().toPoint()
+    qtbot.mouseClick(strip.viewport(), Qt.MouseButton.LeftButton, Qt.KeyboardModifier.ControlModifier, place)
+    assert seen == [4]
+    assert strip.selection == (1, 1)
+    edge = strip.token_rects(3)[0].topLeft().toPoint() + QPoint(4, -2)
+    accent = strip.viewport().grab().toImage().pixelColor(edge)
+    strip.set_marked(frozenset())
+    assert strip.viewport().grab().toImage().pixelColor(edge) != accent, "a marked token has a frame"
+
+
 def test_hovering_shows_the_card_of_the_token_under_the_mouse(qtbot: QtBot) -> None:
     strip = make(qtbot, source_of("the cat"))
     qtbot.mouseMove(strip.viewport(), strip.token_rects(2)[0].center().toPoint())

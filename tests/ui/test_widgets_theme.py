@@ -28,6 +28,7 @@ def test_every_text_is_readable(colors: theme.Theme) -> None:
     assert theme.contrast(colors.on_action, colors.action) >= READABLE
     for bar in ("bar_kept", "bar_raw"):
         assert theme.contrast(getattr(colors, bar), colors.base) >= 3, "graphics need 3:1"
+    assert min(theme.contrast(color, colors.base) for color in colors.series) >= 3
 
 
 def test_the_contrast_of_black_and_white_is_21() -> None:

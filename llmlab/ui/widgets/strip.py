@@ -40,6 +40,7 @@ class TokenStrip(TokenArea):
         self._known: Known = OrderedDict()
         self._color_of: ColorOf = lambda index: theme.current().token[index % len(theme.current().token)]
         self._flags: Bool | None = None
+        self._marked: frozenset[int] = frozenset()
         self._limit: int | None = None
         self._font = theme.monospace(1.08)
 
@@ -63,6 +64,12 @@ class TokenStrip(TokenArea):
         """Tokens, bool (tokens,), whose left edge gets a strong mark."""
         self._flags = flags
         self.viewport().update()
+
+    def set_marked(self, tokens: frozenset[int]) -> None:
+        """Tokens with the frame of selected ones, besides those that are selected."""
+        if tokens != self._marked:
+            self._marked = tokens
+            self.viewport().update()
 
     def set_limit(self, limit: int | None) -> None:
         """Tokens from number `limit` on do not fit and are shown pale."""
@@ -171,10 +178,10 @@ class TokenStrip(TokenArea):
         if first <= self._hovered <= last:
             painter.setPen(QPen(colors.muted, 1.2))
             self._outline(painter, block.places[self._hovered - first])
-        if low >= 0:
-            painter.setPen(QPen(colors.accent, 1.8))
-            for index in range(max(low, first), min(high, last) + 1):
-                self._outline(painter, block.places[index - first])
+        painter.setPen(QPen(colors.accent, 1.8))
+        chosen = set(range(max(low, first), min(high, last) + 1)) if low >= 0 else set()
+        for index in chosen.union(index for index in self._marked if first <= index <= last):
+            self._outline(painter, block.places[index - first])
 
     @staticmethod
     def _outline(painter: QPainter, rects: list[QRectF]) -> None:

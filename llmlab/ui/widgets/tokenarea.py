@@ -19,9 +19,12 @@ class TokenArea(QAbstractScrollArea):
     """Tokens numbered from 0. A click selects one; dragging or Shift with an arrow key selects several.
 
     `selected(first, last)` are the tokens' numbers, (-1, -1) for none. `card_of(i)` makes the hover card of token i.
+    A click with Ctrl leaves the selection as it is and says `toggled`, for views that mark tokens here and there.
     """
 
     selected = Signal(int, int)
+    toggled = Signal(int)
+    hovered = Signal(int)  # -1 for none; before the card is asked for
     menu_asked = Signal(QMenu)  # a context menu is about to open: add to it
     leading = 6.0  # pixels between lines, so that the colours of two lines do not touch
     line_step = 24  # pixels of one step of the scroll bar
@@ -144,6 +147,7 @@ class TokenArea(QAbstractScrollArea):
         if index == self._hovered:
             return
         self._hovered = index
+        self.hovered.emit(index)
         card = self._card_of(index) if index >= 0 else None
         if card:
             self._card.show_at(card, position)
@@ -159,6 +163,9 @@ class TokenArea(QAbstractScrollArea):
     def mousePressEvent(self, event: QMouseEvent) -> None:
         if event.button() == Qt.MouseButton.LeftButton:
             index = self.token_at(event.position().toPoint())
+            if event.modifiers() & Qt.KeyboardModifier.ControlModifier and index >= 0:
+                self.toggled.emit(index)
+                return
             extend = event.modifiers() & Qt.KeyboardModifier.ShiftModifier and self._anchor >= 0
             self._select(self._anchor if extend and index >= 0 else index, index)
 
