@@ -55,7 +55,7 @@ class CompletionPane(QWidget):
         inside.setContentsMargins(1, 1, 1, 1)
         inside.addWidget(self.tokens)
         layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, theme.SPACE // 2, 0, 0)
+        layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(theme.SPACE // 2)
         layout.addWidget(self._make_head())
         layout.addWidget(frame, stretch=1)

@@ -12,6 +12,7 @@ from llmlab.engine.sampling import GenerationSettings, SamplingSettings
 MAX_SEED = 2**31 - 1  # what a number field can hold
 MAX_STOPS = 16
 MAX_STOP_LENGTH = 200
+TABS = ("completion",)  # below the bars, in this order
 
 # What each setting may be; the sliders end here too, so that the engine never has to refuse one.
 LIMITS: Mapping[str, tuple[float, float]] = {
@@ -39,6 +40,7 @@ class Params:
     seed: int = 0
     stop: tuple[str, ...] = ()
     logarithmic: bool = False
+    tab: str = TABS[0]
 
     @property
     def sampling(self) -> SamplingSettings:
@@ -76,6 +78,8 @@ def _checked(name: str, value: object, default: object) -> Any:
     """`value` if it can stand for setting `name`, else None."""
     if name == "stop":
         return checked_stops(value) if isinstance(value, (list, tuple)) else None
+    if name == "tab":
+        return value if value in TABS else None
     if isinstance(default, bool):
         return value if isinstance(value, bool) else None
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):

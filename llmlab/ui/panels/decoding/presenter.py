@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -19,9 +19,11 @@ from llmlab.ui.panels.decoding.params import MAX_SEED, Params
 from llmlab.ui.panels.decoding.picture import Filled, Picture, Place, Screen, as_generated, facts, reasons
 from llmlab.ui.panels.decoding.readings import Reading, Readings
 from llmlab.ui.panels.decoding.run import Run
+from llmlab.ui.panels.decoding.tabs import Part, PartMaker
 from llmlab.workbench import Completion, ModelState
 
 AT_PROMPT = 0
+PARTS: dict[str, PartMaker] = {}  # what is on the tabs besides the completion; their pages are in view.py
 
 
 class View(Desk, Protocol):
@@ -59,7 +61,7 @@ class DecodingPresenter:
     the number of the mask. Place 0 belongs to the prompt as it is now, the others to the prompt of the run.
     """
 
-    def __init__(self, context: PanelContext, view: View) -> None:
+    def __init__(self, context: PanelContext, view: View, pages: Mapping[str, Any] | None = None) -> None:
         self._workbench = context.workbench
         self._view = view
         self._active = False
@@ -70,7 +72,9 @@ class DecodingPresenter:
         self.params = Params.from_dict(context.saved)
         self._readings = Readings(context.jobs, view.request_frame, context.notifier.error)
         self._completions = Completions(context.jobs, self._steps_came, self._refresh, context.notifier.error)
-        self._copies = Copies(context.jobs, context.notifier, view)
+        self.copies = Copies(context.jobs, context.notifier, view)
+        self.desk: Desk = view
+        self.parts: dict[str, Part] = {name: PARTS[name](context, self, page) for name, page in (pages or {}).items()}
         self._disconnect = (
             context.workbench.prompt_changed.connect(self._prompt_changed),
             context.workbench.model_changed.connect(self._model_changed),
@@ -95,7 +99,7 @@ class DecodingPresenter:
 
     def close(self) -> None:
         """Stop all work, deliver nothing more."""
-        for part in (self._readings, self._completions, self._copies):
+        for part in (self._readings, self._completions, self.copies, *self.parts.values()):
             part.close()
         for disconnect in self._disconnect:
             disconnect()
@@ -103,13 +107,45 @@ class DecodingPresenter:
     @property
     def settled(self) -> bool:
         """Whether everything that was asked for is on screen."""
-        waiting = self._wanted or self._readings.busy or self._completions.running
+        part = self._part
+        waiting = self._wanted or self._readings.busy or self._completions.running or (part is not None and part.busy)
         return not waiting and self._picture is not None
 
     @property
     def run(self) -> Run | None:
         """The completion on screen."""
         return self._completions.run
+
+    @property
+    def _part(self) -> Part | None:
+        """What is on the tab in front."""
+        return self.parts.get(self.params.tab)
+
+    # --- to the tabs ----------------------------------------------------------------------------------------
+
+    @property
+    def info(self) -> ModelInfo | None:
+        """The loaded model."""
+        return self._workbench.model.info
+
+    @property
+    def prompt(self) -> str:
+        """The text that all panels share."""
+        return self._workbench.prompt
+
+    @property
+    def picture(self) -> Picture | None:
+        """The distribution on screen."""
+        return self._picture
+
+    @property
+    def place_title(self) -> str:
+        """Which position the distribution belongs to."""
+        return self._place_shown.title
+
+    def show_params(self) -> None:
+        """Let the controls follow knobs that were not turned there."""
+        self._view.show_params(self.params)
 
     # --- settings -------------------------------------------------------------------------------------------
 
@@ -121,7 +157,7 @@ class DecodingPresenter:
     def new_seed(self) -> None:
         """Another seed, at random."""
         self.params = replace(self.params, seed=random.randrange(MAX_SEED))
-        self._view.show_params(self.params)
+        self.show_params()
 
     def frame(self) -> None:
         """Shape what is captured with the settings of the moment, and show it."""
@@ -137,12 +173,8 @@ class DecodingPresenter:
     # --- the model and the prompt ---------------------------------------------------------------------------
 
     @property
-    def _info(self) -> ModelInfo | None:
-        return self._workbench.model.info
-
-    @property
     def _fills_masks(self) -> bool:
-        return self._info is not None and stages.fills_masks(self._info)
+        return self.info is not None and stages.fills_masks(self.info)
 
     @property
     def _reading(self) -> Reading | None:
@@ -183,16 +215,16 @@ class DecodingPresenter:
     # --- the picture ----------------------------------------------------------------------------------------
 
     def _make_picture(self) -> Picture | None:
-        step, captured = self._step_at_place, self._captured
+        step, captured = self._step_at_place, self.captured
         if captured is None:
             return as_generated(step) if step is not None else None
         settings = self.params.sampling
         shaped = shape(captured, settings)
         drawn = step.token_id if step else int(shaped.ids[0]) if settings.greedy else None
-        return Picture(shaped, self._text_of, reasons(settings), facts(shaped), drawn)
+        return Picture(shaped, self.text_of, reasons(settings), facts(shaped), drawn)
 
     @property
-    def _captured(self) -> SortedLogits | None:
+    def captured(self) -> SortedLogits | None:
         """The logits at the place, if they are at hand."""
         step = self._step_at_place
         if self._fills_masks or self._place == AT_PROMPT:
@@ -217,7 +249,7 @@ class DecodingPresenter:
         return run.steps[self._place]
 
     @property
-    def _text_of(self) -> Callable[[int], str]:
+    def text_of(self) -> Callable[[int], str]:
         """The texts of all tokens, or of the best ones until those have come."""
         if self._readings.texts is not None:
             return self._readings.texts.__getitem__
@@ -228,12 +260,12 @@ class DecodingPresenter:
 
     def _fill(self, reading: Reading) -> list[Filled]:
         """The text with the most probable token at each mask."""
-        mask = self._info.mask_token if self._info else None
+        mask = self.info.mask_token if self.info else None
         first, *others = reading.text.split(mask) if mask else [reading.text]
         parts = [Filled(first)]
         for index, (position, after) in enumerate(zip(reading.positions, others, strict=False)):
             best = shape(position.sorted, self.params.sampling)
-            text = self._text_of(int(best.ids[0]))
+            text = self.text_of(int(best.ids[0]))
             joined = text.lstrip() if not parts[-1].text or parts[-1].text[-1:].isspace() else text
             parts += [Filled(joined, float(best.probabilities[0]), index), Filled(after)]
         return [part for part in parts if part.text or part.mask is not None]
@@ -280,23 +312,23 @@ class DecodingPresenter:
         """Make a completion of the prompt; for an encoder, put a mask into it."""
         if self._fills_masks:
             self.insert_mask()
-        elif self._info is not None and not self._cannot_generate:
+        elif self.info is not None and not self._cannot_generate:
             self._start(self.params)
 
     def regenerate(self, *, new_seed: bool = False) -> None:
         """Again with the settings of the last run; the same seed gives the same text."""
         run = self.run
-        if run is None or self._info is None or self._cannot_generate:
+        if run is None or self.info is None or self._cannot_generate:
             return
         if new_seed:
             self.new_seed()
         seed = self.params.seed if new_seed else run.settings.seed
-        self._completions.start(self._info, self._workbench.prompt, replace(run.settings, seed=seed))
+        self._completions.start(self.info, self._workbench.prompt, replace(run.settings, seed=seed))
         self._began()
 
     def _start(self, params: Params) -> None:
-        assert self._info is not None
-        self._completions.start(self._info, self._workbench.prompt, params.generation)
+        assert self.info is not None
+        self._completions.start(self.info, self._workbench.prompt, params.generation)
         self._began()
 
     def _began(self) -> None:
@@ -337,16 +369,16 @@ class DecodingPresenter:
 
     def insert_mask(self) -> None:
         """Put a mask at the end of the prompt, before its full stop."""
-        mask = self._info.mask_token if self._info else None
+        mask = self.info.mask_token if self.info else None
         if mask:
             self._workbench.prompt = stages.with_mask(self._workbench.prompt, mask)
 
     def choose_token(self, text: str) -> None:
         """The user goes on with a token of their own choice: it joins the prompt, or takes the mask's place."""
-        mask = self._info.mask_token if self._info else None
+        mask = self.info.mask_token if self.info else None
         if self._fills_masks and mask:
             self._workbench.prompt = stages.with_mask_filled(self._workbench.prompt, mask, self._place, text)
-        elif stages.can_append(self._info) and self._place == AT_PROMPT:
+        elif stages.can_append(self.info) and self._place == AT_PROMPT:
             self._workbench.prompt += text
 
     # --- copies ---------------------------------------------------------------------------------------------
@@ -360,24 +392,24 @@ class DecodingPresenter:
 
     def copy_python(self) -> None:
         """A script that does the same, to the clipboard."""
-        if self._info is None:
+        if self.info is None:
             return
         if self._fills_masks:
-            self._view.copy(snippet.fill_mask(self._info, self._workbench.prompt))
+            self._view.copy(snippet.fill_mask(self.info, self._workbench.prompt))
         elif self.run is not None:
             self._view.copy(snippet.generation(self.run.info, self.run.prompt, self.run.settings))
         else:
-            self._view.copy(snippet.generation(self._info, self._workbench.prompt, self.params.generation))
+            self._view.copy(snippet.generation(self.info, self._workbench.prompt, self.params.generation))
 
     def export_run(self, kind: str) -> None:
         """The completion to a file: "csv" or "json"."""
         if self.run is not None:
-            self._copies.run(self.run, kind)
+            self.copies.run(self.run, kind)
 
     def export_distribution(self, kind: str) -> None:
         """All tokens of the shown distribution: to a file ("csv", "json") or the clipboard ("copy")."""
         if self._picture is not None:
-            self._copies.distribution(self._picture, self._place_shown.title, kind)
+            self.copies.distribution(self._picture, self._place_shown.title, kind)
 
     # --- the screen -----------------------------------------------------------------------------------------
 
@@ -389,7 +421,7 @@ class DecodingPresenter:
             last=self._last_place,
             masks=tuple(p.label for p in reading.positions) if self._fills_masks and reading else (),
             generated=len(self.run.steps) if self.run is not None and not self.run.former else 0,
-            partial=self._captured is None and self._step_at_place is not None,
+            partial=self.captured is None and self._step_at_place is not None,
             waiting=self._completions.running and reading is not None and reading.text != self._workbench.prompt,
             greedy=self.params.sampling.greedy,
         )
@@ -410,6 +442,9 @@ class DecodingPresenter:
                 has_run=run is not None and bool(run.steps),
                 status=run.status if run is not None else "",
                 former=run.info.name if run is not None and run.former else "",
-                use_label=stages.use_label(self._info, self._place),
+                use_label=stages.use_label(self.info, self._place),
             )
         )
+        part = self._part
+        if part is not None:
+            part.bring()

@@ -8,18 +8,23 @@ from typing import Any
 
 from PySide6.QtCore import Qt, QTimer, Slot
 from PySide6.QtGui import QGuiApplication, QKeySequence, QShortcut
-from PySide6.QtWidgets import QFileDialog, QSplitter, QWidget
+from PySide6.QtWidgets import QFileDialog, QSplitter, QStackedWidget, QVBoxLayout, QWidget
 
 from llmlab.engine.types import GenerationStep
+from llmlab.ui import theme
 from llmlab.ui.panel import PanelContext
 from llmlab.ui.panels.decoding.completion_pane import CompletionPane
 from llmlab.ui.panels.decoding.controls import Controls
 from llmlab.ui.panels.decoding.distribution_pane import DistributionPane
-from llmlab.ui.panels.decoding.params import Params
+from llmlab.ui.panels.decoding.params import TABS, Params
 from llmlab.ui.panels.decoding.picture import Filled, Picture, Screen
 from llmlab.ui.panels.decoding.presenter import DecodingPresenter
+from llmlab.ui.widgets.parts import Choice
 
 FILTERS = {"csv": "Comma-separated values (*.csv)", "json": "JSON (*.json)"}
+# Of each tab: label, tooltip and, besides the completion, its widget. A page's `attach` is given its part.
+LABELS = {"completion": ("Completion", "The text as it is generated, token by token")}
+PAGES: dict[str, Callable[[], Any]] = {}
 
 
 class DecodingPanel:
@@ -29,11 +34,12 @@ class DecodingPanel:
         self.distribution = DistributionPane()
         self.completion = CompletionPane()
         self.controls = Controls()
+        self.pages: dict[str, Any] = {name: PAGES[name]() for name in TABS if name in PAGES}
         splitter = QSplitter(Qt.Orientation.Vertical)
         splitter.setObjectName("decoding")
         splitter.setChildrenCollapsible(False)
         splitter.addWidget(self.distribution)
-        splitter.addWidget(self.completion)
+        splitter.addWidget(self._make_lower())
         splitter.setStretchFactor(0, 3)
         splitter.setStretchFactor(1, 2)
         splitter.setSizes([330, 190])
@@ -42,9 +48,29 @@ class DecodingPanel:
         self._frame = QTimer(splitter)
         self._frame.setSingleShot(True)
         self._frame.setInterval(0)
-        self.presenter = DecodingPresenter(context, self)
+        self.presenter = DecodingPresenter(context, self, self.pages)
         self._frame.timeout.connect(self.presenter.frame)
         self._connect(self.presenter)
+
+    def _make_lower(self) -> QWidget:
+        """The tabs and, below them, the page of the one in front."""
+        self.tabs = Choice([LABELS[name] for name in TABS], "What is below the bars")
+        self._stack = QStackedWidget()
+        for name in TABS:
+            self._stack.addWidget(self.pages.get(name, self.completion))
+        lower = QWidget()
+        layout = QVBoxLayout(lower)
+        layout.setContentsMargins(0, theme.SPACE // 2, 0, 0)
+        layout.setSpacing(theme.SPACE // 2)
+        layout.addWidget(self.tabs, alignment=Qt.AlignmentFlag.AlignLeft)
+        layout.addWidget(self._stack, stretch=1)
+        self.tabs.setVisible(len(TABS) > 1)
+        return lower
+
+    @Slot(int)
+    def _choose_tab(self, index: int) -> None:
+        self._stack.setCurrentIndex(index)
+        self.presenter.change(tab=TABS[index])
 
     def _connect(self, presenter: DecodingPresenter) -> None:
         controls, distribution, completion = self.controls, self.distribution, self.completion
@@ -66,6 +92,9 @@ class DecodingPanel:
         completion.copy_asked.connect(
             lambda what: presenter.copy_python() if what == "python" else presenter.copy_text()
         )
+        self.tabs.chosen.connect(self._choose_tab)
+        for name, page in self.pages.items():
+            page.attach(presenter.parts[name])
         for key in ("Ctrl+Return", "Ctrl+Enter"):
             QShortcut(QKeySequence(key), self.picture).activated.connect(presenter.generate)
         self._escape = QShortcut(QKeySequence("Esc"), self.picture)
@@ -111,6 +140,8 @@ class DecodingPanel:
         self.distribution.log.setChecked(params.logarithmic)
         self.distribution.log.blockSignals(False)
         self.distribution.bars.set_logarithmic(params.logarithmic)
+        self.tabs.set_chosen(TABS.index(params.tab))
+        self._stack.setCurrentIndex(TABS.index(params.tab))
 
     def show_picture(self, picture: Picture | None) -> None:
         self.distribution.show_picture(picture)
