@@ -23,6 +23,7 @@ from llmlab.engine.types import (
     ModelInfo,
     ModelRequest,
     NextToken,
+    ScoredContinuation,
     TokenizedText,
 )
 
@@ -151,6 +152,12 @@ class Engine:
         Raises InputError where text and continuation together exceed the context window.
         """
         return guarded(lambda: scoring.score(self.loaded, text, continuations, control))
+
+    def score_tokens(
+        self, text: str, continuations: Sequence[str], control: Control = UNCONTROLLED
+    ) -> tuple[ScoredContinuation, ...]:
+        """What `score` sums up, token by token, with each token's rank. Raises InputError as `score` does."""
+        return guarded(lambda: scoring.score_tokens(self.loaded, self._speller, text, continuations, control))
 
     def embedding(self, ids: Sequence[int]) -> Float32:
         """The input embeddings of `ids`, float32 (ids, hidden). Raises InputError for a token that has none."""

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from llmlab.engine.loading import LoadedModel
 from llmlab.engine.logits import require
 from llmlab.engine.progress import UNCONTROLLED, Control
 from llmlab.engine.reading import Reader, check_ids, check_length, prompt_ids
-from llmlab.engine.tokenization import encode
-from llmlab.engine.types import Architecture, Feature, Float64
+from llmlab.engine.tokenization import Speller, encode
+from llmlab.engine.types import Architecture, Feature, Float64, Int32, Int64, ScoredContinuation
 
 ROWS = 32  # positions whose softmax is taken at a time, in float64
 
@@ -25,13 +28,63 @@ def score(loaded: LoadedModel, text: str, continuations: Sequence[str], control:
     counts. For an encoder-decoder model the text is the encoder's, and the continuation what the decoder begins with.
     The end of the text is not part of a continuation. An empty continuation has log-probability 0.
     """
+    judged = _judge(loaded, text, continuations, control)
+    return np.array([float(each.log_probabilities.sum()) for each in judged], np.float64)
+
+
+def score_tokens(
+    loaded: LoadedModel, speller: Speller, text: str, continuations: Sequence[str], control: Control = UNCONTROLLED
+) -> tuple[ScoredContinuation, ...]:
+    """What `score` sums up, token by token, with each token's rank and the one the model would have preferred."""
+    judged = _judge(loaded, text, continuations, control)
+    return tuple(
+        ScoredContinuation(
+            text=continuation,
+            ids=each.ids,
+            tokens=speller.texts(each.ids.tolist()),
+            log_probabilities=each.log_probabilities,
+            ranks=each.ranks,
+            best_ids=each.best_ids,
+            best_tokens=speller.texts(each.best_ids.tolist()),
+            best_log_probabilities=each.best_log_probabilities,
+        )
+        for continuation, each in zip(continuations, judged, strict=True)
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Judged:
+    """What the model thinks of some tokens. All arrays (tokens,)."""
+
+    ids: Int32
+    log_probabilities: Float64
+    ranks: Int64
+    best_ids: Int32
+    best_log_probabilities: Float64
+
+    @classmethod
+    def of(cls, logits: torch.Tensor | None, ids: list[int]) -> _Judged:
+        """Of `ids`, each after the position of its row in `logits` (tokens, vocabulary)."""
+        parts = [] if logits is None else [_rows(logits[i : i + ROWS], ids[i : i + ROWS]) for i in _starts(ids)]
+        columns = [np.concatenate(column) for column in zip(*parts, strict=True)] or [np.empty(0)] * 4
+        own, ranks, best_ids, best = columns
+        return cls(
+            np.array(ids, np.int32),
+            own.astype(np.float64),
+            ranks.astype(np.int64),
+            best_ids.astype(np.int32),
+            best.astype(np.float64),
+        )
+
+
+def _judge(loaded: LoadedModel, text: str, continuations: Sequence[str], control: Control) -> list[_Judged]:
     require(loaded, Feature.SCORE)
     if loaded.info.architecture is Architecture.ENCODER_DECODER:
         return _answers(loaded, text, continuations, control)
     return _continuations(loaded, text, continuations, control)
 
 
-def _continuations(loaded: LoadedModel, text: str, continuations: Sequence[str], control: Control) -> Float64:
+def _continuations(loaded: LoadedModel, text: str, continuations: Sequence[str], control: Control) -> list[_Judged]:
     alone = _without_end(loaded, prompt_ids(loaded, text))
     whole = [_whole(loaded, alone, text, each) if each else alone for each in continuations]
     shared = min([_common(alone, ids) for ids in whole if len(ids) > 0], default=0)
@@ -39,17 +92,18 @@ def _continuations(loaded: LoadedModel, text: str, continuations: Sequence[str],
     reader = Reader(loaded, alone, control)
     if shared > 1:
         reader.next_logits(alone[: shared - 1])
-    scores = np.zeros(len(whole))
-    for place, ids in enumerate(whole):
+    judged = []
+    for ids in whole:
         control.check()
         own = _common(alone, ids)
         if own == 0:  # nothing precedes the first token, so the model has no probability for it
             own = 1
+        logits = None
         if len(ids) > own:
             begin = max(shared - 1, 0)
             logits = reader.fork().all_logits(ids[begin:-1])[own - 1 - begin :]
-            scores[place] = _log_probability(logits, ids[own:])
-    return scores
+        judged.append(_Judged.of(logits, ids[own:]))
+    return judged
 
 
 def _whole(loaded: LoadedModel, alone: list[int], text: str, continuation: str) -> list[int]:
@@ -58,29 +112,34 @@ def _whole(loaded: LoadedModel, alone: list[int], text: str, continuation: str) 
     return ids if text or ids[:1] == alone else alone + ids
 
 
-def _answers(loaded: LoadedModel, text: str, continuations: Sequence[str], control: Control) -> Float64:
+def _answers(loaded: LoadedModel, text: str, continuations: Sequence[str], control: Control) -> list[_Judged]:
     reader = Reader(loaded, prompt_ids(loaded, text), control)
-    scores = np.zeros(len(continuations))
-    for place, continuation in enumerate(continuations):
+    judged = []
+    for continuation in continuations:
         control.check()
         ids = encode(loaded.tokenizer, continuation, special=False, target=True)
         check_ids(loaded, ids)
         check_length(loaded, len(reader.start) + len(ids))
+        logits = None
         if ids:
             logits = reader.fork().all_logits([*reader.start, *ids[:-1]])[len(reader.start) - 1 :]
-            scores[place] = _log_probability(logits, ids)
-    return scores
+        judged.append(_Judged.of(logits, ids))
+    return judged
+
+
+def _starts(ids: list[int]) -> range:
+    return range(0, len(ids), ROWS)
 
 
 @torch.inference_mode()
-def _log_probability(logits: torch.Tensor, ids: list[int]) -> float:
-    """The sum over tokens of log softmax(logits)[token]; logits (tokens, vocabulary)."""
-    total = 0.0
-    for start in range(0, len(ids), ROWS):
-        rows = logits[start : start + ROWS].float().cpu().double()
-        chosen = torch.tensor(ids[start : start + ROWS])[:, None]
-        total += float((rows.gather(1, chosen)[:, 0] - rows.logsumexp(-1)).sum())
-    return total
+def _rows(logits: torch.Tensor, ids: list[int]) -> tuple[NDArray[Any], ...]:
+    """Log-softmax and rank of each id, the best id at its place and the log-softmax of that; logits (ids, vocabulary)."""
+    rows = logits.float().cpu().double()
+    totals = rows.logsumexp(-1)
+    chosen = rows.gather(1, torch.tensor(ids)[:, None])  # (ids, 1)
+    best, best_ids = rows.max(-1)
+    ranks = (rows > chosen).sum(-1)
+    return tuple(column.numpy() for column in (chosen[:, 0] - totals, ranks, best_ids, best - totals))
 
 
 def _without_end(loaded: LoadedModel, ids: list[int]) -> list[int]:

@@ -6,6 +6,7 @@ Axis names in the shapes: `tokens` the length of the encoded text, `vocabulary` 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeAlias
@@ -124,6 +125,39 @@ class NextToken:
     logits: Float32
     raw_probabilities: Float32
     probabilities: Float32
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScoredContinuation:
+    """How probable the model finds one continuation, token by token. All arrays (tokens,).
+
+    `log_probabilities` float64, natural logarithm; `ranks` int64, how many tokens the model finds more probable at
+    that place; `best_…` the token it finds most probable there.
+    """
+
+    text: str
+    ids: Int32
+    tokens: tuple[str, ...]
+    log_probabilities: Float64
+    ranks: Int64
+    best_ids: Int32
+    best_tokens: tuple[str, ...]
+    best_log_probabilities: Float64
+
+    @property
+    def total(self) -> float:
+        """Log-probability of the whole continuation; 0 of an empty one."""
+        return float(self.log_probabilities.sum())
+
+    @property
+    def mean(self) -> float | None:
+        """Log-probability per token, which longer continuations can be compared by; None of an empty one."""
+        return self.total / len(self.ids) if len(self.ids) else None
+
+    @property
+    def perplexity(self) -> float | None:
+        """exp(−mean): as if each token had been one of so many equally probable ones."""
+        return None if self.mean is None else math.exp(min(700.0, -self.mean))
 
 
 @dataclass(frozen=True, slots=True)

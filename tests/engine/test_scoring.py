@@ -8,6 +8,7 @@ import torch
 
 from llmlab.engine import Engine
 from llmlab.engine.errors import Cancelled, InputError
+from llmlab.engine.types import Architecture
 from tests.engine import tiny
 
 PROMPT = "Once upon a time there was"
@@ -110,3 +111,32 @@ def test_can_be_cancelled() -> None:
 
 def test_no_continuations() -> None:
     assert tiny.engine("gpt2").score(PROMPT, []).shape == (0,)
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "llama", "t5", "bart"])
+def test_each_token_has_its_own_log_probability_and_rank(kind: str) -> None:
+    engine = tiny.engine(kind)
+    scored = engine.score_tokens(PROMPT, ANSWERS)
+    np.testing.assert_allclose([each.total for each in scored], engine.score(PROMPT, ANSWERS), atol=1e-9)
+    text, tokens = PROMPT, scored[2]
+    if engine.info.architecture is not Architecture.DECODER:
+        text = ""  # there the continuation is the decoder's: only its first token has a position `next_token` knows
+    following = engine.next_token(PROMPT)
+    raw = following.raw_probabilities
+    assert np.exp(tokens.log_probabilities[0]) == pytest.approx(raw[tokens.ids[0]], abs=1e-6)
+    assert tokens.ranks[0] == (following.logits > following.logits[tokens.ids[0]]).sum()
+    assert tokens.best_ids[0] == following.logits.argmax()
+    assert np.exp(tokens.best_log_probabilities[0]) == pytest.approx(raw.max(), abs=1e-6)
+    if text:
+        after = engine.next_token(text + tokens.tokens[0])
+        assert tokens.ranks[1] == (after.logits > after.logits[tokens.ids[1]]).sum()
+    assert tokens.perplexity == pytest.approx(np.exp(-tokens.total / len(tokens.ids)))
+    assert (len(scored[3].ids), scored[3].total, scored[3].mean, scored[3].perplexity) == (0, 0.0, None, None)
+
+
+def test_tokens_of_a_long_continuation_are_scored_in_blocks() -> None:
+    engine = tiny.engine("llama")
+    (scored,) = engine.score_tokens("Once", [" upon a time there was a little model" * 6])
+    assert len(scored.ids) > 32
+    assert scored.total == pytest.approx(by_transformers(engine, "Once", scored.text), abs=1e-4)
+    assert "".join(scored.tokens) == scored.text
