@@ -64,6 +64,13 @@ class Reading:
         """Of the kind that is looked at."""
         return self.shapes[self.focus.kind]
 
+    @property
+    def readable(self) -> bool:
+        """Whether what is in focus was kept; where single layers are kept, another one is read anew first."""
+        captured = self.shape.captured
+        everything = not captured or len(captured) == self.shape.layers
+        return everything if self.focus.layer is None else everything or self.focus.layer in captured
+
     def map_request(self, **changes: Any) -> MapRequest:
         """The map of the focus with the settings of the panel."""
         focus, params = self.focus, self.params
