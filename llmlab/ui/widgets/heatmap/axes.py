@@ -1,0 +1,107 @@
+"""Where the parts of a heat map lie, and which labels have room."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from PySide6.QtCore import QRectF
+from PySide6.QtGui import QFont, QFontMetricsF
+
+from llmlab.ui import theme
+from llmlab.ui.widgets.heatmap.camera import Camera
+from llmlab.ui.widgets.heatmap.picture import HeatPicture
+
+LONGEST_LABEL = 92.0  # pixels; longer ones end in an ellipsis
+SAMPLED = 2000  # labels that are measured for the margins
+BAR = 12.0  # width of the colour bar
+BAR_ROOM = 62.0  # bar, numbers and gaps
+NOTE = 20.0  # the line below the map
+PROFILE = 64.0  # the bars of the pinned rows
+AXIS_TITLE = 15.0
+GAP = 6.0
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """The parts of the widget, in its pixels. `profile` is empty where no rows are pinned."""
+
+    map: QRectF
+    rows: QRectF  # labels left of the map
+    columns: QRectF  # labels above it
+    bar: QRectF
+    profile: QRectF
+    note: QRectF
+
+
+def frame(
+    picture: HeatPicture, width: float, height: float, font: QFont, margins: tuple[float, float], *, profile: bool
+) -> Frame:
+    """Lay out a widget of this size. `margins`: from `label_room`."""
+    left, top = margins
+    bottom = NOTE + (PROFILE + GAP if profile else 0)
+    area = QRectF(left, top, max(1.0, width - left - BAR_ROOM), max(1.0, height - top - bottom))
+    strip = QRectF(area.left(), area.bottom() + GAP, area.width(), PROFILE) if profile else QRectF()
+    return Frame(
+        map=area,
+        rows=QRectF(0, area.top(), left - GAP, area.height()),
+        columns=QRectF(area.left(), 0, area.width(), top - GAP),
+        bar=QRectF(area.right() + 2 * GAP, area.top(), BAR, min(area.height(), 260.0)),
+        profile=strip,
+        note=QRectF(0, height - NOTE, width, NOTE),
+    )
+
+
+def label_room(picture: HeatPicture, font: QFont) -> tuple[float, float]:
+    """The width of the margin on the left and the height of that on top: what the longest labels need."""
+    metrics = QFontMetricsF(font)
+    sizes = []
+    for labels in (picture.row_labels, picture.column_labels):
+        step = max(1, len(labels) // SAMPLED)
+        number = metrics.horizontalAdvance(f"{len(labels)} ") if len(labels) > 40 else 0.0
+        widest = max((metrics.horizontalAdvance(label) for label in labels[::step]), default=0.0)
+        sizes.append(math.ceil(min(LONGEST_LABEL, widest) + number) + 2 * GAP + AXIS_TITLE)
+    return sizes[0], sizes[1]
+
+
+def label_step(pixels: float, line: float) -> int:
+    """Which labels have room where a cell takes `pixels` and a line of text `line`: all, every 2nd, 5th, 10th, 20th."""
+    power = 1
+    while True:
+        for step in (power, 2 * power, 5 * power):
+            if step * pixels >= line:
+                return step
+        power *= 10
+
+
+def visible_labels(
+    labels: Sequence[str], start: float, pixels: float, room: float, line: float
+) -> Iterator[tuple[int, float, str]]:
+    """The labels that are shown: (unit, middle in pixels from the map's edge, text). They never overlap.
+
+    Where not every unit has room for its label, the number of the unit stands before it.
+    """
+    step = label_step(pixels, line)
+    first = max(0, math.ceil((start - 0.5) / step) * step)
+    for unit in range(first, len(labels), step):
+        middle = (unit + 0.5 - start) * pixels
+        if middle > room - min(line, pixels) / 4:
+            return
+        if middle >= min(line, pixels) / 4:
+            yield unit, middle, labels[unit] if step == 1 else f"{unit} {labels[unit]}"
+
+
+def seen(picture: HeatPicture, camera: Camera, area: QRectF) -> tuple[int, int, int, int]:
+    """The units that are seen at least in part: (first row, row after the last, first column, column after)."""
+    return (
+        max(0, math.floor(camera.row)),
+        min(picture.rows, math.ceil(camera.row + area.height() / camera.height)),
+        max(0, math.floor(camera.column)),
+        min(picture.columns, math.ceil(camera.column + area.width() / camera.width)),
+    )
+
+
+def label_font() -> QFont:
+    """Of the tokens on the axes."""
+    return theme.monospace(0.82)
