@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 
 from llmlab.engine import embedding, generation, logits, scoring, tokenization
 from llmlab.engine.attention import capture as attention
-from llmlab.engine.attention.capture import AttentionCapture
+from llmlab.engine.attention import cost
+from llmlab.engine.attention.captured import AttentionCapture
+from llmlab.engine.attention.types import AttentionCost, AttentionRequest
 from llmlab.engine.devices import memory_use, release_memory
 from llmlab.engine.errors import ModelNotFoundError
 from llmlab.engine.loading import LoadedModel, load
@@ -27,6 +30,8 @@ from llmlab.engine.types import (
     TokenizedText,
 )
 
+CAPTURES = 2  # captures of attention that are remembered
+
 
 class Engine:
     """A model in memory. Arguments carry transformers' names; results are numpy arrays and Python scalars.
@@ -40,6 +45,7 @@ class Engine:
         self._info = loaded.info
         self._speller = tokenization.Speller(loaded.tokenizer, loaded.info.vocabulary)
         self._map: EmbeddingMap | None = None
+        self._captures: OrderedDict[AttentionRequest, AttentionCapture] = OrderedDict()  # the last used last
 
     @classmethod
     def open(
@@ -71,6 +77,7 @@ class Engine:
     def close(self) -> None:
         """Give the model's memory back."""
         self._loaded = None
+        self._captures.clear()
         release_memory()
 
     def memory_use(self) -> MemoryUse:
@@ -144,7 +151,28 @@ class Engine:
 
         Of an encoder-decoder model the decoder reads its start token and then `target`. Raises InputError.
         """
-        return guarded(lambda: attention.capture(self.loaded, self._speller, text, target, control))
+        return self.captured(AttentionRequest(text, target), control)
+
+    def captured(self, request: AttentionRequest, control: Control = UNCONTROLLED) -> AttentionCapture:
+        """What every head attends to while the model reads what `request` says; the last two are remembered.
+
+        Raises InputError for a text that is too long or that this kind of model cannot read.
+        """
+        if request not in self._captures:
+            while len(self._captures) >= CAPTURES:
+                self._captures.popitem(last=False)
+            captured = guarded(
+                lambda: attention.capture(self.loaded, self._speller, request, control), self._captures.clear
+            )
+            self._captures[request] = captured
+        self._captures.move_to_end(request)
+        return self._captures[request]
+
+    def attention_cost(self, request: AttentionRequest) -> AttentionCost:
+        """The tokens and the memory that `captured` would take; nothing is computed. Raises as `captured`,
+        but not for a text that is too long: that is what it tells.
+        """
+        return cost.cost(self.loaded, self._speller, request)
 
     def score(self, text: str, continuations: Sequence[str], control: Control = UNCONTROLLED) -> Float64:
         """Exact log-probability of each continuation, float64 (continuations,), natural logarithm.

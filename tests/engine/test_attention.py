@@ -13,7 +13,8 @@ import transformers as t
 
 from llmlab.engine import Engine
 from llmlab.engine.attention import capture as module
-from llmlab.engine.attention.layers import ByDistance, Dense, Spans, compact_bias, compact_mask
+from llmlab.engine.attention.captured import AttentionCapture
+from llmlab.engine.attention.masks import ByDistance, Dense, Spans, compact_bias, compact_mask
 from llmlab.engine.errors import Cancelled, InputError
 from llmlab.engine.types import Architecture
 from tests.engine import checkpoints, tiny
@@ -121,7 +122,7 @@ def test_weights_are_those_of_eager_attention(name: str, family: Architecture, d
     got = engine.attention(PROMPT, target)
     assert engine.loaded.model.config._attn_implementation == before
     assert got.kinds == tuple(want)
-    assert all(type(layer).__name__ == "AttentionLayer" for kind in got.kinds for layer in got._layers[kind])
+    assert all(type(layer).__name__ == "AttentionLayer" for kind in got.kinds for layer in got.of(kind).kept.values())
     for kind, layers in want.items():
         shape = got.shape(kind)
         assert (shape.layers, shape.heads) == (len(layers), layers[0].shape[0])
@@ -163,9 +164,11 @@ def test_memory_grows_with_the_tokens_only(name: str, kind: str) -> None:
 
     def held(words: int) -> int:
         text = " a" * words
-        captured = engine.attention(text, text)
-        layers = [layer for each in captured.kinds for layer in captured._layers[each]]
-        tensors = [x for layer in layers for x in (layer.query, layer.key, *_held(layer.mask), *_held(layer.bias))]
+        captured = engine.attention(text, text if name == "t5" else None)
+        layers = [layer for each in captured.kinds for layer in captured.of(each).kept.values()]
+        tensors = [
+            x for layer in layers for x in (layer.query, layer.key, layer.value, *_held(layer.mask), *_held(layer.bias))
+        ]
         return sum({x.untyped_storage().data_ptr(): x.untyped_storage().nbytes() for x in tensors}.values())
 
     assert held(400) < 2.2 * held(200)
@@ -192,7 +195,7 @@ def test_without_a_target_the_decoder_reads_its_start() -> None:
 def test_large_maps_are_computed_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     captured = make("llama", Architecture.DECODER).attention(PROMPT)
     whole = captured.weights(1)
-    monkeypatch.setattr("llmlab.engine.attention.layers.BLOCK_BYTES", 100)
+    monkeypatch.setattr("llmlab.engine.attention.masks.BLOCK_BYTES", 100)
     np.testing.assert_allclose(captured.weights(1), whole, atol=1e-6)
     np.testing.assert_allclose(captured.rows(1, 0, 0, len(whole[0])), whole[0], atol=1e-6)
 
@@ -208,7 +211,7 @@ def test_large_maps_are_computed_in_blocks(monkeypatch: pytest.MonkeyPatch) -> N
         lambda a: a.rows(0, 0, 3, 2),
     ],
 )
-def test_what_is_not_there(ask: Callable[[module.AttentionCapture], object]) -> None:
+def test_what_is_not_there(ask: Callable[[AttentionCapture], object]) -> None:
     captured = make("llama", Architecture.DECODER).attention(PROMPT)
     with pytest.raises(InputError) as caught:
         ask(captured)

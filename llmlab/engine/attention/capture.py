@@ -1,191 +1,94 @@
-"""What every head of a model attends to, for texts of any length.
+"""Captures what every layer attends with, while the model reads a text of any length.
 
 transformers hands attention to a function it looks up by name. Ours computes the output with SDPA, as usual, and
-keeps each layer's queries and keys; `output_attentions=True` would hold every queries × keys matrix at once.
+keeps each layer's queries, keys and values; `output_attentions=True` would hold every queries × keys matrix at once.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-import numpy as np
 import torch
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedConfig, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from llmlab.engine.attention.layers import (
-    AttentionLayer,
-    Causal,
-    Layer,
-    MaterialisedLayer,
-    Rows,
-    attend,
-    blocks,
-    compact_bias,
-    compact_mask,
-)
-from llmlab.engine.attention.types import AttentionShape
+from llmlab.engine.attention.captured import AttentionCapture, Layers
+from llmlab.engine.attention.inputs import Inputs, body, read
+from llmlab.engine.attention.layers import AttentionLayer, Layer, MaterialisedLayer, attend
+from llmlab.engine.attention.masks import Causal, Rows, Unpadded, compact_bias, compact_mask
+from llmlab.engine.attention.types import AttentionRequest
 from llmlab.engine.errors import InputError, UnsupportedFeatureError
 from llmlab.engine.loading import LoadedModel
-from llmlab.engine.logits import require
 from llmlab.engine.progress import UNCONTROLLED, Control
-from llmlab.engine.reading import check_ids, check_length, decoder_start, guarded, prompt_ids
-from llmlab.engine.tokenization import Speller, encode
-from llmlab.engine.types import Architecture, Feature, Float32
+from llmlab.engine.tokenization import Speller
+from llmlab.engine.types import Architecture
 
 NAME = "llmlab_capture"  # under which transformers finds our function
 EAGER_TOKENS = 1024  # the longest text for architectures that can only hand out whole matrices
 CROSS = re.compile(r"EncDecAttention|encoder_attn|cross_?att", re.IGNORECASE)
-
-
-class AttentionCapture:
-    """The attention of one text, all layers and heads; weights are computed when asked for.
-
-    `kinds` is ("self",), or ("encoder", "decoder", "cross") where the model has an encoder and a decoder.
-    """
-
-    def __init__(
-        self, layers: dict[str, list[Layer]], tokens: dict[str, tuple[tuple[str, ...], tuple[str, ...]]]
-    ) -> None:
-        self._layers = layers
-        self._tokens = tokens
-
-    @property
-    def kinds(self) -> tuple[str, ...]:
-        """The kinds of maps there are."""
-        return tuple(self._layers)
-
-    @property
-    def layers(self) -> int:
-        """Layers of the first kind; `shape` tells those of each."""
-        return len(self._layers[self.kinds[0]])
-
-    @property
-    def heads(self) -> int:
-        """Heads of the first kind."""
-        return self.shape(self.kinds[0]).heads
-
-    def shape(self, kind: str = "self") -> AttentionShape:
-        """How many layers and heads there are of `kind`, and the tokens on the axes. Raises InputError."""
-        layers = self._of(kind)
-        queries, keys = self._tokens[kind]
-        return AttentionShape(
-            kind=kind,
-            layers=len(layers),
-            heads=max(layer.heads for layer in layers),
-            key_value_heads=max(layer.key_value_heads for layer in layers),
-            query_tokens=queries,
-            key_tokens=keys,
-            windows=tuple(layer.window for layer in layers),
-        )
-
-    def weights(self, layer: int, head: int | None = None, kind: str = "self") -> Float32:
-        """Attention weights float32 (heads, queries, keys), or (queries, keys) of one head; each row sums to 1.
-
-        Raises InputError for a layer, head or kind that is not there, OutOfMemoryError where a whole map does not fit.
-        """
-        source = self._layer(kind, layer)
-        heads = _head(source, head)
-        queries, keys = source.size
-        count = source.heads if head is None else 1
-
-        def compute() -> Float32:
-            result = np.empty((count, queries, keys), np.float32)
-            for start, stop in blocks(queries, count * keys):
-                result[:, start:stop] = _numbers(source, heads, start, stop)
-            return result if head is None else result[0]
-
-        return guarded(compute)
-
-    def rows(self, layer: int, head: int, start: int, stop: int, kind: str = "self") -> Float32:
-        """Rows `start` to `stop` of one head's weights, float32 (stop − start, keys). Raises InputError."""
-        source = self._layer(kind, layer)
-        if not 0 <= start <= stop <= source.size[0]:
-            raise InputError(
-                f"There are no rows {start} to {stop} in a map of {source.size[0]} rows.", "Choose rows of the map."
-            )
-        heads = _head(source, head)
-        rows: Float32 = guarded(lambda: _numbers(source, heads, start, stop))[0]
-        return rows
-
-    def _of(self, kind: str) -> list[Layer]:
-        if kind not in self._layers:
-            raise InputError(f"The model has no “{kind}” attention.", f"Choose one of: {', '.join(self.kinds)}.")
-        return self._layers[kind]
-
-    def _layer(self, kind: str, layer: int) -> Layer:
-        layers = self._of(kind)
-        if not 0 <= layer < len(layers):
-            raise InputError(f"There is no layer {layer}.", f"Choose a layer from 0 to {len(layers) - 1}.")
-        return layers[layer]
+_KINDS = {"encoder": ("text", "text"), "decoder": ("target", "target"), "cross": ("target", "text")}
 
 
 def capture(
-    loaded: LoadedModel, speller: Speller, text: str, target: str | None = None, control: Control = UNCONTROLLED
+    loaded: LoadedModel, speller: Speller, request: AttentionRequest, control: Control = UNCONTROLLED
 ) -> AttentionCapture:
-    """The attention of the model while it reads `text`.
+    """The attention of the model while it reads what `request` says.
 
-    Of an encoder-decoder model the encoder reads `text`, and the decoder what it starts with and then `target`.
-    Raises InputError for a text that is too long.
+    Raises InputError for a text that is too long or a layer that is not there, UnsupportedFeatureError for a model
+    without attention.
     """
-    require(loaded, Feature.ATTENTION)
-    ids = prompt_ids(loaded, text)
-    tokens = speller.texts(ids)
-    if loaded.info.architecture is not Architecture.ENCODER_DECODER:
-        layers = _run(loaded, {"input_ids": ids}, control)
-        return AttentionCapture(layers, {"self": (tokens, tokens)})
-    answer = decoder_start(loaded) + encode(loaded.tokenizer, target or "", special=False, target=True)
-    check_ids(loaded, answer)
-    check_length(loaded, len(answer))
-    layers = _run(loaded, {"input_ids": ids, "decoder_input_ids": answer}, control)
-    answers = speller.texts(answer)
-    return AttentionCapture(
-        layers, {"encoder": (tokens, tokens), "decoder": (answers, answers), "cross": (answers, tokens)}
-    )
+    inputs = read(loaded, speller, request)
+    layers = run(loaded, inputs, request.layers, control)
+    sides = {"text": inputs.text, "target": inputs.target or inputs.text}
+    pairs = _KINDS if inputs.target is not None else {"self": ("text", "text")}
+    return AttentionCapture(layers, {kind: (sides[pairs[kind][0]], sides[pairs[kind][1]]) for kind in layers}, speller)
 
 
 @torch.inference_mode()
-def _run(loaded: LoadedModel, inputs: dict[str, list[int]], control: Control) -> dict[str, list[Layer]]:
-    given = {name: torch.tensor([ids], device=loaded.device) for name, ids in inputs.items()}
+def run(
+    loaded: LoadedModel, inputs: Inputs, only: tuple[int, ...] | None = None, control: Control = UNCONTROLLED
+) -> dict[str, Layers]:
+    """What the layers of each kind attend with; of the layers, `only` these are kept."""
+    given = inputs.tensors(loaded)
     if not loaded.model._can_set_attn_implementation():
-        return _finished_weights(loaded, given, control)
-    recorder = _Recorder(loaded.model, control)
+        return _finished_weights(loaded, inputs, given, only, control)
+    control.report("Reading the text")
+    recorder = _Recorder(loaded.model, only, control)
     with _capturing(loaded.model, recorder):
-        _body(loaded)(**given, use_cache=False)
-    if not any(recorder.layers.values()):
-        return _finished_weights(loaded, given, control)
-    return recorder.layers
-
-
-def _body(loaded: LoadedModel) -> Any:
-    """The model without its output layer, whose logits (tokens, vocabulary) nobody needs here."""
-    return loaded.model if loaded.info.architecture is Architecture.ENCODER_DECODER else loaded.model.base_model
+        body(loaded)(**given, use_cache=False)
+    if not all(recorder.counts.values()):
+        return _finished_weights(loaded, inputs, given, only, control)
+    return _kept({kind: Layers(recorder.counts[kind], layers) for kind, layers in recorder.layers.items()}, only)
 
 
 class _Recorder:
     """Sorts what the attention function sees by kind, in the order in which the layers run."""
 
-    def __init__(self, model: PreTrainedModel, control: Control) -> None:
+    def __init__(self, model: PreTrainedModel, only: tuple[int, ...] | None, control: Control) -> None:
         self._control = control
-        self._model = model
+        self._only = only
         self._is_pair = bool(model.config.is_encoder_decoder)
-        kinds = ("encoder", "decoder", "cross") if self._is_pair else ("self",)
-        self.layers: dict[str, list[Layer]] = {kind: [] for kind in kinds}
+        kinds = tuple(_KINDS) if self._is_pair else ("self",)
+        self.layers: dict[str, dict[int, Layer]] = {kind: {} for kind in kinds}
+        self.counts = dict.fromkeys(kinds, 0)
         self._names = {id(module): name for name, module in model.named_modules()}
         encoder: Any = model.get_encoder() if self._is_pair else None
         self._encoder = {id(module) for module in encoder.modules()} if self._is_pair else set()
         self._compact: dict[int, tuple[torch.Tensor, Rows]] = {}  # layers share masks and biases
 
-    def add(self, module: torch.nn.Module, layer: AttentionLayer) -> None:
-        """Keep what `module` attended with."""
+    def add(self, module: torch.nn.Module, make: Callable[[], AttentionLayer]) -> None:
+        """Keep what `module` attends with, if its layer is asked for."""
         self._control.check()
         kind = self._kind(module)
-        self.layers[kind].append(layer)
+        index = self.counts[kind]
+        self.counts[kind] += 1
+        if self._only is None or index in self._only:
+            self.layers[kind][index] = make()
 
     def mask(self, mask: torch.Tensor | None, size: tuple[int, int]) -> Rows | None:
         """The short form of `mask` (1, 1 or heads, 1 or queries, keys)."""
@@ -245,23 +148,29 @@ def _attention(
     recorder = _ACTIVE.get()
     size = query.shape[2], key.shape[2]
     causal = is_causal if is_causal is not None else getattr(module, "is_causal", True)
-    mask = recorder.mask(attention_mask, size)
-    if mask is None and causal and size[0] > 1:
-        mask = Causal(size[1], key.device)
     softcap, sinks = arguments.get("softcap"), arguments.get("s_aux")
-    layer = AttentionLayer(
-        query=query[0],
-        key=key[0],
-        scaling=scaling if scaling is not None else query.shape[-1] ** -0.5,
-        mask=mask,
-        bias=recorder.bias(position_bias),
-        softcap=softcap,
-        sinks=sinks,
-        window=arguments.get("sliding_window") or getattr(module, "sliding_window", None),
-    )
-    recorder.add(module, layer)
+
+    def make() -> AttentionLayer:
+        mask = recorder.mask(attention_mask, size)
+        if mask is None and causal and (size[0] > 1 or size == (1, 1)):
+            mask = Causal(size[1], key.device)
+        own = _own(query[0], key[0], value[0])
+        return AttentionLayer(
+            query=own[0],
+            key=own[1],
+            scaling=scaling if scaling is not None else query.shape[-1] ** -0.5,
+            mask=mask,
+            bias=recorder.bias(position_bias),
+            softcap=softcap,
+            sinks=sinks,
+            window=arguments.get("sliding_window") or getattr(module, "sliding_window", None),
+            value=own[2],
+            module=module,
+        )
+
+    recorder.add(module, make)
     if softcap is not None or sinks is not None:
-        return attend(layer, value[0])[None], None
+        return attend(make(), value[0])[None], None
     return sdpa_attention_forward(
         module, query, key, value, attention_mask, dropout, scaling, is_causal, position_bias, **arguments
     )
@@ -271,7 +180,27 @@ AttentionInterface.register(NAME, _attention)
 AttentionMaskInterface.register(NAME, sdpa_mask)
 
 
-def _finished_weights(loaded: LoadedModel, given: dict[str, torch.Tensor], control: Control) -> dict[str, list[Layer]]:
+def _own(*tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """The tensors, copied where they are views into more memory than all of them need.
+
+    GPT-2's three share one storage and cost nothing more; ModernBERT's value alone would hold on to all of it.
+    """
+    storages = {each.untyped_storage().data_ptr(): each.untyped_storage().nbytes() for each in tensors}
+    if sum(storages.values()) <= 1.05 * sum(each.numel() * each.element_size() for each in tensors):
+        return tensors
+    return tuple(
+        each.clone() if each.untyped_storage().nbytes() > each.numel() * each.element_size() else each
+        for each in tensors
+    )
+
+
+def _finished_weights(
+    loaded: LoadedModel,
+    inputs: Inputs,
+    given: dict[str, torch.Tensor],
+    only: tuple[int, ...] | None,
+    control: Control,
+) -> dict[str, Layers]:
     """For architectures that attend in their own way (BLOOM, DeBERTa): whole matrices, so for short texts only."""
     longest = max(ids.shape[1] for ids in given.values())
     if longest > EAGER_TOKENS:
@@ -281,30 +210,42 @@ def _finished_weights(loaded: LoadedModel, given: dict[str, torch.Tensor], contr
             "Shorten the text, or open a model of another architecture.",
         )
     control.check()
-    output = _body(loaded)(**given, use_cache=False, output_attentions=True)
+    output = body(loaded)(**given, use_cache=False, output_attentions=True)
     fields = {"encoder": "encoder_attentions", "decoder": "decoder_attentions", "cross": "cross_attentions"}
     if not loaded.model.config.is_encoder_decoder:
         fields = {"self": "attentions"}
-    layers: dict[str, list[Layer]] = {
-        kind: [MaterialisedLayer(each[0]) for each in output.get(field) or () if each is not None]
-        for kind, field in fields.items()
-    }
-    if not all(layers.values()):
+    found = {kind: [each[0] for each in output.get(field) or () if each is not None] for kind, field in fields.items()}
+    if not all(found.values()):
         raise UnsupportedFeatureError(
             f"Models of the type {loaded.info.model_type} do not tell what they attend to.",
             "Open a model of another architecture.",
         )
-    return layers
+    layers = {
+        kind: Layers(len(weights), _materialised(loaded, inputs, kind, weights, only))
+        for kind, weights in found.items()
+    }
+    return _kept(layers, only)
 
 
-def _head(source: Layer, head: int | None) -> slice:
-    if head is None:
-        return slice(None)
-    if not 0 <= head < source.heads:
-        raise InputError(f"There is no head {head}.", f"Choose a head from 0 to {source.heads - 1}.")
-    return slice(head, head + 1)
+def _materialised(
+    loaded: LoadedModel, inputs: Inputs, kind: str, weights: list[torch.Tensor], only: tuple[int, ...] | None
+) -> dict[int, Layer]:
+    causal = kind == "decoder" or (kind == "self" and loaded.info.architecture is Architecture.DECODER)
+    keys = inputs.target if kind == "decoder" and inputs.target is not None else inputs.text
+    device = weights[0].device
+    mask: Rows | None = Causal(len(keys), device) if causal else None
+    if not keys.real.all():
+        mask = Unpadded(mask, torch.from_numpy(keys.real).to(device))
+    return {index: MaterialisedLayer(each, mask) for index, each in enumerate(weights) if only is None or index in only}
 
 
-@torch.inference_mode()
-def _numbers(source: Layer, heads: slice, start: int, stop: int) -> Float32:
-    return source.rows(heads, start, stop).cpu().numpy()
+def _kept(layers: dict[str, Layers], only: tuple[int, ...] | None) -> dict[str, Layers]:
+    """The kinds of which something was kept. Raises InputError for a layer that no kind has."""
+    most = max(each.count for each in layers.values())
+    wrong = [index for index in only or () if not 0 <= index < most]
+    if wrong or only == ():
+        raise InputError(
+            f"There is no layer {wrong[0]}." if wrong else "No layer was asked for.",
+            f"Choose layers from 0 to {most - 1}.",
+        )
+    return {kind: each for kind, each in layers.items() if each.kept}

@@ -7,103 +7,36 @@ and are computed when they are asked for, in float32.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
+from torch.nn import Module
 
-BLOCK_BYTES = 2**25  # of scores computed at a time
+from llmlab.engine.attention import masks
+from llmlab.engine.attention.masks import Rows
 
-
-class Rows(Protocol):
-    """Something with a row for each query: a mask or a bias."""
-
-    def rows(self, start: int, stop: int) -> torch.Tensor:
-        """Rows `start` to `stop`: (1 or heads, rows, keys), boolean where True means attended to, else additive."""
+ALL = slice(None)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Causal:
-    """Every query sees the keys up to its own place."""
+class Band:
+    """Some rows of a layer's weights, cut to the keys that any of them may see; the others have no weight.
 
-    keys: int
-    device: torch.device
+    `weights` float32 (heads, rows, keys from `first` on), 0 where nothing may be seen, unless a whole row is NaN;
+    `visible` bool (1 or heads, rows, the same keys).
+    """
 
-    def rows(self, start: int, stop: int) -> torch.Tensor:
-        """See `Rows`."""
-        queries = torch.arange(start, stop, device=self.device)
-        return (torch.arange(self.keys, device=self.device) <= queries[:, None])[None]
+    first: int
+    weights: torch.Tensor
+    visible: torch.Tensor
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Spans:
-    """Every query sees the keys from `first` up to, but not including, `end`; both (queries,)."""
-
-    keys: int
-    first: torch.Tensor
-    end: torch.Tensor
-
-    def rows(self, start: int, stop: int) -> torch.Tensor:
-        """See `Rows`."""
-        keys = torch.arange(self.keys, device=self.first.device)
-        return ((keys >= self.first[start:stop, None]) & (keys < self.end[start:stop, None]))[None]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ByDistance:
-    """A bias that depends only on key − query (T5): `table` (heads, distances), from 1 − queries to keys − 1."""
-
-    queries: int
-    keys: int
-    table: torch.Tensor
-
-    def rows(self, start: int, stop: int) -> torch.Tensor:
-        """See `Rows`."""
-        device = self.table.device
-        queries = torch.arange(start, stop, device=device)
-        distances = torch.arange(self.keys, device=device) - queries[:, None]
-        return self.table[:, distances + self.queries - 1]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Dense:
-    """What has no shorter form: (1 or heads, queries, keys)."""
-
-    values: torch.Tensor
-
-    def rows(self, start: int, stop: int) -> torch.Tensor:
-        """See `Rows`."""
-        return self.values[:, start:stop]
-
-
-def compact_mask(mask: torch.Tensor) -> Rows:
-    """A short form of `mask` (1 or heads, queries, keys) where there is one: causal and sliding masks are spans."""
-    if mask.dtype != torch.bool or mask.shape[0] != 1:
-        return Dense(mask)
-    queries, keys = mask.shape[1:]
-    first = torch.zeros(queries, dtype=torch.long, device=mask.device)
-    end = torch.zeros_like(first)
-    step = max(1, BLOCK_BYTES // max(1, keys))
-    for start in range(0, queries, step):
-        part = mask[0, start : start + step].to(torch.uint8)
-        attended = part.sum(-1, dtype=torch.long)
-        begin = part.argmax(-1)
-        last = keys - part.flip(-1).argmax(-1)
-        if bool(((last - begin != attended) & (attended > 0)).any()):
-            return Dense(mask)
-        first[start : start + step] = begin
-        end[start : start + step] = begin + attended
-    return Spans(keys, first, end)
-
-
-def compact_bias(bias: torch.Tensor) -> Rows:
-    """A short form of `bias` (heads, queries, keys) where it depends on the distance alone."""
-    queries, keys = bias.shape[1:]
-    table = torch.cat([bias[:, 1:, 0].flip(1), bias[:, 0]], dim=1)
-    short = ByDistance(queries, keys, table.clone())
-    probes = {queries // 2, queries - 1}
-    if all(torch.equal(short.rows(row, row + 1), bias[:, row : row + 1]) for row in probes):
-        return short
-    return Dense(bias)
+    def whole(self, keys: int) -> torch.Tensor:
+        """The weights (heads, rows, keys) of all keys."""
+        heads, rows, width = self.weights.shape
+        if width == keys:
+            return self.weights
+        result = self.weights.new_zeros(heads, rows, keys)
+        result[..., self.first : self.first + width] = self.weights
+        return result
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,6 +44,7 @@ class AttentionLayer:
     """Queries (heads, queries, head_dim) and keys (key-value heads, keys, head_dim), rotated to their positions.
 
     `softcap` bounds the scores (Gemma 2), `sinks` (heads,) are logits that take weight from every row (gpt-oss).
+    `value` (key-value heads, keys, value_dim) is what the weights carry; `module` the model's own attention module.
     """
 
     query: torch.Tensor
@@ -121,6 +55,8 @@ class AttentionLayer:
     softcap: float | None = None
     sinks: torch.Tensor | None = None
     window: int | None = None
+    value: torch.Tensor | None = None
+    module: Module | None = None
 
     @property
     def heads(self) -> int:
@@ -133,33 +69,75 @@ class AttentionLayer:
         return self.key.shape[0]
 
     @property
+    def groups(self) -> int:
+        """Query heads that share a key-value head."""
+        return self.heads // self.key_value_heads
+
+    @property
     def size(self) -> tuple[int, int]:
         """(queries, keys)."""
         return self.query.shape[1], self.key.shape[1]
 
     def rows(self, heads: slice, start: int, stop: int) -> torch.Tensor:
-        """Weights float32 (heads, stop − start, keys), each row summing to 1."""
-        groups = self.heads // self.key_value_heads
-        chosen = torch.arange(self.heads, device=self.key.device)[heads]
-        query = self.query[heads, start:stop].float()
-        scores = query @ self.key[chosen // groups].float().transpose(1, 2) * self.scaling  # (heads, rows, keys)
+        """Weights float32 (heads, stop − start, keys), each row summing to 1; 0 in a row that may see nothing."""
+        return self.band(heads, start, stop).whole(self.size[1])
+
+    def band(self, heads: slice, start: int, stop: int) -> Band:
+        """The weights of rows `start` to `stop`."""
+        first, end = self.mask.reach(start, stop) if self.mask is not None else (0, self.size[1])
+        scores = self.scores(heads, start, stop, first, end)
+        visible = self.visible(heads, start, stop, first, end)
+        if self.mask is not None:
+            scores.masked_fill_(~visible, -torch.inf)
+        weights = self._softmax(scores, heads)
+        blind = ~visible.any(-1, keepdim=True)
+        if blind.any():  # softmax makes NaN of a row without any key; the model itself makes nothing of it
+            weights.masked_fill_(blind, 0.0)
+        return Band(first, weights, visible)
+
+    def scores(self, heads: slice, start: int, stop: int, first: int, end: int) -> torch.Tensor:
+        """What enters the softmax, of the keys `first` to `end`, masked or not: float32 (heads, rows, end − first)."""
+        query = self.query[heads, start:stop].float() * self.scaling
+        scores = self._products(query, self.key[:, first:end].float(), heads)
         if self.softcap is not None:
             scores = torch.tanh(scores / self.softcap) * self.softcap
         if self.bias is not None:
-            scores = scores + _of_heads(self.bias.rows(start, stop), heads).float()
-        if self.mask is not None:
-            scores = _masked(scores, _of_heads(self.mask.rows(start, stop), heads))
-        if self.sinks is not None:
-            sinks = self.sinks.float()[heads, None, None].expand(-1, scores.shape[1], 1)
-            return torch.cat([scores, sinks], dim=-1).softmax(-1)[..., :-1]
-        return scores.softmax(-1).nan_to_num(0.0)  # a row that sees nothing has no weights
+            scores += of_heads(self.bias.rows(start, stop), heads)[..., first:end].float()
+        if self.mask is not None and (rows := self.mask.rows(start, stop)).dtype != torch.bool:
+            scores += of_heads(rows, heads)[..., first:end].float()
+        return scores
+
+    def visible(self, heads: slice, start: int, stop: int, first: int, end: int) -> torch.Tensor:
+        """Which of the keys `first` to `end` may be seen: bool (1 or heads, rows, end − first)."""
+        if self.mask is None:
+            return torch.ones(1, 1, 1, dtype=torch.bool, device=self.key.device).expand(1, stop - start, end - first)
+        rows = of_heads(self.mask.rows(start, stop), heads)[..., first:end]
+        return rows if rows.dtype == torch.bool else rows > torch.finfo(rows.dtype).min / 2
+
+    def _products(self, query: torch.Tensor, key: torch.Tensor, heads: slice) -> torch.Tensor:
+        count, rows, width = query.shape
+        if count == self.heads:  # queries of a group side by side, so that no key is copied
+            grouped = query.reshape(self.key_value_heads, self.groups * rows, width) @ key.transpose(1, 2)
+            return grouped.view(count, rows, key.shape[1])
+        chosen = torch.arange(self.heads, device=key.device)[heads]
+        return query @ key[chosen // self.groups].transpose(1, 2)
+
+    def _softmax(self, scores: torch.Tensor, heads: slice) -> torch.Tensor:
+        if self.sinks is None:
+            return scores.softmax(-1) if scores.shape[-1] else scores
+        sinks = self.sinks.float()[heads, None, None].expand(-1, scores.shape[1], 1)
+        return torch.cat([scores, sinks], dim=-1).softmax(-1)[..., :-1]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MaterialisedLayer:
-    """A layer of an architecture that hands out finished weights (heads, queries, keys) only."""
+    """A layer of an architecture that hands out finished weights (heads, queries, keys) only.
+
+    `mask` tells, in so far as it is known, which of them stand where nothing may be seen.
+    """
 
     weights: torch.Tensor
+    mask: Rows | None = None
     window: int | None = None
 
     @property
@@ -173,6 +151,11 @@ class MaterialisedLayer:
         return self.weights.shape[0]
 
     @property
+    def groups(self) -> int:
+        """Every head has its own keys."""
+        return 1
+
+    @property
     def size(self) -> tuple[int, int]:
         """(queries, keys)."""
         return self.weights.shape[1], self.weights.shape[2]
@@ -180,6 +163,14 @@ class MaterialisedLayer:
     def rows(self, heads: slice, start: int, stop: int) -> torch.Tensor:
         """Weights float32 (heads, stop − start, keys)."""
         return self.weights[heads, start:stop].float()
+
+    def band(self, heads: slice, start: int, stop: int) -> Band:
+        """The weights of rows `start` to `stop`."""
+        weights = self.rows(heads, start, stop)
+        if self.mask is not None:
+            return Band(0, weights, self.mask.rows(start, stop))
+        everything = torch.ones(1, 1, 1, dtype=torch.bool, device=weights.device)
+        return Band(0, weights, everything.expand(1, *weights.shape[1:]))
 
 
 Layer = AttentionLayer | MaterialisedLayer
@@ -190,10 +181,9 @@ def attend(layer: AttentionLayer, value: torch.Tensor) -> torch.Tensor:
 
     For what `scaled_dot_product_attention` does not know: soft caps and sinks.
     """
-    groups = layer.heads // layer.key_value_heads
-    value = value.repeat_interleave(groups, dim=0)
+    value = value.repeat_interleave(layer.groups, dim=0)
     parts = [
-        layer.rows(slice(None), start, stop).to(value.dtype) @ value
+        layer.rows(ALL, start, stop).to(value.dtype) @ value
         for start, stop in blocks(layer.size[0], layer.heads * layer.size[1])
     ]
     return torch.cat(parts, dim=1).transpose(0, 1)
@@ -201,15 +191,10 @@ def attend(layer: AttentionLayer, value: torch.Tensor) -> torch.Tensor:
 
 def blocks(rows: int, numbers_per_row: int) -> list[tuple[int, int]]:
     """Row blocks of at most about BLOCK_BYTES of float32."""
-    step = max(1, BLOCK_BYTES // (4 * max(1, numbers_per_row)))
+    step = max(1, masks.BLOCK_BYTES // (4 * max(1, numbers_per_row)))
     return [(start, min(start + step, rows)) for start in range(0, rows, step)]
 
 
-def _of_heads(rows: torch.Tensor, heads: slice) -> torch.Tensor:
+def of_heads(rows: torch.Tensor, heads: slice) -> torch.Tensor:
+    """`rows` (1 or all heads, …) of the chosen heads, or the one that stands for all."""
     return rows if rows.shape[0] == 1 else rows[heads]
-
-
-def _masked(scores: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    if mask.dtype == torch.bool:
-        return scores.masked_fill(~mask, -torch.inf)
-    return scores + mask.float()

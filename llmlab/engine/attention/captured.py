@@ -1,0 +1,174 @@
+"""The attention of one text, captured: what can be asked of it, for any layer and head, without running the model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from llmlab.engine.attention.inputs import Sequence
+from llmlab.engine.attention.layers import ALL, Layer, blocks
+from llmlab.engine.attention.masks import is_causal
+from llmlab.engine.attention.types import (
+    AttentionShape,
+)
+from llmlab.engine.errors import InputError
+from llmlab.engine.reading import guarded
+from llmlab.engine.tokenization import Speller
+from llmlab.engine.types import Float32
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Layers:
+    """The layers of one kind: `count` that the model has, `kept` by their number."""
+
+    count: int
+    kept: dict[int, Layer]
+
+    @property
+    def heads(self) -> int:
+        """The most heads that a layer has."""
+        return max(layer.heads for layer in self.kept.values())
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(queries, keys)."""
+        return next(iter(self.kept.values())).size
+
+
+class AttentionCapture:
+    """The attention of one text, all layers and heads; weights are computed when asked for.
+
+    `kinds` is ("self",), or ("encoder", "decoder", "cross") where the model has an encoder and a decoder.
+    """
+
+    def __init__(
+        self, layers: dict[str, Layers], sides: dict[str, tuple[Sequence, Sequence]], speller: Speller
+    ) -> None:
+        self._layers = layers
+        self._sides = sides
+        self._speller = speller
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of maps there are."""
+        return tuple(self._layers)
+
+    @property
+    def layers(self) -> int:
+        """Layers of the first kind; `shape` tells those of each."""
+        return self._layers[self.kinds[0]].count
+
+    @property
+    def heads(self) -> int:
+        """Heads of the first kind."""
+        return self._layers[self.kinds[0]].heads
+
+    def shape(self, kind: str = "self") -> AttentionShape:
+        """How many layers and heads there are of `kind`, and the tokens on the axes. Raises InputError."""
+        layers = self.of(kind)
+        queries, keys = self.sides(kind)
+        kept = layers.kept
+        first = next(iter(kept.values()))
+        return AttentionShape(
+            kind=kind,
+            layers=layers.count,
+            heads=layers.heads,
+            key_value_heads=max(layer.key_value_heads for layer in kept.values()),
+            query_tokens=self._speller.texts(queries.ids.tolist()),
+            key_tokens=self._speller.texts(keys.ids.tolist()),
+            windows=tuple(kept[index].window if index in kept else None for index in range(layers.count)),
+            query_words=queries.words,
+            key_words=keys.words,
+            query_segments=queries.segments,
+            key_segments=keys.segments,
+            captured=tuple(sorted(kept)),
+            causal=queries is keys and is_causal(first.mask, first.size[0]),
+            generated=queries.first_generated,
+        )
+
+    def weights(self, layer: int, head: int | None = None, kind: str = "self") -> Float32:
+        """Attention weights float32 (heads, queries, keys), or (queries, keys) of one head; each row sums to 1.
+
+        Raises InputError for a layer, head or kind that is not there, OutOfMemoryError where a whole map does not fit.
+        """
+        source = self.layer(kind, layer)
+        heads = chosen(source, head)
+        queries, keys = source.size
+        count = source.heads if head is None else 1
+
+        def compute() -> Float32:
+            result = np.empty((count, queries, keys), np.float32)
+            for start, stop in blocks(queries, count * keys):
+                result[:, start:stop] = _numbers(source, heads, start, stop)
+            return result if head is None else result[0]
+
+        return guarded(compute)
+
+    def rows(self, layer: int, head: int, start: int, stop: int, kind: str = "self") -> Float32:
+        """Rows `start` to `stop` of one head's weights, float32 (stop − start, keys). Raises InputError."""
+        source = self.layer(kind, layer)
+        check_span("rows", start, stop, source.size[0])
+        heads = chosen(source, head)
+        rows: Float32 = guarded(lambda: _numbers(source, heads, start, stop))[0]
+        return rows
+
+    def columns(self, layer: int, head: int, start: int, stop: int, kind: str = "self") -> Float32:
+        """Columns `start` to `stop` of one head's weights, float32 (queries, stop − start). Raises InputError."""
+        source = self.layer(kind, layer)
+        check_span("columns", start, stop, source.size[1])
+        heads = chosen(source, head)
+
+        def compute() -> Float32:
+            result = np.empty((source.size[0], stop - start), np.float32)
+            for begin, end in blocks(*source.size):
+                result[begin:end] = _numbers(source, heads, begin, end)[0, :, start:stop]
+            return result
+
+        return guarded(compute)
+
+    def of(self, kind: str) -> Layers:
+        """The layers of this kind. Raises InputError where the model has none."""
+        if kind not in self._layers:
+            raise InputError(f"The model has no “{kind}” attention.", f"Choose one of: {', '.join(self.kinds)}.")
+        return self._layers[kind]
+
+    def sides(self, kind: str) -> tuple[Sequence, Sequence]:
+        """The tokens that look, and those that are looked at."""
+        self.of(kind)
+        return self._sides[kind]
+
+    def layer(self, kind: str, layer: int) -> Layer:
+        """One layer. Raises InputError where there is none, or it was not kept."""
+        layers = self.of(kind)
+        if not 0 <= layer < layers.count:
+            raise InputError(f"There is no layer {layer}.", f"Choose a layer from 0 to {layers.count - 1}.")
+        if layer not in layers.kept:
+            raise InputError(
+                f"Layer {layer} was not kept when the text was read.",
+                "Choose one of the layers that were, or read the text again with this one.",
+            )
+        return layers.kept[layer]
+
+
+def chosen(source: Layer, head: int | None) -> slice:
+    """The heads of a layer that `head` names, None for all. Raises InputError."""
+    if head is None:
+        return ALL
+    if not 0 <= head < source.heads:
+        raise InputError(f"There is no head {head}.", f"Choose a head from 0 to {source.heads - 1}.")
+    return slice(head, head + 1)
+
+
+def check_span(what: str, start: int, stop: int, length: int) -> None:
+    """Raise InputError for rows or columns that the map does not have."""
+    if not 0 <= start <= stop <= length:
+        raise InputError(
+            f"There are no {what} {start} to {stop} in a map of {length} {what}.", f"Choose {what} of the map."
+        )
+
+
+@torch.inference_mode()
+def _numbers(source: Layer, heads: slice, start: int, stop: int) -> Float32:
+    return source.rows(heads, start, stop).cpu().numpy()
