@@ -13,7 +13,8 @@ from PySide6.QtGui import QWheelEvent
 from PySide6.QtWidgets import QApplication, QLabel
 from pytestqt.qtbot import QtBot
 
-from llmlab.ui.panels.decoding.stops import StopStrings, escaped, unescaped
+from llmlab.ui.panels.decoding.escapes import escaped, unescaped
+from llmlab.ui.panels.decoding.stops import StopStrings
 from llmlab.ui.widgets import numbers
 from llmlab.ui.widgets.help import Help, HelpButton, HelpPage
 from llmlab.ui.widgets.parts import Choice, ElidedLabel, MainButton, ProbabilityLegend

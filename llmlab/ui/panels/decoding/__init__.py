@@ -7,6 +7,8 @@ from typing import Any
 from llmlab.engine.types import Feature
 from llmlab.ui.panel import Panel, PanelContext, PanelSpec, Scene
 
+STORY = "Once upon a time, there was a little girl named Lily. She loved to"
+
 
 def _create(context: PanelContext) -> Panel:
     from llmlab.ui.panels.decoding.view import DecodingPanel
@@ -15,17 +17,34 @@ def _create(context: PanelContext) -> Panel:
 
 
 def _generate(panel: Any) -> None:
-    panel.presenter.change(max_new_tokens=60, seed=7, top_k=9, top_p=0.95)
+    panel.presenter.change(tab="completion", max_new_tokens=60, seed=7, top_k=9, top_p=0.95)
     panel.show_params(panel.presenter.params)
     panel.presenter.generate()
 
 
-def _read(_panel: Any) -> None:
+def _read(panel: Any) -> None:
     """The distribution comes by itself."""
+    panel.presenter.change(tab="completion")
+    panel.show_params(panel.presenter.params)
 
 
 def _settled(panel: Any) -> bool:
     return bool(panel.presenter.settled)
+
+
+def _ask(panel: Any) -> None:
+    panel.presenter.change(tab="ask")
+    panel.show_params(panel.presenter.params)
+    panel.pages["ask"].editor.setPlainText("play\nread books\nplay with her toys\nfly to the moon\ncalculate")
+
+
+def _asked(panel: Any) -> bool:
+    """One of the longer answers is looked at."""
+    pane = panel.pages["ask"]
+    if not _settled(panel) or pane.answers.rows_model.rowCount() < 5:
+        return False
+    pane.answers.selectRow(3)
+    return True
 
 
 PANEL = PanelSpec(
@@ -36,13 +55,8 @@ PANEL = PanelSpec(
     needs=frozenset((Feature.NEXT_TOKEN, Feature.GENERATE, Feature.FILL_MASK)),
     create=_create,
     scenes=(
-        Scene(
-            "decoder",
-            "bundled:decoder",
-            "Once upon a time, there was a little girl named Lily. She loved to",
-            _generate,
-            _settled,
-        ),
+        Scene("decoder", "bundled:decoder", STORY, _generate, _settled),
+        Scene("ask", "bundled:decoder", STORY, _ask, _asked),
         Scene(
             "encoder",
             "bundled:encoder",

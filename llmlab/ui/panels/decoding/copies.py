@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -52,6 +52,17 @@ class Copies:
             self._submit(text, self._desk.copy)
         else:
             self._save(f"distribution.{kind}", kind, text)
+
+    def table(self, columns: Sequence[str], rows: Sequence[tuple[Any, ...]], name: str, kind: str) -> None:
+        """Rows to a file ("csv", "json"), or tab-separated to the clipboard ("copy")."""
+
+        def text() -> str:
+            return export.table_text(columns, rows, kind)
+
+        if kind == "copy":
+            self._submit(text, self._desk.copy)
+        else:
+            self._save(f"{name}.{kind}", kind, text)
 
     def _save(self, name: str, kind: str, text: Callable[[], str]) -> None:
         def save(path: Path) -> None:

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -41,6 +41,13 @@ def run_text(run: Run, kind: str) -> str:
         "steps": [_step(step) for step in run.steps],
     }
     return json.dumps(content, ensure_ascii=False, indent=1)
+
+
+def table_text(columns: Sequence[str], rows: Iterable[tuple[Any, ...]], kind: str) -> str:
+    """Rows as "csv", as a list of objects in "json", or tab-separated as "copy"."""
+    if kind == "json":
+        return json.dumps([dict(zip(columns, row, strict=True)) for row in rows], ensure_ascii=False, indent=1)
+    return _csv(tuple(columns), iter(rows), "\t" if kind == "copy" else ",")
 
 
 def distribution_text(

@@ -13,6 +13,7 @@ from llmlab.engine.sorted_logits import SortedLogits
 from llmlab.engine.types import GenerationStep, ModelInfo
 from llmlab.ui.panel import PanelContext
 from llmlab.ui.panels.decoding import snippet, stages
+from llmlab.ui.panels.decoding.asking import Asking
 from llmlab.ui.panels.decoding.completions import Completions
 from llmlab.ui.panels.decoding.copies import Copies, Desk
 from llmlab.ui.panels.decoding.params import MAX_SEED, Params
@@ -23,7 +24,7 @@ from llmlab.ui.panels.decoding.tabs import Part, PartMaker
 from llmlab.workbench import Completion, ModelState
 
 AT_PROMPT = 0
-PARTS: dict[str, PartMaker] = {}  # what is on the tabs besides the completion; their pages are in view.py
+PARTS: dict[str, PartMaker] = {"ask": Asking}  # what is on the tabs besides the completion; their pages are in view.py
 
 
 class View(Desk, Protocol):

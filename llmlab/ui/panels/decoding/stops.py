@@ -7,27 +7,11 @@ from PySide6.QtGui import QFontMetrics
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QVBoxLayout, QWidget
 
 from llmlab.ui import theme
+from llmlab.ui.panels.decoding.escapes import escaped, unescaped
 from llmlab.ui.panels.decoding.params import MAX_STOP_LENGTH, MAX_STOPS, checked_stops
 from llmlab.ui.widgets.parts import icon_button
 
-ESCAPES = {"\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 TEXT_WIDTH = 190
-
-
-def escaped(text: str) -> str:
-    """`text` on one line, with Python's escapes for line breaks, tabs and backslashes."""
-    return "".join(ESCAPES.get(character, character) for character in text)
-
-
-def unescaped(text: str) -> str:
-    """What `escaped` was given; an unknown escape stays as it is."""
-    result, rest = "", iter(text)
-    for character in rest:
-        if character == "\\":
-            following = next(rest, "")
-            character = {"\\": "\\", "n": "\n", "t": "\t", "r": "\r"}.get(following, "\\" + following)
-        result += character
-    return result
 
 
 class StopStrings(QWidget):

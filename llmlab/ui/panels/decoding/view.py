@@ -13,6 +13,7 @@ from PySide6.QtWidgets import QFileDialog, QSplitter, QStackedWidget, QVBoxLayou
 from llmlab.engine.types import GenerationStep
 from llmlab.ui import theme
 from llmlab.ui.panel import PanelContext
+from llmlab.ui.panels.decoding.ask_pane import AskPane
 from llmlab.ui.panels.decoding.completion_pane import CompletionPane
 from llmlab.ui.panels.decoding.controls import Controls
 from llmlab.ui.panels.decoding.distribution_pane import DistributionPane
@@ -23,8 +24,11 @@ from llmlab.ui.widgets.parts import Choice
 
 FILTERS = {"csv": "Comma-separated values (*.csv)", "json": "JSON (*.json)"}
 # Of each tab: label, tooltip and, besides the completion, its widget. A page's `attach` is given its part.
-LABELS = {"completion": ("Completion", "The text as it is generated, token by token")}
-PAGES: dict[str, Callable[[], Any]] = {}
+LABELS = {
+    "completion": ("Completion", "The text as it is generated, token by token"),
+    "ask": ("Ask", "How probable exactly this continuation is"),
+}
+PAGES: dict[str, Callable[[], Any]] = {"ask": AskPane}
 
 
 class DecodingPanel:
