@@ -17,10 +17,13 @@ from llmlab.ui.panels.attention.capturing import Read, TooLarge, TooLong
 from llmlab.ui.panels.attention.params import Params
 from llmlab.ui.panels.attention.reading import Focus, Looker, Part, Reading
 from llmlab.ui.panels.attention.screen import Act, Kind, Screen
+from llmlab.ui.panels.attention.text_part import Texting
 from llmlab.workbench import ModelState
 
 # One entry for each tab: what makes its part of the presenter, from asker, presenter and the widgets of the tab.
-PARTS: dict[str, Callable[[Asking, Looker, Any], Part]] = {}
+PARTS: dict[str, Callable[[Asking, Looker, Any], Part]] = {
+    "text": Texting,
+}
 READ_OPTIONS = ("read", "target", "pair", "padding")
 
 

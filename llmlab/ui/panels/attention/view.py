@@ -16,12 +16,15 @@ from llmlab.ui.panels.attention.params import TABS, Params
 from llmlab.ui.panels.attention.presenter import AttentionPresenter
 from llmlab.ui.panels.attention.reading import Reading
 from llmlab.ui.panels.attention.screen import Kind, Screen
+from llmlab.ui.panels.attention.text_pane import TextPane
 from llmlab.ui.widgets.parts import Choice
 from llmlab.ui.widgets.states import StateView
 
 # One entry for each tab: its label, its tooltip, and its widget, which is also the view of its part. After both are
 # made, `widget.attach(part)` connects them.
-PAGES: dict[str, tuple[str, str, Callable[[], Any]]] = {}
+PAGES: dict[str, tuple[str, str, Callable[[], Any]]] = {
+    "text": ("Text", "The text, shaded by where a token looks or who looks at it", TextPane),
+}
 FILTERS = {
     "csv": "Comma-separated values (*.csv)",
     "json": "JSON (*.json)",

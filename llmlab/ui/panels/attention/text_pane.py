@@ -1,0 +1,270 @@
+"""The text tab: the tokens in their text, shaded by the weights of those that are chosen."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt, QTimer, Slot
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QFrame, QMenu, QSplitter, QStackedLayout, QVBoxLayout, QWidget
+
+from llmlab.engine.attention.types import MASKED
+from llmlab.jobs.job import ErrorInfo
+from llmlab.ui import theme
+from llmlab.ui.panels.attention.reading import KEYS, QUERIES
+from llmlab.ui.panels.attention.text_paint import ShadeLegend, color_of, row_card, weight_card
+from llmlab.ui.panels.attention.text_part import Step, Texting
+from llmlab.ui.panels.attention.text_rows import Shading
+from llmlab.ui.panels.attention.text_source import Texts
+from llmlab.ui.widgets.card import Card
+from llmlab.ui.widgets.help import Help, HelpButton
+from llmlab.ui.widgets.parts import Choice, ElidedLabel, MutedLabel, icon_button, row
+from llmlab.ui.widgets.states import StateView
+from llmlab.ui.widgets.strip import TokenStrip
+from llmlab.ui.widgets.tokentext import visible
+
+PAUSE = 600  # ms between two generated tokens while they play
+NAMED = 3  # chosen tokens that are called by their text
+AXES = (QUERIES, KEYS)
+HELP = Help(
+    "Attention in the text",
+    "Point at a token and the text is shaded by where it looks: the yellower a token's background, the more of its "
+    "value flows to the token under the mouse. Click to keep a token chosen and to read exact weights from the others; "
+    "with Ctrl or Shift several are chosen and their rows are summed. Turn the question round to see who looks at a "
+    "token. A token without a background may not be looked at: it comes later, is padding, or lies outside a sliding "
+    "window. After a completion, step through the generated tokens: each shows the row of the token that was read last "
+    "when it was chosen.",
+    "row of token i:  softmax(qᵢ·kⱼ / √d + mask) over all j, sum 1\nwho looks at j:  column j; its sum is not 1",
+)
+
+
+class TextPane(QWidget):
+    """One text that looks at itself, or two: what is read, and what is looked at."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._part: Texting | None = None
+        self._texts: Texts | None = None
+        self._shading: Shading | None = None
+        self._pinned = False
+        self.axis = Choice(
+            [("Where it looks", "Shade the tokens that the chosen one looks at: its row of the map"),
+             ("Who looks at it", "Shade the tokens that look at the chosen one: its column of the map")],
+            "Which way one looks",
+        )  # fmt: skip
+        self.axis.chosen.connect(self._turn)
+        self.caption, self.legend = ElidedLabel(), ShadeLegend()
+        self.queries, self.keys = self._strip(QUERIES), self._strip(KEYS)
+        self.state = StateView()
+        self._timer = QTimer(self)
+        self._timer.setInterval(PAUSE)
+        self._timer.timeout.connect(self._tick)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(theme.SPACE // 2)
+        layout.addWidget(row((self.axis, self.caption, self.legend, HelpButton(HELP)), stretch=self.caption))
+        layout.addWidget(self._step_row())
+        layout.addWidget(self._frame(), stretch=1)
+        theme.changed.connect(self._paint_colors)
+
+    def _strip(self, axis: str) -> TokenStrip:
+        strip = TokenStrip(lambda token: self._card(axis, token))
+        strip.hovered.connect(lambda token: self._part and self._part.hover(axis, token))
+        strip.selected.connect(lambda first, last: self._choose(axis, first, last))
+        strip.toggled.connect(lambda token: self._part and self._part.toggle(axis, token))
+        strip.menu_asked.connect(self._fill_menu)
+        strip.setAccessibleName("Text whose tokens look" if axis == QUERIES else "Text that is looked at")
+        return strip
+
+    def _step_row(self) -> QWidget:
+        self.first = icon_button("first", "To the first generated token")
+        self.back = icon_button("previous", "To the generated token before")
+        self.play = icon_button("play", "Follow the generation, token by token")
+        self.next = icon_button("next", "To the next generated token")
+        self.step_text = ElidedLabel()
+        self.first.clicked.connect(lambda: self._go(0))
+        self.back.clicked.connect(lambda: self._go(self._step - 1))
+        self.next.clicked.connect(lambda: self._go(self._step + 1))
+        self.play.clicked.connect(self._play)
+        self._step, self._steps = -1, 0
+        self.steps = row((self.first, self.back, self.play, self.next, self.step_text), stretch=self.step_text)
+        return self.steps
+
+    def _frame(self) -> QWidget:
+        self._labels = MutedLabel("The decoder's text, whose tokens look"), MutedLabel("The encoder's text")
+        splitter = QSplitter(Qt.Orientation.Vertical)
+        splitter.setChildrenCollapsible(False)
+        for label, strip in zip(self._labels, (self.queries, self.keys), strict=True):
+            box = QFrame()
+            box.setFrameShape(QFrame.Shape.StyledPanel)
+            inside = QVBoxLayout(box)
+            inside.setContentsMargins(1, 1, 1, 1)
+            inside.setSpacing(0)
+            label.setContentsMargins(theme.SPACE, theme.SPACE // 2, 0, 0)
+            inside.addWidget(label)
+            inside.addWidget(strip, stretch=1)
+            splitter.addWidget(box)
+        self._second = splitter.widget(1)
+        holder = QWidget()
+        self._stack = QStackedLayout(holder)
+        self._stack.setContentsMargins(0, 0, 0, 0)
+        self._stack.addWidget(splitter)
+        self._stack.addWidget(self.state)
+        return holder
+
+    def attach(self, part: Texting) -> None:
+        """Connect it with the part of the presenter that it shows."""
+        self._part = part
+
+    # --- to the part ----------------------------------------------------------------------------------------
+
+    def show_texts(self, texts: Texts | None) -> None:
+        self._texts, self._shading = texts, None
+        two = texts is not None and texts.two
+        self.queries.set_source(texts.queries if texts else None)
+        self.keys.set_source(texts.keys if texts and two else None)
+        self._second.setVisible(two)
+        for label in self._labels:
+            label.setVisible(two)
+        self.axis.setVisible(not two)
+        if texts is None:
+            self._timer.stop()
+        self._paint_colors()
+
+    def show_shading(self, shading: Shading | None, *, pinned: bool) -> None:
+        self._shading, self._pinned = shading, pinned
+        self._stack.setCurrentIndex(0)
+        self.legend.show_shading(shading)
+        self.caption.setText(self._caption(shading))
+        self._paint_colors()
+
+    def show_axis(self, axis: str) -> None:
+        self.axis.set_chosen(AXES.index(axis))
+
+    def show_step(self, step: Step | None, count: int) -> None:
+        self.steps.setVisible(count > 0)
+        self._step, self._steps = (step.number if step else -1), count
+        for button, on in ((self.first, self._step != 0), (self.back, self._step > 0)):
+            button.setEnabled(on)
+        self.next.setEnabled(self._step + 1 < count)
+        playing = self._timer.isActive()
+        self.play.setIcon(theme.icon("stop" if playing else "play"))
+        self.step_text.setText(
+            f"generated token {step.number + 1} of {step.count}: having read {step.read}, the model chose {step.chosen}"
+            if step
+            else f"{count:,} generated tokens: follow what the model looked at for each"
+        )
+
+    def show_error(self, error: ErrorInfo) -> None:
+        self.state.show_error(error.message, error.hint)
+        self._stack.setCurrentIndex(1)
+
+    # --- colours and words ----------------------------------------------------------------------------------
+
+    @Slot()
+    def _paint_colors(self) -> None:
+        shading, two = self._shading, self._texts is not None and self._texts.two
+        own, other = self.queries, self.keys
+        if shading is not None and shading.axis == KEYS:
+            own, other = other, own
+        if not two:
+            own = other = self.queries
+        own.set_colors(color_of(None))
+        other.set_colors(color_of(shading))
+        other.set_marked(frozenset())
+        if own is not other:
+            other.select(-1, scroll=False)
+        self._mark(own, shading.chosen if shading else ())
+
+    def _mark(self, strip: TokenStrip, chosen: tuple[int, ...]) -> None:
+        """Frame the chosen tokens: those in a row as the strip's selection, so that Shift goes on from there."""
+        strip.set_marked(frozenset(chosen))
+        together = self._pinned and bool(chosen) and chosen[-1] - chosen[0] == len(chosen) - 1
+        selection = (chosen[0], chosen[-1]) if together else (-1, -1)
+        if strip.selection != selection:
+            strip.select(*selection, scroll=together and self._timer.isActive())
+
+    def _caption(self, shading: Shading | None) -> str:
+        if shading is None:
+            return ""
+        verb = "looks" if len(shading.chosen) == 1 else "look, summed"
+        words = f"where {self._chosen_text(shading)} {verb}"
+        if shading.axis == KEYS:
+            words = f"who looks at {self._chosen_text(shading)}" + (", summed" if len(shading.chosen) > 1 else "")
+        return words
+
+    def _chosen_text(self, shading: Shading) -> str:
+        chosen = shading.chosen
+        if len(chosen) > NAMED:
+            return f"{len(chosen)} tokens"
+        return " + ".join(f"{self._name(shading.axis, token)} ({token})" for token in chosen)
+
+    def _name(self, axis: str, token: int) -> str:
+        assert self._texts is not None
+        source = self._texts.queries if axis == QUERIES else self._texts.keys
+        return visible(source.text_of(token))
+
+    def _card(self, axis: str, token: int) -> Card | None:
+        shading, texts = self._shading, self._texts
+        if shading is None or texts is None:
+            return None
+        other = KEYS if shading.axis == QUERIES else QUERIES
+        if self._pinned:
+            if texts.two and axis == shading.axis:
+                return None
+            chosen = self._chosen_text(shading)
+            return weight_card(shading, token, lambda each: self._name(other, each), chosen)
+        if shading.chosen != (token,):  # its row is still on its way
+            return None
+        title = f"{self._name(shading.axis, token)}  ·  token {token}"
+        return row_card(shading, title, lambda each: self._name(other, each))
+
+    # --- to the presenter -----------------------------------------------------------------------------------
+
+    @Slot(int)
+    def _turn(self, index: int) -> None:
+        if self._part:
+            self._part.turn(AXES[index])
+
+    def _choose(self, axis: str, first: int, last: int) -> None:
+        if self._part:
+            self._part.choose(axis, range(first, last + 1) if first >= 0 else ())
+
+    def _fill_menu(self, menu: QMenu) -> None:
+        if self._shading is not None:
+            menu.addAction("Copy the weights", self.copy_weights)
+        if self._pinned and self._part:
+            axis = self._shading.axis if self._shading else QUERIES
+            menu.addAction("Choose no token", lambda: self._choose(axis, -1, -1))
+
+    @Slot()
+    def copy_weights(self) -> None:
+        """Every token with its weight, tab-separated, to the clipboard."""
+        shading = self._shading
+        if shading is None:
+            return
+        other = KEYS if shading.axis == QUERIES else QUERIES
+        lines = [
+            f"{token}\t{self._name(other, token)}\t{'' if weight == MASKED else weight}"
+            for token, weight in enumerate(shading.weights.tolist())
+        ]
+        QGuiApplication.clipboard().setText("\n".join(("token\ttext\tweight", *lines)))
+
+    def _go(self, number: int) -> None:
+        if self._part:
+            self._part.go(number)
+
+    @Slot()
+    def _play(self) -> None:
+        if self._timer.isActive():
+            self._timer.stop()
+            self.play.setIcon(theme.icon("play"))
+            return
+        self._timer.start()
+        self._go(0 if self._step + 1 >= self._steps else self._step + 1)
+
+    @Slot()
+    def _tick(self) -> None:
+        if self._step + 1 >= self._steps or not self.isVisible():
+            self._timer.stop()
+            self.play.setIcon(theme.icon("play"))
+        else:
+            self._go(self._step + 1)
