@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+
+from torch import Tensor
 
 from llmlab.engine import embedding, generation, logits, scoring, tokenization
+from llmlab.engine.attention import ablation, cost, lens
 from llmlab.engine.attention import capture as attention
-from llmlab.engine.attention import cost
+from llmlab.engine.attention import inputs as attention_inputs
 from llmlab.engine.attention.captured import AttentionCapture
-from llmlab.engine.attention.types import AttentionCost, AttentionRequest
+from llmlab.engine.attention.types import (
+    AttentionCost,
+    AttentionRequest,
+    Effect,
+    HeadAt,
+    LayerEffects,
+    Lens,
+    LensPosition,
+)
 from llmlab.engine.devices import memory_use, release_memory
 from llmlab.engine.errors import ModelNotFoundError
 from llmlab.engine.loading import LoadedModel, load
@@ -173,6 +184,43 @@ class Engine:
         but not for a text that is too long: that is what it tells.
         """
         return cost.cost(self.loaded, self._speller, request)
+
+    def ablation(
+        self, request: AttentionRequest, off: Collection[HeadAt], control: Control = UNCONTROLLED
+    ) -> tuple[Effect, ...]:
+        """The prediction with and without the heads `off`: of the next token or, of an encoder, at each mask.
+
+        Raises InputError for a head that is not there or a text without a mask.
+        """
+        return guarded(lambda: ablation.ablation(self.loaded, self._speller, self._given(request), off, control))
+
+    def ablation_effects(self, request: AttentionRequest, control: Control = UNCONTROLLED) -> Iterator[LayerEffects]:
+        """The effect of removing every head and every layer's attention alone, layer by layer as it is known.
+
+        Raises as `ablation`.
+        """
+        return ablation.ablation_effects(self.loaded, self._given(request), control)
+
+    def logit_lens(
+        self,
+        request: AttentionRequest,
+        positions: tuple[int, int] | None = None,
+        best: int = 5,
+        control: Control = UNCONTROLLED,
+    ) -> Lens:
+        """What the model would predict from the hidden states between its layers, at `positions` (start, stop).
+
+        Of an encoder-decoder model these are the decoder's. Raises InputError for positions that are not there.
+        """
+        given = self._given(request)
+        return guarded(lambda: lens.logit_lens(self.loaded, self._speller, given, positions, best, control))
+
+    def lens_position(self, request: AttentionRequest, position: int, control: Control = UNCONTROLLED) -> LensPosition:
+        """How every token that is first somewhere between the layers fares at `position`. Raises as `logit_lens`."""
+        return guarded(lambda: lens.lens_position(self.loaded, self._speller, self._given(request), position, control))
+
+    def _given(self, request: AttentionRequest) -> dict[str, Tensor]:
+        return attention_inputs.read(self.loaded, self._speller, request).tensors(self.loaded)
 
     def score(self, text: str, continuations: Sequence[str], control: Control = UNCONTROLLED) -> Float64:
         """Exact log-probability of each continuation, float64 (continuations,), natural logarithm.

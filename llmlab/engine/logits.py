@@ -100,11 +100,11 @@ def _masks(loaded: LoadedModel, speller: Speller, text: str, control: Control) -
     positions = []
     for place, row in zip(places, logits, strict=True):
         control.check()
-        positions.append(_position(_label(loaded, ids, place), sort(row), speller))
+        positions.append(_position(mask_label(loaded, ids, place), sort(row), speller))
     return Captured(tuple(positions))
 
 
-def _label(loaded: LoadedModel, ids: list[int], place: int) -> str:
+def mask_label(loaded: LoadedModel, ids: list[int], place: int) -> str:
     """The words around a mask."""
     before, after = ids[max(0, place - LABEL_TOKENS) : place], ids[place + 1 : place + 1 + LABEL_TOKENS]
     return f"{decode(loaded.tokenizer, before)}{loaded.info.mask_token}{decode(loaded.tokenizer, after)}".strip()

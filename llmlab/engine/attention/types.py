@@ -206,7 +206,8 @@ class Effect:
 class LayerEffects:
     """The effect of removing each head of a layer alone, and the whole layer. Arrays float32 (heads,).
 
-    `kl` in nats; `delta` the change of the probability of the token that was most probable before.
+    `kl` in nats; `delta` the change of the probability of the token that was most probable before; where an encoder
+    fills in several masks, the means over them.
     """
 
     kind: str
@@ -219,9 +220,9 @@ class LayerEffects:
 
 @dataclass(frozen=True, slots=True)
 class LensRow:
-    """A place in the model at which the hidden state is read: after `layer` layers' attention or MLP."""
+    """A place in the model at which the hidden state is read: after the attention, or at the end, of a layer."""
 
-    layer: int  # 0 with place "embedding": before the first layer
+    layer: int  # from 0 on, as everywhere; with place "embedding": before layer 0
     place: str  # embedding, attention, layer
 
 
