@@ -26,7 +26,7 @@ from llmlab.engine.errors import ModelNotFoundError
 from llmlab.engine.loading import LoadedModel, load
 from llmlab.engine.progress import UNCONTROLLED, Control
 from llmlab.engine.reading import guarded
-from llmlab.engine.sampling import GenerationSettings, SamplingSettings
+from llmlab.engine.sampling import GenerationSettings, Knobs, SamplingSettings
 from llmlab.engine.sorted_logits import Captured
 from llmlab.engine.tokens.types import EmbeddingMap, HiddenPath, Neighbours
 from llmlab.engine.types import (
@@ -110,18 +110,14 @@ class Engine:
     def next_token(
         self,
         text: str,
-        *,
-        temperature: float = 1.0,
-        top_k: int = 0,
-        top_p: float = 1.0,
-        min_p: float = 0.0,
-        repetition_penalty: float = 1.0,
+        **knobs: Unpack[Knobs],
     ) -> NextToken:
         """The distribution of the token after `text`, or of an answer's first token where there is an encoder.
 
-        Raises InputError for a text or a setting that makes no sense.
+        `knobs` are those of `SamplingSettings`: temperature, top_k, top_p, repetition_penalty and so on, none of which
+        does anything unless given. Raises InputError for a text or a setting that makes no sense.
         """
-        settings = SamplingSettings(True, temperature, top_k, top_p, min_p, repetition_penalty)
+        settings = SamplingSettings(**knobs)
         return guarded(lambda: logits.next_token(self.loaded, text, settings))
 
     def distribution(self, text: str, control: Control = UNCONTROLLED) -> Captured:
@@ -136,24 +132,20 @@ class Engine:
         text: str,
         *,
         max_new_tokens: int = 50,
-        do_sample: bool = True,
-        temperature: float = 1.0,
-        top_k: int = 0,
-        top_p: float = 1.0,
-        min_p: float = 0.0,
-        repetition_penalty: float = 1.0,
         seed: int = 0,
         stop: Sequence[str] = (),
         capture: bool = False,
         control: Control = UNCONTROLLED,
+        **knobs: Unpack[Knobs],
     ) -> Iterator[GenerationStep]:
         """Continue `text`, or answer it where there is an encoder, one step at a time.
 
+        `knobs` are those of `SamplingSettings`: do_sample, temperature, top_k, top_p, repetition_penalty and so on.
         The same text, settings and seed give the same completion, whatever else ran meanwhile. `capture` keeps the
         whole sorted logits with each step. Raises InputError at once for what makes no sense, and Cancelled between
         steps where `control` says so.
         """
-        sampling = SamplingSettings(do_sample, temperature, top_k, top_p, min_p, repetition_penalty)
+        sampling = SamplingSettings(**knobs)
         settings = GenerationSettings(sampling, max_new_tokens, seed, (stop,) if isinstance(stop, str) else tuple(stop))
         return generation.generate(self.loaded, self._speller, text, settings, capture=capture, control=control)
 

@@ -14,13 +14,13 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
+from llmlab.engine.context import Context
 from llmlab.engine.detokenization import Detokenizer, StopStrings
 from llmlab.engine.loading import LoadedModel
 from llmlab.engine.logits import require, sort
 from llmlab.engine.progress import UNCONTROLLED, Control
-from llmlab.engine.reading import Reader, guarded, prompt_ids
+from llmlab.engine.reading import Reader, end_tokens, guarded, prompt_ids
 from llmlab.engine.sampling import GenerationSettings, ShapedDistribution, SortedLogits, draw, shape
-from llmlab.engine.sorted_logits import unique, with_id
 from llmlab.engine.tokenization import Speller
 from llmlab.engine.types import Alternatives, Architecture, Feature, GenerationStep
 
@@ -69,7 +69,7 @@ class _Completion:
         self._settings = settings
         self._capture = capture
         self._random = torch.Generator().manual_seed(settings.seed)
-        self._ends = _end_tokens(loaded)
+        self._ends = end_tokens(loaded)
         self._stop = StopStrings(settings.stop)
         self._index = 0
         self._reader: Reader | None = None
@@ -80,22 +80,20 @@ class _Completion:
         self._started = time.perf_counter()
         self._reader = Reader(self._loaded, self._prompt, control)
         self._unread = self._reader.start
-        self._length = len(self._unread)
-        self._seen = unique(self._unread)
+        self._context = Context.of(self._unread, source=self._prompt, ends=self._ends)
         goes_on = self._loaded.info.architecture is Architecture.DECODER
         self._detokenizer = Detokenizer(self._loaded.tokenizer, self._prompt if goes_on else ())
 
     def step(self) -> GenerationStep:
         """Choose the next token."""
         assert self._reader is not None
-        captured = sort(self._reader.next_logits(self._unread), self._seen)
+        captured = sort(self._reader.next_logits(self._unread), self._context)
         shaped = shape(captured, self._settings.sampling)
         uniform = None if self._settings.sampling.greedy else self._uniform()
         chosen = 0 if uniform is None else draw(shaped, uniform)
         token = int(shaped.ids[chosen])
         self._unread = [token]
-        self._length += 1
-        self._seen = with_id(self._seen, token)
+        self._context = self._context.with_id(token)
         text, finish_reason = self._tell(token)
         self._index += 1
         return GenerationStep(
@@ -139,19 +137,9 @@ class _Completion:
             return "stop"
         if self._index + 1 == self._settings.max_new_tokens:
             return "length"
-        if context is not None and self._length > context:
+        if context is not None and len(self._context.ids) > context:
             return "context"
         return None
-
-
-def _end_tokens(loaded: LoadedModel) -> frozenset[int]:
-    """The tokens that end a text. Raises nothing: without one, other reasons end it."""
-    ends = getattr(loaded.model.generation_config, "eos_token_id", None)
-    if ends is None:
-        ends = loaded.tokenizer.eos_token_id
-    if ends is None:
-        return frozenset()
-    return frozenset([ends] if isinstance(ends, int) else ends)
 
 
 def _rank(captured: SortedLogits, logit: float) -> int:

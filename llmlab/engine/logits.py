@@ -5,31 +5,31 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from llmlab.engine.context import NOTHING, Context
 from llmlab.engine.errors import InputError, UnsupportedFeatureError
 from llmlab.engine.loading import LoadedModel
 from llmlab.engine.progress import UNCONTROLLED, Control
-from llmlab.engine.reading import Reader, prompt_ids
+from llmlab.engine.reading import Reader, end_tokens, prompt_ids
 from llmlab.engine.sampling import SamplingSettings, shape
-from llmlab.engine.sorted_logits import Captured, CapturedPosition, SortedLogits, descending, order_preserving, unique
+from llmlab.engine.sorted_logits import Captured, CapturedPosition, SortedLogits, descending, order_preserving
 from llmlab.engine.tokenization import Speller, decode
 from llmlab.engine.types import Feature, Float32, Int32, NextToken
 
 NAMED = 512  # most probable tokens that a captured position names
 RADIX = 2**16  # numbers from which on torch's sort is a radix sort, and worth its overhead
-NO_IDS: Int32 = np.empty(0, np.int32)
 LABEL_TOKENS = 3  # on either side of a mask
 
 
-def sort(logits: torch.Tensor, context_ids: Int32 = NO_IDS) -> SortedLogits:
-    """Sort `logits` (vocabulary,), on their device where that is a CUDA device; `context_ids` ascending, each once.
+def sort(logits: torch.Tensor, context: Context = NOTHING) -> SortedLogits:
+    """Sort `logits` (vocabulary,), on their device where that is a CUDA device; they follow the tokens `context`.
 
     Raises InputError where they hold no usable number.
     """
     if logits.device.type == "cuda":
-        return _sort_there(logits, context_ids)
+        return _sort_there(logits, context)
     scores = logits.float().cpu().numpy()
     ids = descending(scores) if len(scores) < RADIX else _radix_descending(scores)
-    return SortedLogits.checked(ids, scores[ids], context_ids)
+    return SortedLogits.checked(ids, scores[ids], context)
 
 
 def _radix_descending(scores: Float32) -> Int32:
@@ -41,13 +41,13 @@ def _radix_descending(scores: Float32) -> Int32:
 
 
 @torch.inference_mode()
-def _sort_there(logits: torch.Tensor, context_ids: Int32) -> SortedLogits:
+def _sort_there(logits: torch.Tensor, context: Context) -> SortedLogits:
     scores = logits.float() + 0.0  # −0.0 becomes 0.0, its equal
     bits = scores.view(torch.int32)
     order = bits ^ ((bits >> 31) & 0x7FFFFFFF)
     keys = (order.long() << 32) | torch.arange(len(scores), device=scores.device)
     ids = keys.sort(descending=True).values.bitwise_and_(0xFFFFFFFF)
-    return SortedLogits.checked(ids.int().cpu().numpy(), scores[ids].cpu().numpy(), context_ids)
+    return SortedLogits.checked(ids.int().cpu().numpy(), scores[ids].cpu().numpy(), context)
 
 
 def next_token(loaded: LoadedModel, text: str, settings: SamplingSettings) -> NextToken:
@@ -81,8 +81,9 @@ def require(loaded: LoadedModel, feature: Feature) -> None:
 
 
 def _next(loaded: LoadedModel, text: str, control: Control) -> SortedLogits:
-    reader = Reader(loaded, prompt_ids(loaded, text), control)
-    return sort(reader.next_logits(reader.start), unique(reader.start))
+    read = prompt_ids(loaded, text)
+    reader = Reader(loaded, read, control)
+    return sort(reader.next_logits(reader.start), Context.of(reader.start, source=read, ends=end_tokens(loaded)))
 
 
 @torch.inference_mode()

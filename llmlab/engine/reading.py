@@ -96,6 +96,16 @@ def check_ids(loaded: LoadedModel, ids: Sequence[int]) -> None:
         )
 
 
+def end_tokens(loaded: LoadedModel) -> frozenset[int]:
+    """The tokens that end a text; none where neither model nor tokenizer name one."""
+    ends = getattr(loaded.model.generation_config, "eos_token_id", None)
+    if ends is None:
+        ends = loaded.tokenizer.eos_token_id
+    if ends is None:
+        return frozenset()
+    return frozenset([ends] if isinstance(ends, int) else ends)
+
+
 def embeddings(model: PreTrainedModel) -> int:
     """How many token ids the model can read."""
     module: Any = model.get_input_embeddings()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from llmlab.engine.context import NOTHING, Context
 from llmlab.engine.errors import InputError
 from llmlab.engine.types import Bool, Float32, Int32, Int64
 
@@ -20,23 +21,38 @@ class SortedLogits:
 
     `ids` int32 (vocabulary,) and `logits` float32 (vocabulary,), highest first, the higher id first among equals:
     the reverse of the stable ascending sort from which transformers' top-p decides which of two equals goes.
-    `context_ids` int32 (n,), unique: the tokens that the repetition penalty acts on.
+    `context` is what stands before the position.
     """
 
     ids: Int32
     logits: Float32
-    context_ids: Int32
+    context: Context = NOTHING
 
     @classmethod
-    def from_logits(cls, logits: Float32, context_ids: Iterable[int] = ()) -> SortedLogits:
-        """Sort `logits` float32 (vocabulary,). Raises InputError where no token can be told from them."""
+    def from_logits(cls, logits: Float32, context: Context | Iterable[int] = NOTHING) -> SortedLogits:
+        """Sort `logits` float32 (vocabulary,), which follow the tokens `context`.
+
+        Raises InputError where no token can be told from them.
+        """
         logits = np.asarray(logits, np.float32)
         ids = descending(logits)
-        return cls.checked(ids, logits[ids], unique(context_ids))
+        return cls.checked(ids, logits[ids], context if isinstance(context, Context) else Context.of(context))
+
+    @property
+    def context_ids(self) -> Int32:
+        """The tokens before the position that can be written, ascending, each once: what a penalty acts on.
+
+        Some models read tokens that they cannot write: there is nothing to penalise then.
+        """
+        return self.writable(self.context.unique)
+
+    def writable(self, ids: Int32) -> Int32:
+        """Those of the ascending `ids` that have a logit."""
+        return ids[: np.searchsorted(ids, len(self.ids))]
 
     @classmethod
-    def checked(cls, ids: Int32, logits: Float32, context_ids: Int32) -> SortedLogits:
-        """From logits that are sorted already, NaN outermost, and ascending ids that occur once each.
+    def checked(cls, ids: Int32, logits: Float32, context: Context) -> SortedLogits:
+        """From logits that are sorted already, NaN outermost.
 
         Raises InputError where no token can be told from the logits.
         """
@@ -45,21 +61,7 @@ class SortedLogits:
                 "The model's logits hold no usable number: they are NaN, infinite, or rule out every token.",
                 "Its weights may be damaged, or overflow at this precision; open the model in float32.",
             )
-        # Some models read tokens that they cannot write: there is nothing to penalise then.
-        return cls(ids, logits, context_ids[: np.searchsorted(context_ids, len(ids))])
-
-
-def unique(ids: Iterable[int]) -> Int32:
-    """Each id once, ascending."""
-    return np.unique(np.fromiter(ids, np.int32))
-
-
-def with_id(ids: Int32, new: int) -> Int32:
-    """`ids`, ascending and each once, with `new` among them."""
-    place = int(np.searchsorted(ids, new))
-    if place < len(ids) and ids[place] == new:
-        return ids
-    return np.insert(ids, place, new)
+        return cls(ids, logits, context)
 
 
 def descending(logits: Float32) -> Int32:
@@ -107,28 +109,42 @@ SCRATCH = Scratch()
 
 
 def penalised(sorted_logits: SortedLogits, penalty: float) -> tuple[Int32, Float32, Float32]:
-    """ids, logits and penalised scores in the order of the scores.
-
-    The few penalised tokens are taken out and merged back at their new places; nothing else is sorted again.
-    """
+    """ids, logits and penalised scores in the order of the scores."""
     ids, logits, context = sorted_logits.ids, sorted_logits.logits, sorted_logits.context_ids
     if penalty == 1 or not len(context):
         return ids, logits, logits
-    moved = _places_of(context, ids)
-    before = logits[moved]
-    after = np.where(before < 0, before * np.float32(penalty), before / np.float32(penalty))
+    moved = places_of(context, ids)
+    return merged(ids, logits, logits, moved, divided(logits[moved], penalty))
+
+
+def divided(scores: Float32, penalty: float) -> Float32:
+    """A repetition penalty above 1 makes every score lower, whatever its sign (Keskar et al. 2019, eq. 2)."""
+    return np.where(scores < 0, scores * np.float32(penalty), scores / np.float32(penalty))
+
+
+def merged(
+    ids: Int32, logits: Float32, scores: Float32, moved: NDArray[np.intp], after: Float32
+) -> tuple[Int32, Float32, Float32]:
+    """ids, logits and scores in the order of the scores, those at the places `moved` (ascending) being `after` now.
+
+    The few that are moved are taken out and merged back at their new places; nothing else is sorted again. The
+    scores are in an array that the next call overwrites.
+    """
     best_first = np.argsort(sort_keys(after, ids[moved]))[::-1]
-    places = _ranks(sorted_logits, after[best_first], ids[moved][best_first])
+    places = _ranks(ids, scores, after[best_first], ids[moved][best_first])
     # Those ranks count the moved tokens at their old places too: they leave, and each makes room for the next.
     places += np.arange(len(moved)) - np.searchsorted(moved, places)
-    leaves, arrives = _marked(moved, len(ids)), _marked(places, len(ids))
+    stays, goes_on = ~_marked(moved, len(ids)), ~_marked(places, len(ids))
     new_ids, new_logits = np.empty_like(ids), np.empty_like(logits)
-    new_ids[~arrives], new_logits[~arrives] = ids[~leaves], logits[~leaves]
-    new_ids[places], new_logits[places] = ids[moved[best_first]], before[best_first]
-    scores = SCRATCH.floats("penalised", len(ids))
-    scores[:] = new_logits
-    scores[places] = after[best_first]
-    return new_ids, new_logits, scores
+    new_ids[goes_on], new_logits[goes_on] = ids[stays], logits[stays]
+    new_ids[places], new_logits[places] = ids[moved[best_first]], logits[moved[best_first]]
+    new_scores = SCRATCH.floats("penalised", len(ids))
+    if scores is logits:
+        new_scores[:] = new_logits
+    else:
+        new_scores[goes_on] = scores[stays]
+    new_scores[places] = after[best_first]
+    return new_ids, new_logits, new_scores
 
 
 def _marked(places: NDArray[np.intp] | Int32, size: int) -> Bool:
@@ -137,19 +153,19 @@ def _marked(places: NDArray[np.intp] | Int32, size: int) -> Bool:
     return marks
 
 
-def _places_of(wanted: Int32, ids: Int32) -> NDArray[np.intp]:
-    """Where the `wanted` ids stand in `ids`, ascending."""
-    return np.flatnonzero(_marked(wanted, len(ids))[ids])
+def places_of(wanted: Int32, ids: Int32, size: int | None = None) -> NDArray[np.intp]:
+    """Where the `wanted` ids stand in `ids`, ascending; `size` is that of the vocabulary, where `ids` are not all."""
+    return np.flatnonzero(_marked(wanted, size or len(ids))[ids])
 
 
-def _ranks(sorted_logits: SortedLogits, scores: Float32, ids: Int32) -> NDArray[np.intp]:
-    """How many entries of `sorted_logits` stand before each (score, id): a binary search for all at once."""
-    low = np.zeros(len(scores), np.intp)
-    high = np.full(len(scores), len(sorted_logits.ids), np.intp)
-    for _ in range(len(sorted_logits.ids).bit_length()):
-        middle = np.minimum((low + high) // 2, len(sorted_logits.ids) - 1)
-        logits = sorted_logits.logits[middle]
-        before = (logits > scores) | ((logits == scores) & (sorted_logits.ids[middle] > ids))
+def _ranks(ids: Int32, scores: Float32, wanted: Float32, wanted_ids: Int32) -> NDArray[np.intp]:
+    """How many of the sorted (score, id) stand before each of those wanted: a binary search for all at once."""
+    low = np.zeros(len(wanted), np.intp)
+    high = np.full(len(wanted), len(ids), np.intp)
+    for _ in range(len(ids).bit_length()):
+        middle = np.minimum((low + high) // 2, len(ids) - 1)
+        found = scores[middle]
+        before = (found > wanted) | ((found == wanted) & (ids[middle] > wanted_ids))
         searching = low < high
         low = np.where(searching & before, middle + 1, low)
         high = np.where(searching & ~before, middle, high)

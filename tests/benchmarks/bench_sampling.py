@@ -8,9 +8,9 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from llmlab.engine.context import Context
 from llmlab.engine.logits import sort
 from llmlab.engine.sampling import SamplingSettings, draw, shape
-from llmlab.engine.sorted_logits import unique
 from tests.benchmarks.measure import Row, seconds
 
 VOCABULARY = 152_000
@@ -22,7 +22,7 @@ def run() -> list[Row]:
     torch.set_num_threads(1)
     generator = np.random.default_rng(0)
     logits = torch.from_numpy(generator.normal(0, 3, VOCABULARY).astype(np.float32))
-    captured = sort(logits, unique(generator.integers(0, VOCABULARY, 500)))
+    captured = sort(logits, Context.of(generator.integers(0, VOCABULARY, 500)))
     cuts = SamplingSettings(temperature=0.8, top_k=2_000, top_p=0.95, min_p=0.01)
     penalty = SamplingSettings(temperature=0.8, top_p=0.95, repetition_penalty=1.2)
     shaped = shape(captured, cuts)

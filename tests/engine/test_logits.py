@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from llmlab.engine import Engine
+from llmlab.engine.context import Context
 from llmlab.engine.errors import Cancelled, InputError, UnsupportedFeatureError
 from llmlab.engine.logits import RADIX, sort
 from llmlab.engine.sampling import SamplingSettings, SortedLogits, shape
@@ -168,7 +169,7 @@ def test_a_long_prompt_read_in_parts_gives_the_same(monkeypatch: pytest.MonkeyPa
 def test_sorting_on_the_device_is_sorting_in_numpy(logits: np.ndarray) -> None:
     if not np.isfinite(logits).any():
         return
-    here, there = SortedLogits.from_logits(logits, (0,)), sort(torch.from_numpy(logits.copy()), np.zeros(1, np.int32))
+    here, there = SortedLogits.from_logits(logits, (0,)), sort(torch.from_numpy(logits.copy()), Context.of((0,)))
     np.testing.assert_array_equal(here.ids, there.ids)
     np.testing.assert_array_equal(here.logits, there.logits)
     assert there.ids.dtype == np.int32

@@ -1,0 +1,78 @@
+"""Where each setting cuts a distribution, to the float32 rounding of transformers' logits processors. Numpy only.
+
+`scores` and `probabilities` are sorted, highest first, throughout.
+"""
+
+from __future__ import annotations
+
+import bisect
+import math
+import operator
+
+import numpy as np
+
+from llmlab.engine.types import Bool, Float32
+
+LOWEST = np.finfo(np.float32).min
+BLOCK = 512  # tokens summed at a time while looking for the place where top-p cuts
+
+
+def at_least(descending: Float32, threshold: np.float32) -> int:
+    """How many of `descending` are not below `threshold`."""
+    return bisect.bisect_right(descending, -threshold, key=operator.neg)
+
+
+def equals(scores: Float32, index: int) -> slice:
+    """The run of scores that equal `scores[index]`."""
+    start = bisect.bisect_left(scores, -scores[index], key=operator.neg)
+    return slice(start, at_least(scores, scores[index]))
+
+
+def top_p_kept(probabilities: Float32, top_p: float) -> int:
+    """How many tokens top-p keeps (Holtzman et al. 2020).
+
+    Those whose sum with all less probable ones is above 1 − top_p, but at least one. As in transformers, both
+    sides are rounded to float32 before they meet.
+    """
+    limit = np.float32(1 - top_p)
+    start, rest = _last_block_above(probabilities, limit) if len(probabilities) > BLOCK else (0, 0.0)
+    sums = rest + np.cumsum(probabilities[start : start + BLOCK][::-1], dtype=np.float64)
+    return start + max(1, int(np.count_nonzero(sums.astype(np.float32) > limit)))
+
+
+def min_p_kept(probabilities: Float32, min_p: float) -> int:
+    """How many tokens have at least `min_p` of the best one's probability (Nguyen et al. 2024)."""
+    return at_least(probabilities, np.float32(min_p) * probabilities[0])
+
+
+def epsilon_kept(probabilities: Float32, epsilon: float) -> int:
+    """How many tokens have at least the probability `epsilon`, or equal the best one (Hewitt et al. 2022)."""
+    return max(at_least(probabilities, np.float32(epsilon)), at_least(probabilities, probabilities[0]))
+
+
+def eta_kept(probabilities: Float32, entropy: float, eta: float) -> int:
+    """As `epsilon_kept`, with the threshold min(η, √η·e^−H): lower where the choice is open (Hewitt et al. 2022)."""
+    return epsilon_kept(probabilities, min(eta, math.sqrt(eta) * math.exp(-entropy)))
+
+
+def typical_kept(log_probabilities: Float32, entropy: float, typical_p: float) -> Bool:
+    """Whether each token is kept by locally typical sampling (Meister et al. 2022).
+
+    The tokens whose information −ln p is nearest to the entropy, until they together have at least `typical_p`.
+    """
+    distances = np.abs(-log_probabilities - np.float32(entropy))
+    nearest_first = np.argsort(distances, kind="stable")
+    sums = np.cumsum(np.exp(log_probabilities[nearest_first]), dtype=np.float64).astype(np.float32)
+    below = int(np.count_nonzero(sums < np.float32(typical_p)))
+    if below >= len(distances):
+        return np.ones(len(distances), bool)
+    kept: Bool = distances <= distances[nearest_first[below]]
+    return kept
+
+
+def _last_block_above(probabilities: Float32, limit: np.float32) -> tuple[int, float]:
+    """Where the last block begins whose sum with all that follow is above `limit`, and the sum of what follows it."""
+    blocks = np.add.reduceat(probabilities, np.arange(0, len(probabilities), BLOCK), dtype=np.float64)
+    tails = np.append(np.cumsum(blocks[::-1])[::-1], 0.0)  # a block's sum with all that follow
+    above = max(1, int(np.count_nonzero(tails[:-1].astype(np.float32) > limit)))
+    return (above - 1) * BLOCK, float(tails[above])
