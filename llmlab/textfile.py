@@ -120,10 +120,15 @@ def _candidates(data: bytes) -> tuple[tuple[str, str], ...]:
 
 def write(path: Path, text: str) -> None:
     """Write UTF-8 so that a full disk or a killed process leaves the former file whole. Raises OSError."""
+    write_bytes(path, text.encode("utf-8", "surrogatepass"))
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file as `write` does, of whatever kind. Raises OSError."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(text.encode("utf-8", "surrogatepass"))
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
         Path(temporary).replace(path)

@@ -89,9 +89,11 @@ class StateView(QFrame):
             self._bar.setValue(round(1000 * fraction))
         self._bar.show()
 
-    def show_error(self, message: str, hint: str) -> None:
-        """What happened, and what to do now."""
+    def show_error(self, message: str, hint: str, actions: Sequence[tuple[str, Callable[[], object]]] = ()) -> None:
+        """What happened, and what to do now. `actions` are buttons."""
         self._show("warning", message, hint)
+        for label, call in actions:
+            self._add_button(label, call, label)
 
     @property
     def text(self) -> str:

@@ -7,21 +7,26 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from llmlab.engine.attention.types import AttentionShape, Survey, Truncation
+from llmlab.engine.attention.types import AttentionShape, Reduction, Truncation
 from llmlab.engine.types import Feature
 from llmlab.jobs.job import ErrorInfo
 from llmlab.ui.panel import PanelContext
-from llmlab.ui.panels.attention import capturing, stages
+from llmlab.ui.panels.attention import capturing, facts, stages
 from llmlab.ui.panels.attention.asking import Asking
 from llmlab.ui.panels.attention.capturing import Read, TooLarge, TooLong
+from llmlab.ui.panels.attention.heads import Heads, heads_of
+from llmlab.ui.panels.attention.mapping import MapPart
 from llmlab.ui.panels.attention.params import Params
 from llmlab.ui.panels.attention.reading import Focus, Looker, Part, Reading
 from llmlab.ui.panels.attention.screen import Act, Kind, Screen
+from llmlab.ui.panels.attention.surveying import Surveying
 from llmlab.ui.panels.attention.text_part import Texting
+from llmlab.ui.panels.attention.words import title_of
 from llmlab.workbench import ModelState
 
 # One entry for each tab: what makes its part of the presenter, from asker, presenter and the widgets of the tab.
 PARTS: dict[str, Callable[[Asking, Looker, Any], Part]] = {
+    "map": MapPart,
     "text": Texting,
 }
 READ_OPTIONS = ("read", "target", "pair", "padding")
@@ -36,8 +41,8 @@ class View(Protocol):
     def show_params(self, params: Params) -> None:
         """Set the controls, without a signal."""
 
-    def show_reading(self, reading: Reading | None) -> None:
-        """Show the heads of what was read in the grid, and the one in focus."""
+    def show_heads(self, heads: Heads | None) -> None:
+        """Show the grid of heads, and the one in focus."""
 
     def copy(self, text: str) -> None:
         """Put `text` on the clipboard."""
@@ -64,10 +69,9 @@ class AttentionPresenter:
         self._fraction: float | None = None
         self._number = 0
         self._reading: Reading | None = None
-        self._surveys: dict[str, Survey] = {}  # of the current reading, by kind
-        self._surveying = False
         self.params = Params.from_dict(context.saved)
         self.asking = Asking(context.jobs, context.notifier, lambda: self._workbench.model.generation)
+        self.surveying = Surveying(self.asking, self._surveyed)
         self.parts: dict[str, Part] = {
             name: PARTS[name](self.asking, self, tabs[name]) for name in PARTS if name in tabs
         }
@@ -101,6 +105,7 @@ class AttentionPresenter:
         """Stop all work, deliver nothing more."""
         self.asking.forget(self)
         self.asking.forget(self.asking)
+        self.surveying.close()
         for part in self.parts.values():
             part.close()
         for disconnect in self._disconnect:
@@ -116,7 +121,7 @@ class AttentionPresenter:
         """Whether everything that was asked for is on screen."""
         part = self.parts.get(self.params.tab)
         read = self._reading is not None and self._is_current(self._reading)
-        return read and not self._surveying and not (part and part.busy)
+        return read and not self.surveying.busy and not (part and part.busy)
 
     # --- settings and focus ---------------------------------------------------------------------------------
 
@@ -133,6 +138,8 @@ class AttentionPresenter:
         """Look at another head, at all heads, at other tokens."""
         if self._reading is None:
             return
+        if "reduction" in changes:
+            self.change(reduction=str(changes["reduction"]))
         focus = replace(self._reading.focus, **changes)
         if focus == self._reading.focus:
             return
@@ -143,9 +150,19 @@ class AttentionPresenter:
             self._read()
             return
         focus = fitting(focus, self._reading.shapes)
-        self._reading = replace(self._reading, focus=focus, survey=self._surveys.get(focus.kind))
-        self._survey()
+        self._set_focus(self._reading, focus)
         self._update()
+
+    def _set_focus(self, reading: Reading, focus: Focus) -> None:
+        surveyed = self.surveying.of(reading.number, focus.kind)
+        self._reading = replace(reading, focus=focus, survey=surveyed.survey if surveyed else None)
+        self.surveying.ask(self._reading)
+
+    def step_to(self, step: int) -> None:
+        """Pin the row from which generated token `step` came: that of the token before it."""
+        steps = facts.steps(self._reading) if self._reading else None
+        if steps is not None and 0 <= step < steps.count:
+            self.look(queries=(steps.first + step,))
 
     def point(self, axis: str, token: int | None) -> None:
         """Mark a token in the prompt."""
@@ -202,7 +219,7 @@ class AttentionPresenter:
     def _drop(self) -> None:
         """The model that has read it is gone."""
         self._reading, self._asked, self._error, self._declined = None, None, None, None
-        self._surveys, self._surveying = {}, False
+        self.surveying.forget()
         self._truncation, self._accepted, self._single_layer = Truncation.REFUSE, 0, False
         for part in self.parts.values():
             part.bring(None)
@@ -245,18 +262,9 @@ class AttentionPresenter:
             info = self._workbench.model.info
             assert info is not None
             self._number += 1
-            self._surveys = {}
             focus = self._reading.focus if self._reading else Focus()
-            self._reading = Reading(
-                self._number,
-                outcome.request,
-                info,
-                outcome.shapes,
-                outcome.spans,
-                fitting(focus, outcome.shapes),
-                self.params,
-            )
-            self._survey()
+            read = Reading(self._number, outcome.request, info, outcome.shapes, outcome.spans, focus, self.params)
+            self._set_focus(read, fitting(focus, outcome.shapes))
         self._update()
 
     def _failed(self, error: ErrorInfo, wanted: Any) -> None:
@@ -273,49 +281,25 @@ class AttentionPresenter:
         if self._reading is None:
             self._refresh()
 
-    def _survey(self) -> None:
-        """Have all heads of the kind in focus looked through, if that has not been done."""
+    def _surveyed(self) -> None:
+        """All heads of a kind have been looked through."""
         reading = self._reading
-        if reading is None or reading.survey is not None or len(captured(reading.shape)) < reading.shape.layers:
-            return
-        number, kind = reading.number, reading.focus.kind
-
-        def came(survey: Survey) -> None:
-            self._surveying = False
-            if self._reading is None or self._reading.number != number:
-                return
-            self._surveys[kind] = survey
-            self._reading = replace(self._reading, survey=self._surveys.get(self._reading.focus.kind))
-            self._survey()
+        if reading is not None:
+            surveyed = self.surveying.of(reading.number, reading.focus.kind)
+            self._reading = replace(reading, survey=surveyed.survey if surveyed else None)
             self._update()
-
-        def failed(error: ErrorInfo) -> None:
-            self._surveying = False
-            self.asking.notifier.error(error)
-
-        def stopped() -> None:
-            self._surveying = False
-
-        self._surveying = True
-        self.asking.capture(
-            self,
-            "survey",
-            reading.request,
-            lambda capture, control: capture.survey(kind, control),
-            came,
-            title="Looking through all heads",
-            failed=failed,
-            stopped=stopped,
-        )
 
     # --- what is shown --------------------------------------------------------------------------------------
 
     def _update(self) -> None:
         """Bring the tab in front and everything else up to date."""
         if self._reading is not None and self._reading.params != self.params:
-            self._reading = replace(self._reading, params=self.params)
+            focus = replace(self._reading.focus, reduction=Reduction(self.params.reduction))
+            self._reading = replace(self._reading, params=self.params, focus=focus)
         self._refresh()
-        self._view.show_reading(self._reading)
+        reading = self._reading
+        surveyed = self.surveying.of(reading.number, reading.focus.kind) if reading else None
+        self._view.show_heads(heads_of(reading, surveyed.tiles if surveyed else None) if reading else None)
         part = self.parts.get(self.params.tab)
         if part:
             part.bring(self._reading)
@@ -325,11 +309,16 @@ class AttentionPresenter:
         wanted = self._asked[1] if self._asked else None
         shown = stages.stage(bench.model, bench.prompt, self._error, self._declined, reading, self._fraction)
         info = bench.model.info
+        ready = reading if shown.kind is Kind.READY else None
         self._view.show(
             Screen(
                 stage=shown,
                 offer=stages.offer(info, bench.completion, reading),
-                notes=stages.notes(reading, bench.prompt, wanted) if shown.kind is Kind.READY and reading else (),
+                notes=stages.notes(ready, bench.prompt, wanted) if ready else (),
+                title=title_of(ready) if ready else "",
+                kind=ready.focus.kind if ready else "self",
+                facts=facts.facts(ready) if ready else (),
+                steps=facts.steps(ready) if ready else None,
             )
         )
 

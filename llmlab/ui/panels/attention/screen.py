@@ -58,6 +58,18 @@ class Offer:
 
 
 @dataclass(frozen=True, slots=True)
+class Steps:
+    """The tokens that were generated. `first`: the query row from which the first of `count` came; `current`: which
+    one's row is pinned, None for none or several; `text`: what that means.
+    """
+
+    first: int
+    count: int
+    current: int | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Screen:
     """Everything but the tabs: cheap to make, compared as a whole."""
 
@@ -66,5 +78,5 @@ class Screen:
     notes: tuple[str, ...] = ()
     facts: tuple[Fact, ...] = ()  # of the head in focus: its scores
     title: str = ""  # of the head in focus
-    step: tuple[int, int] | None = None  # (the generated token in focus, how many there are)
-    step_text: str = ""
+    kind: str = "self"  # of the attention in focus
+    steps: Steps | None = None

@@ -105,6 +105,7 @@ def offer(info: ModelInfo | None, completion: Completion | None, reading: Readin
         pair=encoder,
         target=info.architecture is Architecture.ENCODER_DECODER,
         completion=completion is not None and bool(completion.ids),
+        padding=reading is not None,
     )
 
 

@@ -41,9 +41,8 @@ def weight_card(shading: Shading, token: int, name: Callable[[int], str], chosen
     title = f"{name(token)}  ·  token {token}"
     level = shading.level(token)
     if level is None:
-        return Card(
-            title, (("", f"May not be seen by {chosen}" if shading.axis == "queries" else "May not look there"),)
-        )
+        barred = f"{chosen} may not look here" if shading.axis == QUERIES else f"may not look at {chosen}"
+        return Card(title, (("", barred),))
     if level != level:
         return Card(title, (("", "The weight is no number (NaN)."),))
     place, count = shading.rank(token)

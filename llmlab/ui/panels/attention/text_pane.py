@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt, QTimer, Slot
+from PySide6.QtCore import Qt, Slot
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QFrame, QMenu, QSplitter, QStackedLayout, QVBoxLayout, QWidget
 
@@ -11,17 +11,16 @@ from llmlab.jobs.job import ErrorInfo
 from llmlab.ui import theme
 from llmlab.ui.panels.attention.reading import KEYS, QUERIES
 from llmlab.ui.panels.attention.text_paint import ShadeLegend, color_of, row_card, weight_card
-from llmlab.ui.panels.attention.text_part import Step, Texting
+from llmlab.ui.panels.attention.text_part import Texting
 from llmlab.ui.panels.attention.text_rows import Shading
 from llmlab.ui.panels.attention.text_source import Texts
 from llmlab.ui.widgets.card import Card
 from llmlab.ui.widgets.help import Help, HelpButton
-from llmlab.ui.widgets.parts import Choice, ElidedLabel, MutedLabel, icon_button, row
+from llmlab.ui.widgets.parts import Choice, ElidedLabel, MutedLabel, row
 from llmlab.ui.widgets.states import StateView
 from llmlab.ui.widgets.strip import TokenStrip
 from llmlab.ui.widgets.tokentext import visible
 
-PAUSE = 600  # ms between two generated tokens while they play
 NAMED = 3  # chosen tokens that are called by their text
 AXES = (QUERIES, KEYS)
 HELP = Help(
@@ -30,8 +29,7 @@ HELP = Help(
     "value flows to the token under the mouse. Click to keep a token chosen and to read exact weights from the others; "
     "with Ctrl or Shift several are chosen and their rows are summed. Turn the question round to see who looks at a "
     "token. A token without a background may not be looked at: it comes later, is padding, or lies outside a sliding "
-    "window. After a completion, step through the generated tokens: each shows the row of the token that was read last "
-    "when it was chosen.",
+    "window.",
     "row of token i:  softmax(qᵢ·kⱼ / √d + mask) over all j, sum 1\nwho looks at j:  column j; its sum is not 1",
 )
 
@@ -54,14 +52,10 @@ class TextPane(QWidget):
         self.caption, self.legend = ElidedLabel(), ShadeLegend()
         self.queries, self.keys = self._strip(QUERIES), self._strip(KEYS)
         self.state = StateView()
-        self._timer = QTimer(self)
-        self._timer.setInterval(PAUSE)
-        self._timer.timeout.connect(self._tick)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(theme.SPACE // 2)
         layout.addWidget(row((self.axis, self.caption, self.legend, HelpButton(HELP)), stretch=self.caption))
-        layout.addWidget(self._step_row())
         layout.addWidget(self._frame(), stretch=1)
         theme.changed.connect(self._paint_colors)
 
@@ -73,20 +67,6 @@ class TextPane(QWidget):
         strip.menu_asked.connect(self._fill_menu)
         strip.setAccessibleName("Text whose tokens look" if axis == QUERIES else "Text that is looked at")
         return strip
-
-    def _step_row(self) -> QWidget:
-        self.first = icon_button("first", "To the first generated token")
-        self.back = icon_button("previous", "To the generated token before")
-        self.play = icon_button("play", "Follow the generation, token by token")
-        self.next = icon_button("next", "To the next generated token")
-        self.step_text = ElidedLabel()
-        self.first.clicked.connect(lambda: self._go(0))
-        self.back.clicked.connect(lambda: self._go(self._step - 1))
-        self.next.clicked.connect(lambda: self._go(self._step + 1))
-        self.play.clicked.connect(self._play)
-        self._step, self._steps = -1, 0
-        self.steps = row((self.first, self.back, self.play, self.next, self.step_text), stretch=self.step_text)
-        return self.steps
 
     def _frame(self) -> QWidget:
         self._labels = MutedLabel("The decoder's text, whose tokens look"), MutedLabel("The encoder's text")
@@ -125,8 +105,6 @@ class TextPane(QWidget):
         for label in self._labels:
             label.setVisible(two)
         self.axis.setVisible(not two)
-        if texts is None:
-            self._timer.stop()
         self._paint_colors()
 
     def show_shading(self, shading: Shading | None, *, pinned: bool) -> None:
@@ -138,20 +116,6 @@ class TextPane(QWidget):
 
     def show_axis(self, axis: str) -> None:
         self.axis.set_chosen(AXES.index(axis))
-
-    def show_step(self, step: Step | None, count: int) -> None:
-        self.steps.setVisible(count > 0)
-        self._step, self._steps = (step.number if step else -1), count
-        for button, on in ((self.first, self._step != 0), (self.back, self._step > 0)):
-            button.setEnabled(on)
-        self.next.setEnabled(self._step + 1 < count)
-        playing = self._timer.isActive()
-        self.play.setIcon(theme.icon("stop" if playing else "play"))
-        self.step_text.setText(
-            f"generated token {step.number + 1} of {step.count}: having read {step.read}, the model chose {step.chosen}"
-            if step
-            else f"{count:,} generated tokens: follow what the model looked at for each"
-        )
 
     def show_error(self, error: ErrorInfo) -> None:
         self.state.show_error(error.message, error.hint)
@@ -180,7 +144,7 @@ class TextPane(QWidget):
         together = self._pinned and bool(chosen) and chosen[-1] - chosen[0] == len(chosen) - 1
         selection = (chosen[0], chosen[-1]) if together else (-1, -1)
         if strip.selection != selection:
-            strip.select(*selection, scroll=together and self._timer.isActive())
+            strip.select(*selection, scroll=together)
 
     def _caption(self, shading: Shading | None) -> str:
         if shading is None:
@@ -247,24 +211,3 @@ class TextPane(QWidget):
             for token, weight in enumerate(shading.weights.tolist())
         ]
         QGuiApplication.clipboard().setText("\n".join(("token\ttext\tweight", *lines)))
-
-    def _go(self, number: int) -> None:
-        if self._part:
-            self._part.go(number)
-
-    @Slot()
-    def _play(self) -> None:
-        if self._timer.isActive():
-            self._timer.stop()
-            self.play.setIcon(theme.icon("play"))
-            return
-        self._timer.start()
-        self._go(0 if self._step + 1 >= self._steps else self._step + 1)
-
-    @Slot()
-    def _tick(self) -> None:
-        if self._step + 1 >= self._steps or not self.isVisible():
-            self._timer.stop()
-            self.play.setIcon(theme.icon("play"))
-        else:
-            self._go(self._step + 1)

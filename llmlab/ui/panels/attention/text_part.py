@@ -1,4 +1,4 @@
-"""The text, shaded by where chosen tokens look, or by who looks at them; step by step through a completion. No Qt."""
+"""The text, shaded by where chosen tokens look, or by who looks at them. No Qt."""
 
 from __future__ import annotations
 
@@ -14,17 +14,6 @@ from llmlab.ui.panels.attention.asking import Asking
 from llmlab.ui.panels.attention.reading import KEYS, QUERIES, Looker, Reading
 from llmlab.ui.panels.attention.text_rows import Shading
 from llmlab.ui.panels.attention.text_source import Texts
-from llmlab.ui.widgets.tokentext import visible
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One generated token: its number from 0 of `count`; what the model had read last, and what it chose."""
-
-    number: int
-    count: int
-    read: str
-    chosen: str
 
 
 class TextView(Protocol):
@@ -38,9 +27,6 @@ class TextView(Protocol):
 
     def show_axis(self, axis: str) -> None:
         """Which way one looks: from "queries" or to "keys"."""
-
-    def show_step(self, step: Step | None, count: int) -> None:
-        """The generated token that is followed, if one is, and how many there are."""
 
     def show_error(self, error: ErrorInfo) -> None:
         """The map could not be computed."""
@@ -135,7 +121,6 @@ class Texting:
         reading = self._reading
         assert reading is not None
         self._view.show_axis(self._axis)
-        self._show_step(reading)
         if self._texts is None or self._texts[:2] != (reading.number, _kind(reading)):
             self._ask(reading)
         elif self._map is not None and self._map[:2] == (reading.number, text_rows.whole(reading)):
@@ -231,44 +216,6 @@ class Texting:
         self._axis = axis
         if self._reading is not None:
             self._refresh()
-
-    # --- generated tokens -----------------------------------------------------------------------------------
-
-    @property
-    def steps(self) -> int:
-        """How many generated tokens can be followed."""
-        if self._reading is None or self._reading.shape.generated is None:
-            return 0
-        return len(self._reading.shape.query_tokens) - self._reading.shape.generated
-
-    def go(self, number: int) -> None:
-        """Follow generated token `number`: what the model looked at when it chose it.
-
-        That is the row of the token before it, the last one which the model had read then.
-        """
-        if self._reading is None or not self.steps:
-            return
-        first = self._reading.shape.generated or 0
-        self._axis = QUERIES
-        self._looker.look(queries=(first + min(max(number, 0), self.steps - 1) - 1,))
-
-    @property
-    def step(self) -> int | None:
-        """The number of the generated token whose row is pinned."""
-        reading = self._reading
-        if reading is None or not self.steps or len(reading.focus.queries) != 1 or self._axis != QUERIES:
-            return None
-        number = reading.focus.queries[0] + 1 - (reading.shape.generated or 0)
-        return number if 0 <= number < self.steps else None
-
-    def _show_step(self, reading: Reading) -> None:
-        number = self.step
-        if number is None:
-            self._view.show_step(None, self.steps)
-            return
-        at = (reading.shape.generated or 0) + number
-        tokens = reading.shape.query_tokens
-        self._view.show_step(Step(number, self.steps, visible(tokens[at - 1]), visible(tokens[at])), self.steps)
 
 
 def _kind(reading: Reading) -> str:

@@ -8,30 +8,29 @@ from typing import Any
 
 from PySide6.QtCore import Qt, Slot
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QFileDialog, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QSplitter, QStackedWidget, QVBoxLayout, QWidget
 
 from llmlab.ui import theme
 from llmlab.ui.panel import PanelContext
+from llmlab.ui.panels.attention import saving
+from llmlab.ui.panels.attention.controls import Controls
+from llmlab.ui.panels.attention.grid import HeadGrid
+from llmlab.ui.panels.attention.heads import Heads, Place
+from llmlab.ui.panels.attention.map_pane import MapPane
 from llmlab.ui.panels.attention.params import TABS, Params
 from llmlab.ui.panels.attention.presenter import AttentionPresenter
-from llmlab.ui.panels.attention.reading import Reading
 from llmlab.ui.panels.attention.screen import Kind, Screen
+from llmlab.ui.panels.attention.step_bar import StepBar
 from llmlab.ui.panels.attention.text_pane import TextPane
+from llmlab.ui.widgets.heatmap.norm import Norm, Scale
 from llmlab.ui.widgets.parts import Choice
 from llmlab.ui.widgets.states import StateView
 
 # One entry for each tab: its label, its tooltip, and its widget, which is also the view of its part. After both are
 # made, `widget.attach(part)` connects them.
 PAGES: dict[str, tuple[str, str, Callable[[], Any]]] = {
+    "map": ("Map", "Every weight of a head, as a heat map", MapPane),
     "text": ("Text", "The text, shaded by where a token looks or who looks at it", TextPane),
-}
-FILTERS = {
-    "csv": "Comma-separated values (*.csv)",
-    "json": "JSON (*.json)",
-    "npz": "NumPy arrays (*.npz)",
-    "png": "PNG picture (*.png)",
-    "svg": "SVG drawing (*.svg)",
-    "pdf": "PDF page (*.pdf)",
 }
 
 
@@ -42,26 +41,48 @@ class AttentionPanel:
         self.names = [name for name in TABS if name in PAGES]
         self.pages: dict[str, Any] = {name: PAGES[name][2]() for name in self.names}
         self.tabs = Choice([PAGES[name][:2] for name in self.names], "What is shown of the attention")
-        self.state = StateView()
+        self.grid, self.steps, self.state = HeadGrid(), StepBar(), StateView()
         self._pages = QStackedWidget()
         for page in self.pages.values():
             self._pages.addWidget(page)
         self._screen: Screen | None = None
-        self.controls: QWidget = QWidget()
+        self._params = Params()
+        self.controls = Controls()
         self.picture: QWidget = self._lay_out()
         self.presenter = AttentionPresenter(context, self, self.pages)
         for name, page in self.pages.items():
             page.attach(self.presenter.parts[name])
+        self._connect(self.presenter)
+
+    def _connect(self, presenter: AttentionPresenter) -> None:
         self.tabs.chosen.connect(self._choose_tab)
-        self.state.example_chosen.connect(self.presenter.use_example)
+        self.state.example_chosen.connect(presenter.use_example)
+        self.grid.chosen.connect(self._choose_head)
+        self.steps.stepped.connect(presenter.step_to)
+        self.controls.changed.connect(self._change)
+        self.controls.kind_chosen.connect(lambda kind: presenter.look(kind=kind))
 
     def _lay_out(self) -> QWidget:
+        top = QHBoxLayout()
+        top.setContentsMargins(0, 0, 0, 0)
+        top.setSpacing(2 * theme.SPACE)
+        top.addWidget(self.tabs)
+        top.addWidget(self.steps, stretch=1)
+        top.addStretch(0)
+        self._splitter = QSplitter(Qt.Orientation.Horizontal)
+        self._splitter.setObjectName("attention")
+        self._splitter.setChildrenCollapsible(False)
+        self._splitter.addWidget(self.grid)
+        self._splitter.addWidget(self._pages)
+        self._splitter.setStretchFactor(1, 1)
+        self._splitter.setSizes([270, 560])
+        self.grid.setMinimumWidth(160)
         ready = QWidget()
         layout = QVBoxLayout(ready)
-        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setContentsMargins(0, theme.SPACE // 2, 0, 0)
         layout.setSpacing(theme.SPACE)
-        layout.addWidget(self.tabs, alignment=Qt.AlignmentFlag.AlignLeft)
-        layout.addWidget(self._pages, stretch=1)
+        layout.addLayout(top)
+        layout.addWidget(self._splitter, stretch=1)
         self._stack = QStackedWidget()
         self._stack.addWidget(ready)
         self._stack.addWidget(self.state)
@@ -71,6 +92,16 @@ class AttentionPanel:
     def _choose_tab(self, index: int) -> None:
         self._pages.setCurrentIndex(index)
         self.presenter.change(tab=self.names[index])
+
+    @Slot(object)
+    def _choose_head(self, place: Place) -> None:
+        self.presenter.look(layer=place[0], head=place[1])
+
+    @Slot(object)
+    def _change(self, changes: dict[str, Any]) -> None:
+        self.presenter.change(**changes)
+        self._params = self.presenter.params
+        self.controls.show_params(self._params)
 
     # --- to the window --------------------------------------------------------------------------------------
 
@@ -92,31 +123,30 @@ class AttentionPanel:
         if screen == self._screen:
             return
         self._screen = screen
+        self.controls.show_screen(screen)
+        self.steps.show_steps(screen.steps)
         stage = screen.stage
         self._stack.setCurrentIndex(0 if stage.kind is Kind.READY else 1)
+        actions = [(label, lambda act=act: self.presenter.act(act)) for label, act in stage.actions]
         if stage.kind is Kind.LOADING:
             self.state.show_loading(stage.title, stage.text, stage.fraction)
         elif stage.kind is Kind.EMPTY:
-            actions = [(label, lambda act=act: self.presenter.act(act)) for label, act in stage.actions]
             self.state.show_empty(stage.title, stage.text, stage.examples, actions)
         elif stage.kind is Kind.ERROR:
-            self.state.show_error(stage.title, stage.text)
+            self.state.show_error(stage.title, stage.text, actions)
 
     def show_params(self, params: Params) -> None:
+        self._params = params
+        self.controls.show_params(params)
         if params.tab in self.names:
             self.tabs.set_chosen(self.names.index(params.tab))
             self._pages.setCurrentIndex(self.names.index(params.tab))
 
-    def show_reading(self, reading: Reading | None) -> None:
-        """The grid follows."""
+    def show_heads(self, heads: Heads | None) -> None:
+        self.grid.show_heads(heads, Norm(Scale.LOG if self._params.scale == "log" else Scale.LINEAR))
 
     def copy(self, text: str) -> None:
         QGuiApplication.clipboard().setText(text)
 
     def ask_path(self, name: str, kinds: tuple[str, ...], then: Callable[[Path], None]) -> None:
-        dialog = QFileDialog(self.picture, "Save", name, ";;".join(FILTERS[kind] for kind in kinds))
-        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
-        dialog.setDefaultSuffix(Path(name).suffix.removeprefix(".") or kinds[0])
-        dialog.fileSelected.connect(lambda chosen: then(Path(chosen)))
-        dialog.finished.connect(dialog.deleteLater)
-        dialog.open()
+        saving.ask_path(self.picture, name, kinds, then)

@@ -68,7 +68,7 @@ def heat_of(values: Float32, *, by_row: bool = False, signed: bool = False) -> H
         if signed:
             codes[start : start + BLOCK] = _signed(block)
         else:
-            codes[start : start + BLOCK] = _unsigned(_by_row(block) if by_row else block)
+            codes[start : start + BLOCK] = encoded(_by_row(block) if by_row else block)
     infinite = not signed and bool((codes == INFINITY).any())
     return Heat(_pyramid(codes, signed=signed), signed, bool((codes == MASKED).any()), infinite)
 
@@ -95,7 +95,8 @@ def _bits(values: Float32) -> NDArray[np.uint32]:
     return np.where(np.isinf(values), bits >> np.uint32(16), np.minimum(rounded, np.uint32(0x7F7F)))
 
 
-def _unsigned(values: Float32) -> UInt16:
+def encoded(values: Float32) -> UInt16:
+    """The codes of weights, of any shape; negative ones are masked."""
     strange = np.isnan(values)
     masked = values < 0
     codes = _bits(np.where(strange | masked, np.float32(0), values)) + np.uint32(ZERO)

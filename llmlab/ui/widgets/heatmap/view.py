@@ -24,7 +24,7 @@ from llmlab.ui.widgets.heatmap.camera import ZOOM_STEP, Camera
 from llmlab.ui.widgets.heatmap.norm import Norm
 from llmlab.ui.widgets.heatmap.paint import paint
 from llmlab.ui.widgets.heatmap.picture import HeatPart, HeatPicture
-from llmlab.ui.widgets.heatmap.scene import Marks, Scene, pooled
+from llmlab.ui.widgets.heatmap.scene import Marks, Scene, cell_rect, pooled
 
 ONLY, TOGGLE, RANGE = "only", "toggle", "range"
 WHEEL_NOTCH = 120
@@ -218,6 +218,11 @@ class HeatMap(QWidget):
         row = int(self.camera.row + (point.y() - area.top()) / self.camera.height)
         column = int(self.camera.column + (point.x() - area.left()) / self.camera.width)
         return CellAt(row, column) if row < picture.rows and column < picture.columns else None
+
+    def rect_of(self, cell: CellAt) -> QRectF:
+        """Where a unit is, in the widget's pixels; its part of the map may not be seen."""
+        scene = self.scene()
+        return cell_rect(scene, cell.row, cell.column) if scene else QRectF()
 
     def row_at(self, point: QPointF) -> int | None:
         """The row at a point of the widget, of the map or of the labels beside it."""
