@@ -15,7 +15,7 @@ from llmlab.engine.errors import InputError
 from llmlab.jobs.job import ErrorInfo
 from llmlab.ui.panels.attention import text_rows
 from llmlab.ui.panels.attention.reading import KEYS, QUERIES
-from llmlab.ui.panels.attention.text_part import Step, Texting
+from llmlab.ui.panels.attention.text_part import Texting
 from llmlab.ui.panels.attention.text_rows import Shading
 from llmlab.ui.panels.attention.text_source import Joined, Texts
 from tests.presenters.attention_tabs import TARGET, TOKENS, Stand, shape_of, stand
@@ -27,8 +27,6 @@ class FakeTextView:
         self.shading: Shading | None = None
         self.pinned = False
         self.axis = ""
-        self.step: Step | None = None
-        self.steps = 0
         self.errors: list[ErrorInfo] = []
 
     def show_texts(self, texts: Texts | None) -> None:
@@ -39,9 +37,6 @@ class FakeTextView:
 
     def show_axis(self, axis: str) -> None:
         self.axis = axis
-
-    def show_step(self, step: Step | None, count: int) -> None:
-        self.step, self.steps = step, count
 
     def show_error(self, error: ErrorInfo) -> None:
         self.errors.append(error)
@@ -209,20 +204,6 @@ def test_between_two_texts_one_looks_from_the_one_that_is_clicked() -> None:
     assert tab.stand.reading.focus.queries == ()
     tab.part.choose(QUERIES, (2,))
     np.testing.assert_array_equal(tab.shading.weights, weights[2])
-
-
-def test_the_generation_is_followed_by_the_row_that_chose_each_token() -> None:
-    tab = Tab(shape_of(generated=4))
-    tab.stand.run()
-    assert (tab.view.step, tab.view.steps) == (None, 2)
-    tab.part.turn(KEYS)
-    tab.part.go(0)
-    assert tab.view.step == Step(0, 2, "␣saw", "␣the")
-    assert tab.shading.chosen == (3,)
-    tab.part.go(9)
-    assert tab.view.step == Step(1, 2, "␣the", "␣dog")
-    assert tab.shading.axis == QUERIES
-    assert not tab.stand.jobs.pending
 
 
 def test_a_failure_is_shown_in_place(tab: Tab) -> None:
