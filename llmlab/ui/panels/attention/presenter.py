@@ -15,6 +15,7 @@ from llmlab.ui.panels.attention import capturing, facts, stages
 from llmlab.ui.panels.attention.asking import Asking
 from llmlab.ui.panels.attention.capturing import Read, TooLarge, TooLong
 from llmlab.ui.panels.attention.heads import Heads, heads_of
+from llmlab.ui.panels.attention.lines_part import Lining
 from llmlab.ui.panels.attention.mapping import MapPart
 from llmlab.ui.panels.attention.params import Params
 from llmlab.ui.panels.attention.reading import Focus, Looker, Part, Reading
@@ -28,6 +29,7 @@ from llmlab.workbench import ModelState
 PARTS: dict[str, Callable[[Asking, Looker, Any], Part]] = {
     "map": MapPart,
     "text": Texting,
+    "lines": Lining,
 }
 READ_OPTIONS = ("read", "target", "pair", "padding")
 

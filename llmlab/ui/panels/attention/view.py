@@ -16,6 +16,7 @@ from llmlab.ui.panels.attention import saving
 from llmlab.ui.panels.attention.controls import Controls
 from llmlab.ui.panels.attention.grid import HeadGrid
 from llmlab.ui.panels.attention.heads import Heads, Place
+from llmlab.ui.panels.attention.lines_pane import LinesPane
 from llmlab.ui.panels.attention.map_pane import MapPane
 from llmlab.ui.panels.attention.params import TABS, Params
 from llmlab.ui.panels.attention.presenter import AttentionPresenter
@@ -31,6 +32,7 @@ from llmlab.ui.widgets.states import StateView
 PAGES: dict[str, tuple[str, str, Callable[[], Any]]] = {
     "map": ("Map", "Every weight of a head, as a heat map", MapPane),
     "text": ("Text", "The text, shaded by where a token looks or who looks at it", TextPane),
+    "lines": ("Lines", "Two columns of tokens with a line for every weight, of one head or several", LinesPane),
 }
 
 
