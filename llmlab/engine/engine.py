@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Unpack
 
 from torch import Tensor
 
@@ -25,8 +26,9 @@ from llmlab.engine.devices import memory_use, release_memory
 from llmlab.engine.errors import ModelNotFoundError
 from llmlab.engine.loading import LoadedModel, load
 from llmlab.engine.progress import UNCONTROLLED, Control
-from llmlab.engine.reading import guarded
+from llmlab.engine.reading import completion_ids, guarded
 from llmlab.engine.sampling import GenerationSettings, Knobs, SamplingSettings
+from llmlab.engine.shelf import Shelf
 from llmlab.engine.sorted_logits import Captured
 from llmlab.engine.tokens.types import EmbeddingMap, HiddenPath, Neighbours
 from llmlab.engine.types import (
@@ -55,6 +57,7 @@ class Engine:
         self._loaded: LoadedModel | None = loaded
         self._info = loaded.info
         self._speller = tokenization.Speller(loaded.tokenizer, loaded.info.vocabulary)
+        self._shelf = Shelf()
         self._map: EmbeddingMap | None = None
         self._captures: OrderedDict[AttentionRequest, AttentionCapture] = OrderedDict()  # the last used last
 
@@ -87,6 +90,7 @@ class Engine:
 
     def close(self) -> None:
         """Give the model's memory back."""
+        self._shelf.clear()
         self._loaded = None
         self._captures.clear()
         release_memory()
@@ -134,7 +138,10 @@ class Engine:
         max_new_tokens: int = 50,
         seed: int = 0,
         stop: Sequence[str] = (),
+        given: Sequence[int] = (),
+        known: int = 0,
         capture: bool = False,
+        keep_cache: bool = False,
         control: Control = UNCONTROLLED,
         **knobs: Unpack[Knobs],
     ) -> Iterator[GenerationStep]:
@@ -142,12 +149,28 @@ class Engine:
 
         `knobs` are those of `SamplingSettings`: do_sample, temperature, top_k, top_p, repetition_penalty and so on.
         The same text, settings and seed give the same completion, whatever else ran meanwhile. `capture` keeps the
-        whole sorted logits with each step. Raises InputError at once for what makes no sense, and Cancelled between
-        steps where `control` says so.
+        whole sorted logits with each step. A branch begins with the tokens `given`, of which the first `known` are not
+        told again; with `keep_cache` it reads little more than what is new in it, if the completion that it parts from
+        was made with `keep_cache` too. Every token's random number depends on seed and place alone, so a branch with
+        nothing but known tokens given repeats the rest. Raises InputError at once for what makes no sense, and
+        Cancelled between steps where `control` says so.
         """
         sampling = SamplingSettings(**knobs)
         settings = GenerationSettings(sampling, max_new_tokens, seed, (stop,) if isinstance(stop, str) else tuple(stop))
-        return generation.generate(self.loaded, self._speller, text, settings, capture=capture, control=control)
+        return generation.generate(
+            self.loaded,
+            self._speller,
+            text,
+            settings,
+            beginning=generation.Beginning(tuple(given), known),
+            capture=capture,
+            shelf=self._shelf if keep_cache else None,
+            control=control,
+        )
+
+    def completion_ids(self, text: str, completion: str) -> tuple[int, ...]:
+        """The tokens of `completion` as it follows `text`, to be `given` to `generate`. Raises InputError."""
+        return tuple(completion_ids(self.loaded, text, completion))
 
     def attention(self, text: str, target: str | None = None, control: Control = UNCONTROLLED) -> AttentionCapture:
         """What every head attends to while the model reads `text`; weights are computed when asked for.

@@ -10,21 +10,52 @@ import bisect
 import operator
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from llmlab.engine.context import Context
 from llmlab.engine.detokenization import Detokenizer, StopStrings
+from llmlab.engine.errors import InputError
 from llmlab.engine.loading import LoadedModel
 from llmlab.engine.logits import require, sort
 from llmlab.engine.progress import UNCONTROLLED, Control
-from llmlab.engine.reading import Reader, end_tokens, guarded, prompt_ids
+from llmlab.engine.reading import Reader, check_ids, end_tokens, guarded, prompt_ids
 from llmlab.engine.sampling import GenerationSettings, ShapedDistribution, SortedLogits, draw, shape
+from llmlab.engine.shelf import Shelf
 from llmlab.engine.tokenization import Speller
 from llmlab.engine.types import Alternatives, Architecture, Feature, GenerationStep
 
 ALTERNATIVES = 20  # most probable tokens kept with every step
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """The first tokens of a completion, where they are given instead of chosen by the model.
+
+    The first `known` of them have been told before, so that their steps are not told again; the others' are.
+    """
+
+    given: tuple[int, ...] = ()
+    known: int = 0
+
+    def validated(self, loaded: LoadedModel, settings: GenerationSettings) -> Beginning:
+        """Itself. Raises InputError for tokens that cannot be the beginning of this completion."""
+        if not 0 <= self.known <= len(self.given):
+            raise InputError(
+                f"{self.known:,} tokens cannot be known of the {len(self.given):,} that are given.",
+                "Give all the tokens that the completion begins with.",
+            )
+        if len(self.given) > settings.max_new_tokens or self.known == settings.max_new_tokens:
+            raise InputError(
+                f"The completion begins with {len(self.given):,} tokens, of at most {settings.max_new_tokens:,}.",
+                "Raise the number of new tokens, or go on from an earlier one.",
+            )
+        if any(not 0 <= token < loaded.info.vocabulary for token in self.given):
+            raise InputError("The completion begins with a token that the model does not have.", "Choose another one.")
+        check_ids(loaded, self.given)
+        return self
 
 
 def generate(
@@ -33,41 +64,57 @@ def generate(
     text: str,
     settings: GenerationSettings,
     *,
+    beginning: Beginning = Beginning(),
     capture: bool = False,
+    shelf: Shelf | None = None,
     control: Control = UNCONTROLLED,
 ) -> Iterator[GenerationStep]:
     """Continue `text`, or answer it where the model has an encoder.
 
-    What cannot work raises InputError at once, not at the first step. `capture` keeps each step's sorted logits.
+    What cannot work raises InputError at once, not at the first step. `capture` keeps each step's sorted logits. What
+    was read goes on the `shelf` in the end; a completion with a `beginning` looks there for what it need not read.
     """
     require(loaded, Feature.GENERATE)
     settings.validated()
-    return _steps(_Completion(loaded, speller, prompt_ids(loaded, text), settings, capture), control)
+    beginning.validated(loaded, settings)
+    ids = prompt_ids(loaded, text)
+    return _steps(_Completion(loaded, speller, ids, settings, beginning, capture, shelf), control)
 
 
 def _steps(completion: _Completion, control: Control) -> Iterator[GenerationStep]:
     # Inference mode belongs to the thread: it must not stay on while the caller has the step in hand.
     guarded(lambda: completion.begin(control), completion.drop)
-    while True:
-        control.check()
-        step = guarded(completion.step, completion.drop)
-        yield step
-        if step.finish_reason is not None:
-            completion.drop()
-            return
+    try:
+        while True:
+            control.check()
+            step = guarded(completion.step, completion.drop)
+            yield step
+            if step.finish_reason is not None:
+                return
+    finally:
+        completion.end()
 
 
 class _Completion:
     """A completion as far as it has come."""
 
     def __init__(
-        self, loaded: LoadedModel, speller: Speller, ids: list[int], settings: GenerationSettings, capture: bool
+        self,
+        loaded: LoadedModel,
+        speller: Speller,
+        ids: list[int],
+        settings: GenerationSettings,
+        beginning: Beginning,
+        capture: bool,
+        shelf: Shelf | None,
     ) -> None:
         self._loaded = loaded
         self._speller = speller
         self._prompt = ids
         self._settings = settings
+        self._beginning = beginning
         self._capture = capture
+        self._shelf = shelf
         self._random = torch.Generator().manual_seed(settings.seed)
         self._ends = end_tokens(loaded)
         self._stop = StopStrings(settings.stop)
@@ -78,19 +125,35 @@ class _Completion:
     def begin(self, control: Control) -> None:
         """Read the text where there is an encoder; what the decoder reads is read with the first step."""
         self._started = time.perf_counter()
-        self._reader = Reader(self._loaded, self._prompt, control)
-        self._unread = self._reader.start
-        self._context = Context.of(self._unread, source=self._prompt, ends=self._ends)
+        known = list(self._beginning.given[: self._beginning.known])
+        # Only a branch takes what was read before: a text from its start is the same whatever else ran.
+        if self._beginning.given and self._shelf is not None:
+            self._reader, self._unread = self._shelf.reader(self._loaded, self._prompt, known, control)
+        else:
+            self._reader = Reader(self._loaded, self._prompt, control)
+            self._unread = [*self._reader.start, *known]
+        self._context = Context.of(self._reader.start, source=self._prompt, ends=self._ends)
         goes_on = self._loaded.info.architecture is Architecture.DECODER
         self._detokenizer = Detokenizer(self._loaded.tokenizer, self._prompt if goes_on else ())
+        for token in known:
+            self._pass(token)
+
+    def _pass(self, token: int) -> None:
+        """Come to the state in which the completion was after `token`, without telling it."""
+        self._context = self._context.with_id(token)
+        self._stop.add(self._detokenizer.add(token))
+        self._uniform()
+        self._index += 1
 
     def step(self) -> GenerationStep:
         """Choose the next token."""
         assert self._reader is not None
         captured = sort(self._reader.next_logits(self._unread), self._context)
         shaped = shape(captured, self._settings.sampling)
-        uniform = None if self._settings.sampling.greedy else self._uniform()
-        chosen = 0 if uniform is None else draw(shaped, uniform)
+        uniform, given = self._uniform(), self._index < len(self._beginning.given)
+        if given or self._settings.sampling.greedy:
+            uniform = None
+        chosen = self._given(shaped) if given else 0 if uniform is None else draw(shaped, uniform)
         token = int(shaped.ids[chosen])
         self._unread = [token]
         self._context = self._context.with_id(token)
@@ -110,14 +173,30 @@ class _Completion:
             finish_reason=finish_reason,
             sorted=captured if self._capture else None,
             uniform=uniform,
+            given=given,
         )
 
-    def drop(self) -> None:
-        """Let go of every tensor."""
-        if self._reader is not None:
+    def _given(self, shaped: ShapedDistribution) -> int:
+        """Where the token stands that is given here."""
+        return int(np.flatnonzero(shaped.ids == self._beginning.given[self._index])[0])
+
+    def end(self) -> None:
+        """Keep what was read for branches, where there is a place for it."""
+        if self._shelf is not None and self._reader is not None:
+            self._shelf.keep(self._reader)
+        elif self._reader is not None:
             self._reader.drop()
 
-    def _uniform(self) -> float:
+    def drop(self) -> None:
+        """Let go of every tensor: there was not enough memory."""
+        if self._reader is not None:
+            self._reader.drop()
+            self._reader = None
+        if self._shelf is not None:
+            self._shelf.clear()
+
+    def _uniform(self) -> float | None:
+        """The next random number. One is drawn for every token, so that it depends on seed and place alone."""
         return torch.rand((), generator=self._random, dtype=torch.float64).item()
 
     def _tell(self, token: int) -> tuple[str, str | None]:

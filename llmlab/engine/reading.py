@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import torch
 from transformers import PreTrainedModel
+from transformers.cache_utils import Cache, DynamicLayer, DynamicSlidingWindowLayer, EncoderDecoderCache
 
 from llmlab.engine.devices import is_out_of_memory, release_memory
 from llmlab.engine.errors import InputError, OutOfMemoryError, UnsupportedModelError
@@ -53,6 +54,24 @@ def prompt_ids(loaded: LoadedModel, text: str) -> list[int]:
         ids = _beginning(loaded)
     check_ids(loaded, ids)
     check_length(loaded, len(ids))
+    return ids
+
+
+def completion_ids(loaded: LoadedModel, text: str, completion: str) -> list[int]:
+    """The tokens of `completion` as it follows `text`. Raises InputError for what the model cannot read.
+
+    Of a decoder-only model both are tokenized together; where the end of the text would merge with the beginning of
+    the completion, the completion is tokenized alone.
+    """
+    decodes = loaded.info.architecture is Architecture.DECODER
+    if decodes and text:
+        alone = prompt_ids(loaded, text)
+        whole = encode(loaded.tokenizer, text + completion)
+        if whole[: len(alone)] == alone:
+            check_ids(loaded, whole)
+            return whole[len(alone) :]
+    ids = encode(loaded.tokenizer, completion, special=False, target=not decodes)
+    check_ids(loaded, ids)
     return ids
 
 
@@ -146,6 +165,7 @@ class Reader:
         self._loaded = loaded
         self._control = control
         self._cache: Any = None
+        self._text_ids = text_ids
         self._read: list[int] = []
         self._encoded: Any = None
         self._forbidden = forbidden(loaded.model)
@@ -178,6 +198,35 @@ class Reader:
             other._cache = copy.deepcopy(self._cache)
         other._read = list(self._read)
         return other
+
+    def resumed(self, count: int, control: Control) -> Reader:
+        """Another reader that has read the first `count` tokens of this one's; `can_resume` must allow it."""
+        other = self.fork()
+        other._control = control
+        if other._cache is not None and count < len(self._read):
+            other._cache.crop(count - len(self._read))
+        del other._read[count:]
+        return other
+
+    def can_resume(self, count: int) -> bool:
+        """Whether the cache still knows what it held after `count` tokens.
+
+        What has left a sliding window is gone, and a recurrent state holds only its last moment.
+        """
+        return count == len(self._read) or all(map(_can_crop, layers(self._cache)))
+
+    def shared(self, text_ids: list[int], ids: Sequence[int]) -> int:
+        """How many of `ids` this reader has read as its first ones; none if its encoder has read another text."""
+        if self._encoded is not None and text_ids != self._text_ids:
+            return 0
+        pairs = zip(self._read, ids, strict=False)
+        return next((i for i, (mine, other) in enumerate(pairs) if mine != other), min(len(self._read), len(ids)))
+
+    @property
+    def cache_bytes(self) -> int:
+        """What its key-value cache takes, the encoder's part included."""
+        tensors = [tensor for layer in layers(self._cache) for tensor in (layer.keys, layer.values)]
+        return sum(tensor.nbytes for tensor in tensors if isinstance(tensor, torch.Tensor))
 
     def drop(self) -> None:
         """Let go of every tensor."""
@@ -212,6 +261,19 @@ class Reader:
             output = model(input_ids=given, **arguments)
         self._cache = output.get("past_key_values")
         return output
+
+
+def layers(cache: Any) -> list[Any]:
+    """The layers of a key-value cache, of an encoder-decoder model's both parts."""
+    if isinstance(cache, EncoderDecoderCache):
+        return [*cache.self_attention_cache.layers, *cache.cross_attention_cache.layers]
+    return list(cache.layers) if isinstance(cache, Cache) else []
+
+
+def _can_crop(layer: Any) -> bool:
+    if type(layer) is DynamicSlidingWindowLayer:
+        return bool(layer.get_seq_length() < layer.sliding_window)
+    return type(layer) is DynamicLayer
 
 
 def _forward_parameters(model: PreTrainedModel) -> frozenset[str]:
