@@ -17,7 +17,8 @@ from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedC
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from llmlab.engine.attention.captured import AttentionCapture, Layers
+from llmlab.engine.attention.captured import AttentionCapture
+from llmlab.engine.attention.choosing import Layers
 from llmlab.engine.attention.inputs import Inputs, body, read
 from llmlab.engine.attention.layers import AttentionLayer, Layer, MaterialisedLayer, attend
 from llmlab.engine.attention.masks import Causal, Rows, Unpadded, compact_bias, compact_mask
@@ -71,6 +72,7 @@ class _Recorder:
 
     def __init__(self, model: PreTrainedModel, only: tuple[int, ...] | None, control: Control) -> None:
         self._control = control
+        self._model = model
         self._only = only
         self._is_pair = bool(model.config.is_encoder_decoder)
         kinds = tuple(_KINDS) if self._is_pair else ("self",)
@@ -79,6 +81,7 @@ class _Recorder:
         self._names = {id(module): name for name, module in model.named_modules()}
         encoder: Any = model.get_encoder() if self._is_pair else None
         self._encoder = {id(module) for module in encoder.modules()} if self._is_pair else set()
+        self._causal: dict[tuple[int, torch.device], Causal] = {}
         self._compact: dict[int, tuple[torch.Tensor, Rows]] = {}  # layers share masks and biases
 
     def add(self, module: torch.nn.Module, make: Callable[[], AttentionLayer]) -> None:
@@ -96,9 +99,19 @@ class _Recorder:
             return None
         return self._shared(mask, lambda: compact_mask(mask[0].expand(-1, *size)))
 
+    def causal(self, keys: int, device: torch.device) -> Causal:
+        """The causal mask, the same one for all layers on a device."""
+        return self._causal.setdefault((keys, device), Causal(keys, device))
+
     def bias(self, bias: torch.Tensor | None) -> Rows | None:
         """The short form of `bias` (1, heads, queries, keys)."""
         return None if bias is None else self._shared(bias, lambda: compact_bias(bias[0]))
+
+    def beside(self, module: torch.nn.Module) -> torch.nn.Module | None:
+        """What BERT's family has beside its attention: the module with the projection of what comes out."""
+        parent = self._model.get_submodule(self._names.get(id(module), "").rpartition(".")[0])
+        output = getattr(parent, "output", None)
+        return output if isinstance(output, torch.nn.Module) else None
 
     def _shared(self, values: torch.Tensor, make: Any) -> Rows:
         if id(values) not in self._compact:
@@ -153,7 +166,7 @@ def _attention(
     def make() -> AttentionLayer:
         mask = recorder.mask(attention_mask, size)
         if mask is None and causal and (size[0] > 1 or size == (1, 1)):
-            mask = Causal(size[1], key.device)
+            mask = recorder.causal(size[1], key.device)
         own = _own(query[0], key[0], value[0])
         return AttentionLayer(
             query=own[0],
@@ -166,6 +179,7 @@ def _attention(
             window=arguments.get("sliding_window") or getattr(module, "sliding_window", None),
             value=own[2],
             module=module,
+            after=recorder.beside(module),
         )
 
     recorder.add(module, make)

@@ -2,39 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 
+from llmlab.engine.attention.choosing import Layers, check_span, chosen
 from llmlab.engine.attention.inputs import Sequence
-from llmlab.engine.attention.layers import ALL, Layer, blocks
+from llmlab.engine.attention.layers import Layer, blocks
+from llmlab.engine.attention.maps import attention_map
 from llmlab.engine.attention.masks import is_causal
-from llmlab.engine.attention.types import (
-    AttentionShape,
-)
+from llmlab.engine.attention.survey import SIZE, survey
+from llmlab.engine.attention.types import AttentionMap, AttentionShape, MapRequest, Survey
+from llmlab.engine.attention.values import value_norms
 from llmlab.engine.errors import InputError
+from llmlab.engine.progress import UNCONTROLLED, Control
 from llmlab.engine.reading import guarded
 from llmlab.engine.tokenization import Speller
 from llmlab.engine.types import Float32
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Layers:
-    """The layers of one kind: `count` that the model has, `kept` by their number."""
-
-    count: int
-    kept: dict[int, Layer]
-
-    @property
-    def heads(self) -> int:
-        """The most heads that a layer has."""
-        return max(layer.heads for layer in self.kept.values())
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """(queries, keys)."""
-        return next(iter(self.kept.values())).size
 
 
 class AttentionCapture:
@@ -128,6 +111,27 @@ class AttentionCapture:
 
         return guarded(compute)
 
+    def map(self, request: MapRequest, control: Control = UNCONTROLLED) -> AttentionMap:
+        """One map, pooled and reduced as `request` says. Raises InputError for what is not there, Cancelled."""
+        return guarded(lambda: attention_map(self.of(request.kind), self.sides(request.kind), request, control))
+
+    def survey(self, kind: str = "self", control: Control = UNCONTROLLED, size: int = SIZE) -> Survey:
+        """Tiles of at most `size` rows and columns, and the scores, of all heads of `kind` that were kept.
+
+        Raises InputError, and Cancelled between blocks of rows.
+        """
+        return guarded(lambda: survey(kind, self.of(kind), self.sides(kind), control, size))
+
+    def value_norms(self, layer: int, kind: str = "self") -> tuple[Float32, bool]:
+        """(norms, projected): float32 (heads, keys), the length of what each key's value adds to the residual stream
+        (Kobayashi et al. 2020, eq. 4 to 6); of the value itself, `projected` False, where its projection is not found.
+
+        Raises UnsupportedFeatureError where the architecture hands out no values.
+        """
+        source = self.layer(kind, layer)
+        norms, projected = guarded(lambda: value_norms(source))
+        return norms.cpu().numpy(), projected
+
     def of(self, kind: str) -> Layers:
         """The layers of this kind. Raises InputError where the model has none."""
         if kind not in self._layers:
@@ -141,32 +145,7 @@ class AttentionCapture:
 
     def layer(self, kind: str, layer: int) -> Layer:
         """One layer. Raises InputError where there is none, or it was not kept."""
-        layers = self.of(kind)
-        if not 0 <= layer < layers.count:
-            raise InputError(f"There is no layer {layer}.", f"Choose a layer from 0 to {layers.count - 1}.")
-        if layer not in layers.kept:
-            raise InputError(
-                f"Layer {layer} was not kept when the text was read.",
-                "Choose one of the layers that were, or read the text again with this one.",
-            )
-        return layers.kept[layer]
-
-
-def chosen(source: Layer, head: int | None) -> slice:
-    """The heads of a layer that `head` names, None for all. Raises InputError."""
-    if head is None:
-        return ALL
-    if not 0 <= head < source.heads:
-        raise InputError(f"There is no head {head}.", f"Choose a head from 0 to {source.heads - 1}.")
-    return slice(head, head + 1)
-
-
-def check_span(what: str, start: int, stop: int, length: int) -> None:
-    """Raise InputError for rows or columns that the map does not have."""
-    if not 0 <= start <= stop <= length:
-        raise InputError(
-            f"There are no {what} {start} to {stop} in a map of {length} {what}.", f"Choose {what} of the map."
-        )
+        return self.of(kind).at(layer)
 
 
 @torch.inference_mode()

@@ -18,6 +18,24 @@ ALL = slice(None)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Sight:
+    """What some rows may see: none of them any key before `first`; `visible` bool (1 or heads, rows, keys from there).
+
+    `blind` bool (1 or heads, rows, 1): rows that see nothing, or None where every row sees something.
+    """
+
+    first: int
+    visible: torch.Tensor
+    blind: torch.Tensor | None
+
+    @classmethod
+    def of(cls, first: int, visible: torch.Tensor) -> Sight:
+        """From what is visible."""
+        blind = ~visible.any(-1, keepdim=True)
+        return cls(first, visible, blind if blind.any() else None)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Band:
     """Some rows of a layer's weights, cut to the keys that any of them may see; the others have no weight.
 
@@ -44,7 +62,8 @@ class AttentionLayer:
     """Queries (heads, queries, head_dim) and keys (key-value heads, keys, head_dim), rotated to their positions.
 
     `softcap` bounds the scores (Gemma 2), `sinks` (heads,) are logits that take weight from every row (gpt-oss).
-    `value` (key-value heads, keys, value_dim) is what the weights carry; `module` the model's own attention module.
+    `value` (key-value heads, keys, value_dim) is what the weights carry; `module` the model's own attention
+    module, and `after` the one beside it that projects what comes out, in BERT's family.
     """
 
     query: torch.Tensor
@@ -57,6 +76,7 @@ class AttentionLayer:
     window: int | None = None
     value: torch.Tensor | None = None
     module: Module | None = None
+    after: Module | None = None
 
     @property
     def heads(self) -> int:
@@ -82,18 +102,16 @@ class AttentionLayer:
         """Weights float32 (heads, stop − start, keys), each row summing to 1; 0 in a row that may see nothing."""
         return self.band(heads, start, stop).whole(self.size[1])
 
-    def band(self, heads: slice, start: int, stop: int) -> Band:
-        """The weights of rows `start` to `stop`."""
-        first, end = self.mask.reach(start, stop) if self.mask is not None else (0, self.size[1])
-        scores = self.scores(heads, start, stop, first, end)
-        visible = self.visible(heads, start, stop, first, end)
+    def band(self, heads: slice, start: int, stop: int, sight: Sight | None = None) -> Band:
+        """The weights of rows `start` to `stop`; `sight`: what these rows may see, where that is known already."""
+        sight = sight or self.sight(heads, start, stop)
+        scores = self.scores(heads, start, stop, sight.first, sight.first + sight.visible.shape[-1])
         if self.mask is not None:
-            scores.masked_fill_(~visible, -torch.inf)
+            scores.masked_fill_(~sight.visible, -torch.inf)
         weights = self._softmax(scores, heads)
-        blind = ~visible.any(-1, keepdim=True)
-        if blind.any():  # softmax makes NaN of a row without any key; the model itself makes nothing of it
-            weights.masked_fill_(blind, 0.0)
-        return Band(first, weights, visible)
+        if sight.blind is not None:  # softmax makes NaN of a row without any key; the model makes nothing of it
+            weights.masked_fill_(sight.blind, 0.0)
+        return Band(sight.first, weights, sight.visible)
 
     def scores(self, heads: slice, start: int, stop: int, first: int, end: int) -> torch.Tensor:
         """What enters the softmax, of the keys `first` to `end`, masked or not: float32 (heads, rows, end − first)."""
@@ -107,12 +125,14 @@ class AttentionLayer:
             scores += of_heads(rows, heads)[..., first:end].float()
         return scores
 
-    def visible(self, heads: slice, start: int, stop: int, first: int, end: int) -> torch.Tensor:
-        """Which of the keys `first` to `end` may be seen: bool (1 or heads, rows, end − first)."""
+    def sight(self, heads: slice, start: int, stop: int) -> Sight:
+        """What the rows `start` to `stop` may see."""
         if self.mask is None:
-            return torch.ones(1, 1, 1, dtype=torch.bool, device=self.key.device).expand(1, stop - start, end - first)
+            everything = torch.ones(1, 1, 1, dtype=torch.bool, device=self.key.device)
+            return Sight(0, everything.expand(1, stop - start, self.size[1]), None)
+        first, end = self.mask.reach(start, stop)
         rows = of_heads(self.mask.rows(start, stop), heads)[..., first:end]
-        return rows if rows.dtype == torch.bool else rows > torch.finfo(rows.dtype).min / 2
+        return Sight.of(first, rows if rows.dtype == torch.bool else rows > torch.finfo(rows.dtype).min / 2)
 
     def _products(self, query: torch.Tensor, key: torch.Tensor, heads: slice) -> torch.Tensor:
         count, rows, width = query.shape
@@ -164,13 +184,16 @@ class MaterialisedLayer:
         """Weights float32 (heads, stop − start, keys)."""
         return self.weights[heads, start:stop].float()
 
-    def band(self, heads: slice, start: int, stop: int) -> Band:
+    def band(self, heads: slice, start: int, stop: int, sight: Sight | None = None) -> Band:
         """The weights of rows `start` to `stop`."""
-        weights = self.rows(heads, start, stop)
+        return Band(0, self.rows(heads, start, stop), (sight or self.sight(heads, start, stop)).visible)
+
+    def sight(self, heads: slice, start: int, stop: int) -> Sight:
+        """What the rows `start` to `stop` may see."""
         if self.mask is not None:
-            return Band(0, weights, self.mask.rows(start, stop))
-        everything = torch.ones(1, 1, 1, dtype=torch.bool, device=weights.device)
-        return Band(0, weights, everything.expand(1, *weights.shape[1:]))
+            return Sight.of(0, self.mask.rows(start, stop))
+        everything = torch.ones(1, 1, 1, dtype=torch.bool, device=self.weights.device)
+        return Sight(0, everything.expand(1, stop - start, self.size[1]), None)
 
 
 Layer = AttentionLayer | MaterialisedLayer
