@@ -26,8 +26,9 @@ from llmlab.ui.widgets.card import Card, HoverCard
 from llmlab.ui.widgets.heatmap import colours
 from llmlab.ui.widgets.heatmap.norm import Norm
 
-SMALLEST_TILE, LARGEST_TILE = 24, 84
+SMALLEST_TILE, LARGEST_TILE = 20, 84
 GAP = 3
+APART = 2 * GAP  # between the heads and their means
 BAR = 3  # the score, below the tile
 HEAD_ROOM = 18  # the numbers above and beside the tiles
 PALE = 0.72  # how far a head that the filter leaves out gives way to the ground
@@ -49,7 +50,7 @@ class _Layout:
 
 
 class HeadGrid(QScrollArea):
-    """`chosen` carries a Place; `hovered` a Place or None."""
+    """`chosen` carries a Place."""
 
     chosen = Signal(object)
 
@@ -112,8 +113,8 @@ class _Tiles(QWidget):
         if layout is not None:
             step = layout.step
             self.setMinimumSize(
-                layout.left + layout.columns * step.width() + GAP,
-                (0 if layout.wrapped else HEAD_ROOM) + layout.rows * step.height() + 2 * GAP + HEAD_ROOM,
+                layout.left + layout.columns * step.width() + (0 if layout.wrapped else APART),
+                (0 if layout.wrapped else HEAD_ROOM) + layout.rows * step.height() + APART + HEAD_ROOM,
             )
         self._forget()
 
@@ -131,7 +132,7 @@ class _Tiles(QWidget):
         left = GAP if wrapped else QFontMetrics(self.font()).horizontalAdvance("mean ") + GAP
         across = heads.heads + 1
         rows = heads.layers + 1
-        width, height = self._room.width() - left - GAP, self._room.height() - 2 * HEAD_ROOM
+        width, height = self._room.width() - left - APART - 1, self._room.height() - 2 * HEAD_ROOM - APART
         tile = min(width // across - GAP, height // rows - GAP - BAR)
         tile = min(max(SMALLEST_TILE, tile), LARGEST_TILE)
         if wrapped:
@@ -152,7 +153,7 @@ class _Tiles(QWidget):
             layer, head = place
             row, column = (heads.layers if layer is None else layer), (heads.heads if head is None else head)
             top = HEAD_ROOM
-        extra = 2 * GAP if not layout.wrapped else 0  # before the means
+        extra = 0 if layout.wrapped else APART
         x = layout.left + column * layout.step.width() + (extra if place[1] is None else 0)
         y = top + row * layout.step.height() + (extra if place[0] is None else 0)
         return QRect(x, y, layout.tile, layout.tile)
@@ -201,6 +202,11 @@ class _Tiles(QWidget):
                 painter.drawImage(rect, QImage(colors.data, columns, rows, 4 * columns, QImage.Format.Format_RGB32))
             self._mark(painter, heads, place, rect)
         self._name(painter, heads, layout)
+        painter.setPen(theme.current().muted)
+        bottom = layout.rows * layout.step.height() + (HEAD_ROOM - 4 if layout.wrapped else HEAD_ROOM + APART)
+        room = QRect(layout.left, bottom, self.width() - layout.left, HEAD_ROOM)
+        caption = QFontMetrics(painter.font()).elidedText(heads.caption, Qt.TextElideMode.ElideRight, room.width())
+        painter.drawText(room, Qt.AlignmentFlag.AlignVCenter, caption)
         painter.end()
         return picture
 
@@ -211,7 +217,7 @@ class _Tiles(QWidget):
             ground = QColor(colors.window)
             ground.setAlphaF(PALE)
             painter.fillRect(rect, ground)
-        share = heads.score(place)
+        share = heads.share(place)
         if share is not None:
             painter.fillRect(QRect(rect.left(), rect.bottom() + 2, rect.width(), BAR - 1), colors.raised)
             width = round(rect.width() * min(max(share, 0.0), 1.0))
@@ -243,9 +249,9 @@ class _Tiles(QWidget):
                 Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter,
                 heads.layer_name(layer),
             )
-        self._groups(painter, heads, layout)
+        self._groups(painter, heads)
 
-    def _groups(self, painter: QPainter, heads: Heads, layout: _Layout) -> None:
+    def _groups(self, painter: QPainter, heads: Heads) -> None:
         """A line over the heads that share keys and values."""
         painter.setPen(QPen(theme.current().accent, 2))
         for first, last in heads.groups:

@@ -81,9 +81,22 @@ class Heads:
         layer, head = place
         return self.layers if layer is None else layer, self.heads if head is None else head
 
-    def score(self, place: Place) -> float | None:
-        """The chosen score of a head; None for means and where it has no meaning."""
-        return self._score(place, self.score_name)
+    @property
+    def caption(self) -> str:
+        """What the bars below the tiles tell."""
+        if self.survey is None:
+            return "The heads are being looked through." if not self.shape.captured else "One layer at a time."
+        return f"Bars: {SCORES[self.score_name].title}" if self.score_name in self.survey.scores else ""
+
+    def share(self, place: Place) -> float | None:
+        """The chosen score of a head, 0 to 1 (a score without an end of its own: of the largest); None without."""
+        score = self._score(place, self.score_name)
+        return None if score is None else score / self._largest
+
+    @cached_property
+    def _largest(self) -> float:
+        values = self.survey.scores[self.score_name] if self.survey else np.zeros(1, np.float32)
+        return max(1.0, float(np.nanmax(values))) if np.isfinite(values).any() else 1.0
 
     def _score(self, place: Place, name: str) -> float | None:
         layer, head = place
@@ -94,7 +107,7 @@ class Heads:
 
     def is_filtered(self, place: Place) -> bool:
         """Whether the filter leaves this head out."""
-        score = self.score(place)
+        score = self.share(place)
         return self.threshold > 0 and None not in place and (score is None or score < self.threshold)
 
     def is_broken(self, place: Place) -> bool:

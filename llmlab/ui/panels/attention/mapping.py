@@ -102,7 +102,7 @@ class MapPart:
         self._wanted, self._detail, self.busy = wanted, None, True
 
         def work(capture: AttentionCapture, control: Control) -> Mapped:
-            return _mapped(reading, wanted[1], by_row, capture.map(wanted[1], control))
+            return mapped_of(reading, wanted[1], by_row, capture.map(wanted[1], control))
 
         self._asking.capture(
             self, "map", reading.request, work, self._came, title="Computing the map", failed=self._failed,
@@ -235,7 +235,7 @@ class MapPart:
         mapped, reading = self.mapped, self._reading
         if mapped is None or reading is None:
             return
-        self._view.show_map(mapped, _norm(mapped, reading), title_of(reading))
+        self._view.show_map(mapped, norm_of(mapped, reading), title_of(reading))
         rows = sorted({mapped.unit(QUERIES, query) for query in reading.focus.queries})[:PINNED]
         self._show_rows(mapped, reading, tuple(rows))
 
@@ -261,7 +261,8 @@ class MapPart:
         self._asking.capture(self, "rows", reading.request, work, came, title="Adding up rows")
 
 
-def _mapped(reading: Reading, request: MapRequest, by_row: bool, made: AttentionMap) -> Mapped:
+def mapped_of(reading: Reading, request: MapRequest, by_row: bool, made: AttentionMap) -> Mapped:
+    """A map with its labels, ready to be painted."""
     shape = reading.shapes[request.kind]
     per = int(made.row_edges[1] - made.row_edges[0]) if made.pooled else 1
     row_edges, column_edges = made.row_edges, made.column_edges
@@ -291,7 +292,8 @@ def _boundary(segments: Int32 | None, edges: Int32, generated: int | None) -> in
     return None if first is None else int(np.searchsorted(edges, first))
 
 
-def _norm(mapped: Mapped, reading: Reading) -> Norm:
+def norm_of(mapped: Mapped, reading: Reading) -> Norm:
+    """The colour scale of a map."""
     scale = Scale(reading.params.scale)
     if scale is Scale.ROW or not mapped.request.value_weighted:
         return Norm(scale)

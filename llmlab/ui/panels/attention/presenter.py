@@ -14,6 +14,8 @@ from llmlab.ui.panel import PanelContext
 from llmlab.ui.panels.attention import capturing, facts, stages
 from llmlab.ui.panels.attention.asking import Asking
 from llmlab.ui.panels.attention.capturing import Read, TooLarge, TooLong
+from llmlab.ui.panels.attention.comparing import Comparing
+from llmlab.ui.panels.attention.effect_part import Ablating
 from llmlab.ui.panels.attention.heads import Heads, heads_of
 from llmlab.ui.panels.attention.lines_part import Lining
 from llmlab.ui.panels.attention.mapping import MapPart
@@ -28,8 +30,10 @@ from llmlab.workbench import ModelState
 # One entry for each tab: what makes its part of the presenter, from asker, presenter and the widgets of the tab.
 PARTS: dict[str, Callable[[Asking, Looker, Any], Part]] = {
     "map": MapPart,
+    "compare": Comparing,
     "text": Texting,
     "lines": Lining,
+    "effect": Ablating,
 }
 READ_OPTIONS = ("read", "target", "pair", "padding")
 

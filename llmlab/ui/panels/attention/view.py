@@ -13,7 +13,9 @@ from PySide6.QtWidgets import QHBoxLayout, QSplitter, QStackedWidget, QVBoxLayou
 from llmlab.ui import theme
 from llmlab.ui.panel import PanelContext
 from llmlab.ui.panels.attention import saving
+from llmlab.ui.panels.attention.compare_pane import ComparePane
 from llmlab.ui.panels.attention.controls import Controls
+from llmlab.ui.panels.attention.effect_pane import EffectPane
 from llmlab.ui.panels.attention.grid import HeadGrid
 from llmlab.ui.panels.attention.heads import Heads, Place
 from llmlab.ui.panels.attention.lines_pane import LinesPane
@@ -31,8 +33,10 @@ from llmlab.ui.widgets.states import StateView
 # made, `widget.attach(part)` connects them.
 PAGES: dict[str, tuple[str, str, Callable[[], Any]]] = {
     "map": ("Map", "Every weight of a head, as a heat map", MapPane),
+    "compare": ("Compare", "Two heads side by side, or the difference between two prompts", ComparePane),
     "text": ("Text", "The text, shaded by where a token looks or who looks at it", TextPane),
     "lines": ("Lines", "Two columns of tokens with a line for every weight, of one head or several", LinesPane),
+    "effect": ("Effect", "What the prediction loses without a head, or without several", EffectPane),
 }
 
 
@@ -77,7 +81,7 @@ class AttentionPanel:
         self._splitter.addWidget(self.grid)
         self._splitter.addWidget(self._pages)
         self._splitter.setStretchFactor(1, 1)
-        self._splitter.setSizes([270, 560])
+        self._splitter.setSizes([310, 530])
         self.grid.setMinimumWidth(160)
         ready = QWidget()
         layout = QVBoxLayout(ready)
