@@ -94,7 +94,6 @@ class Ablating:
         self._comparing = False
         self._fraction: float | None = None
         self._sweeping = False
-        self._stopped = False
         self._error: ErrorInfo | None = None
 
     # --- as a part ------------------------------------------------------------------------------------------
@@ -152,7 +151,7 @@ class Ablating:
         if request is None or self._sweeping:
             return
         self._effects = replace(self._effects, known={})
-        self._sweeping, self._stopped, self._fraction = True, False, 0.0
+        self._sweeping, self._fraction = True, 0.0
 
         def work(engine: Engine, control: JobControl) -> None:
             for effects in engine.ablation_effects(request, control):
@@ -162,10 +161,10 @@ class Ablating:
             self,
             "sweep",
             work,
-            self._if_still(request, lambda _: self._ended(stopped=False)),
+            self._if_still(request, self._ended),
             title="Removing every head",
             failed=self._if_still(request, self._failed),
-            stopped=lambda: self._if_still(request, lambda _: self._ended(stopped=True))(None),
+            stopped=lambda: self._if_still(request, self._ended)(None),
             progress=self._if_still(request, self._progressed),
             partial=self._if_still(request, self._measured),
             replace_running=True,
@@ -204,7 +203,7 @@ class Ablating:
             self._asking.cancel(self, "sweep")
         self._request, self._outcome, self._compared, self._error = None, None, None, None
         self._effects, self._fraction = Effects({}, {}), None
-        self._sweeping = self._comparing = self._stopped = False
+        self._sweeping = self._comparing = False
 
     def _switch(self, off: frozenset[HeadAt]) -> None:
         self._off = off
@@ -244,8 +243,8 @@ class Ablating:
         self._fraction = progress.fraction
         self._show()
 
-    def _ended(self, *, stopped: bool) -> None:
-        self._sweeping, self._fraction, self._stopped = False, None, stopped
+    def _ended(self, _: object) -> None:
+        self._sweeping, self._fraction = False, None
         self._show()
 
     def _comparison_stopped(self, _: object) -> None:

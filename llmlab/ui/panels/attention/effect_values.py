@@ -1,4 +1,4 @@
-"""What removing each head does, as far as it has been measured: ranked, scaled, and as text for other programs. No Qt."""
+"""What removing each head does, as far as it has been measured: ranked, scaled, and as text. No Qt."""
 
 from __future__ import annotations
 

@@ -1,0 +1,120 @@
+"""Where each head lies on the map of effects: in rows of layers, or the largest effect first. No Qt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from llmlab.ui.panels.attention.effect_values import KINDS, Effects, Measure, Order, Place
+
+Box = tuple[int, int, int, int]  # left, top, width, height in pixels
+
+GAP = 2
+SMALLEST, WIDEST = 9, 64  # of a cell, in pixels
+LOWEST, HIGHEST = 14, 26
+LAYER_GAP = 10  # before the column of whole layers
+CHIP = (64, 34)  # a head in the order of effects: its name above its effect
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """A text beside the cells: a layer, a head, or the kind of attention."""
+
+    text: str
+    box: Box
+    right: bool = False  # aligned to the right
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Layout:
+    """Cells with their heads, in the order in which the arrow keys walk; labels; and the height of all."""
+
+    cells: tuple[tuple[Place, Box], ...]
+    labels: tuple[Label, ...]
+    columns: int  # cells in a row
+    height: int
+    named: bool  # whether the cells carry the heads' names
+
+    def at(self, x: int, y: int) -> Place | None:
+        """The head under a point."""
+        found = (
+            place
+            for place, (left, top, width, height) in self.cells
+            if left <= x < left + width + GAP and top <= y < top + height + GAP
+        )
+        return next(found, None)
+
+    def box(self, place: Place) -> Box | None:
+        """Where a head is."""
+        return next((box for each, box in self.cells if each == place), None)
+
+    def neighbour(self, place: Place, across: int, down: int) -> Place:
+        """The head that an arrow key leads to."""
+        places = [each for each, _ in self.cells]
+        if place not in places:
+            return places[0]
+        index = places.index(place)
+        row, column = divmod(index, self.columns)
+        column = min(max(column + across, 0), self.columns - 1)
+        wanted = (row + down) * self.columns + column
+        return places[wanted] if 0 <= wanted < len(places) else place
+
+
+def lay_out(
+    effects: Effects, order: Order, measure: Measure, width: int, height: int, line: int, advance: Callable[[str], int]
+) -> Layout:
+    """Fit the cells into `width` and, where possible, `height`; `line` and `advance` are the font's."""
+    if order is Order.EFFECT:
+        return _ranked(effects, measure, width)
+    return _by_layer(effects, width, height, line, advance)
+
+
+def _ranked(effects: Effects, measure: Measure, width: int) -> Layout:
+    places = effects.ranked(measure)
+    columns = max(1, width // (CHIP[0] + GAP))
+    cells = tuple(
+        (place, ((n % columns) * (CHIP[0] + GAP), (n // columns) * (CHIP[1] + GAP), *CHIP))
+        for n, place in enumerate(places)
+    )
+    return Layout(cells, (), columns, -(-len(places) // columns) * (CHIP[1] + GAP), named=True)
+
+
+def _by_layer(effects: Effects, width: int, height: int, line: int, advance: Callable[[str], int]) -> Layout:
+    layers = sum(count for count, _ in effects.sizes.values())
+    heads = max((count for _, count in effects.sizes.values()), default=1)
+    several = len(effects.sizes) > 1
+    left = max(advance("head"), advance(f"{max(layers, 1)}")) + 2 * GAP
+    cell = min(max((width - left - LAYER_GAP) // (heads + 1) - GAP, SMALLEST), WIDEST)
+    spoken = len(effects.sizes) * line * (2 if several else 1)
+    tall = min(max((height - spoken) // max(layers, 1) - GAP, LOWEST), HIGHEST)
+    cells: list[tuple[Place, Box]] = []
+    labels: list[Label] = []
+    top = 0
+    for kind, (count, size) in effects.sizes.items():
+        if several:
+            title = KINDS[kind].strip().capitalize() + " attention"
+            labels.append(Label(title, (0, top, max(advance(title), left) + GAP, line)))
+            top += line
+        labels += _head_labels(size, left, top, cell, line, advance)
+        top += line
+        for layer in range(count):
+            labels.append(Label(str(layer), (0, top, left - 2 * GAP, tall), right=True))
+            for column, head in enumerate((*range(size), None)):
+                x = left + column * (cell + GAP) + (LAYER_GAP if head is None else 0)
+                cells.append((Place(kind, layer, head), (x, top, cell, tall)))
+            top += tall + GAP
+        top += 2 * GAP
+    return Layout(tuple(cells), tuple(labels), heads + 1, top, named=False)
+
+
+def _head_labels(heads: int, left: int, top: int, cell: int, line: int, advance: Callable[[str], int]) -> list[Label]:
+    """The heads' numbers, thinned so that they never touch, and the name of the last column."""
+    step = 1
+    while (cell + GAP) * step < advance(str(heads)) + 2 * GAP:
+        step *= 2
+    x = left + heads * (cell + GAP) + LAYER_GAP
+    return [
+        Label("head", (0, top, left - 2 * GAP, line), right=True),
+        *(Label(str(head), (left + head * (cell + GAP), top, cell * step, line)) for head in range(0, heads, step)),
+        Label("layer" if cell >= advance("layer") else "all", (x, top, max(cell, advance("layer")), line)),
+    ]
