@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from llmlab.engine.errors import InputError, ModelNotFoundError
+from llmlab.engine.tokens import types as engine_types
 from llmlab.engine.tokens.types import (
     Chunk,
     MergeStep,
     MergeTrace,
     RenderedChat,
     RoundTrip,
-    Stage,
     StagePiece,
     TokenDetails,
     TokenizerInfo,
@@ -30,10 +30,12 @@ from llmlab.ui.panels.tokens.encoded import Encoded
 from llmlab.ui.panels.tokens.merging import Traced
 from llmlab.ui.panels.tokens.params import Params
 from llmlab.ui.panels.tokens.piping import Pipeline
+from llmlab.ui.panels.tokens.plane import MapPicture
 from llmlab.ui.panels.tokens.rows import Rows
-from llmlab.ui.panels.tokens.screen import Screen
+from llmlab.ui.panels.tokens.screen import Screen, Stage
 from llmlab.ui.panels.tokens.searching import Found
 from llmlab.ui.panels.tokens.tooling import Chunks
+from llmlab.ui.panels.tokens.vectors import Looked, Near
 
 PIECE = re.compile(r"\s?\w+|\s+|[^\w\s]", re.DOTALL)
 BOS = 0
@@ -88,10 +90,10 @@ class FakeTokenizer:
             self.words.append(word)
         return FIRST_WORD + self.words.index(word)
 
-    def stages(self, text: str, limit: int = 20_000) -> tuple[Stage, ...]:
+    def stages(self, text: str, limit: int = 20_000) -> tuple[engine_types.Stage, ...]:
         pieces = tuple(StagePiece(m[0], m.start(), m.end()) for m in PIECE.finditer(text[:limit]))
-        return (Stage("Normalizer", "NFC", (StagePiece(text, 0, len(text)),), "Changes nothing."),
-                Stage("Pre-tokenizer", "Words", pieces, f"Makes {len(pieces)} parts."))  # fmt: skip
+        return (engine_types.Stage("Normalizer", "NFC", (StagePiece(text, 0, len(text)),), "Changes nothing."),
+                engine_types.Stage("Pre-tokenizer", "Words", pieces, f"Makes {len(pieces)} parts."))  # fmt: skip
 
     def round_trip(self, text: str) -> RoundTrip:
         return RoundTrip(True, text, None, "They are equal.")
@@ -164,6 +166,12 @@ class FakeView:
         self.found: Found | None = None
         self.details: TokenDetails | None = None
         self.neighbours: tuple[tuple[str, float], ...] = ()
+        self.embedding_stage: tuple[Stage | None, str] = (None, "")
+        self.looked: Looked | None = None
+        self.layer = (0, 0)
+        self.near: Near | None = None
+        self.sum: tuple[str, Near | None] = ("", None)
+        self.map: MapPicture | None = None
         self.chat: tuple[Encoded | None, str] = (None, "")
         self.chunks: Chunks | None = None
         self.price = (0, 0.0)
@@ -218,6 +226,24 @@ class FakeView:
 
     def show_neighbours(self, neighbours: tuple[tuple[str, float], ...]) -> None:
         self.neighbours = neighbours
+
+    def show_embedding_stage(self, stage: Stage, own: str) -> None:
+        self.embedding_stage = (stage, own)
+
+    def show_looked(self, looked: Looked | None) -> None:
+        self.looked = looked
+
+    def show_layer(self, layer: int, layers: int) -> None:
+        self.layer = (layer, layers)
+
+    def show_near(self, near: Near | None) -> None:
+        self.near = near
+
+    def show_sum(self, text: str, near: Near | None) -> None:
+        self.sum = (text, near)
+
+    def show_map(self, picture: MapPicture | None) -> None:
+        self.map = picture
 
     def show_chat(self, encoded: Encoded | None, message: str) -> None:
         self.chat = (encoded, message)

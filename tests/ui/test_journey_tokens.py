@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QGuiApplication
+from PySide6.QtGui import QGuiApplication, QImage
 from PySide6.QtWidgets import QApplication, QPlainTextEdit
 from pytestqt.qtbot import QtBot
 
@@ -143,3 +146,84 @@ def test_copy_and_settings_come_back(qtbot: QtBot, open_lab: OpenLab) -> None:
     assert panel_again.presenter.params.tab == "tools"
     assert panel_again.controls.colouring._group.checkedId() == 1
     assert panel_again.tools.size.value() == 5
+
+
+def test_a_token_is_followed_through_the_embedding_tab(
+    qtbot: QtBot, open_lab: OpenLab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab = open_lab()
+    wait_ready(qtbot, lab)
+    lab.workbench.prompt = "The king saw the little girl."
+    panel = settle(qtbot, lab)
+    panel._choose_tab(TABS.index("embedding"))
+    panel.show_params(panel.presenter.params)
+    panel = settle(qtbot, lab)
+    pane = panel.embedding
+    pane.map.grab()  # lays out and paints
+    qtbot.mouseClick(
+        pane.map, Qt.MouseButton.LeftButton, pos=pane.map.place_of(vocabulary(panel).index(" girl")).toPoint()
+    )
+    settle(qtbot, lab)
+    assert pane.name.text() == "␣girl"
+    assert panel.strip.strip.selection[0] >= 0, "the token of the prompt is selected"
+    near = pane.near.rows.near
+    assert near is not None
+    assert near.tokens[0].text == "␣boy"
+    wanted = copied_python(panel)
+
+    qtbot.keyClick(pane.slider, Qt.Key.Key_Right)
+    qtbot.keyClick(pane.slider, Qt.Key.Key_Right)
+    settle(qtbot, lab)
+    assert "after layer 2 of 6" in pane.kind.text()
+    picture = pane.map._picture
+    assert picture is not None
+    assert len(picture.path) == 7
+    assert ids_of(run(wanted)) == [token.token_id for token in near.tokens[:12]]
+    after = pane.near.rows.near
+    assert after is not None
+    assert ids_of(run(copied_python(panel))) == [token.token_id for token in after.tokens[:12]]
+
+    pane.lists._group.button(1).click()
+    pane.sums.examples[0].click()
+    qtbot.waitUntil(lambda: pane.sums.table.rows.rowCount() > 0, timeout=WAIT)
+    assert pane.sums.table.rows.near is not None
+    assert pane.sums.table.rows.near.tokens[0].text == "␣queen"
+    pane.sums.line.clear()
+    qtbot.keyClicks(pane.sums.line, "king - wom")
+    assert pane.sums.completer.currentCompletion() == "king - woman"
+
+    monkeypatch.setattr(panel, "ask_path", lambda _name, _kind, then: then(tmp_path / "map.png"))
+    pane.export_asked.emit("png")
+    assert QImage(str(tmp_path / "map.png")).width() == 2 * pane.map.width()
+
+    panel._change({"tokenizer": "bundled:encoder"})
+    settle(qtbot, lab)
+    [button] = pane.state.buttons
+    assert button.text() == "Show the tokens of Llama Lab Storyteller"
+    button.click()
+    settle(qtbot, lab)
+    assert pane.map.isVisible()
+    assert lab.window.banner.text.startswith("Saved as map.png.")
+
+
+def vocabulary(panel: TokensPanel) -> list[str]:
+    encoded = panel.presenter.encoded
+    assert encoded is not None
+    return list(encoded.table.texts)
+
+
+def copied_python(panel: TokensPanel) -> str:
+    panel.embedding.copy_asked.emit("python")
+    return QGuiApplication.clipboard().text()
+
+
+def run(script: str) -> str:
+    """What a script prints."""
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        exec(compile(script, "script", "exec"), {})
+    return out.getvalue()
+
+
+def ids_of(printed: str) -> list[int]:
+    return [int(line.split()[1]) for line in printed.splitlines()]

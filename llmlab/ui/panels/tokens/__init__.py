@@ -9,6 +9,11 @@ from llmlab.engine.types import Feature
 from llmlab.ui.panel import Panel, PanelContext, PanelSpec, Scene
 from llmlab.ui.panels.tokens.samples import sample
 
+STORY = (
+    "Once upon a time, there was a little girl named Lily. She loved to play with her cat, and the king gave her a "
+    "ball."
+)
+
 
 def _create(context: PanelContext) -> Panel:
     from llmlab.ui.panels.tokens.view import TokensPanel
@@ -45,6 +50,44 @@ def _looked_up(panel: Any) -> bool:
     return bool(pane.details.neighbours.texts)
 
 
+def _look(layer: int) -> Callable[[Any], None]:
+    """The vectors after so many layers."""
+
+    def prepare(panel: Any) -> None:
+        _prepare("embedding")(panel)
+        panel.embedding.show_list(0)
+        panel.presenter.embedding.set_layer(layer)
+
+    return prepare
+
+
+def _looked(panel: Any) -> bool:
+    """The word “girl”, selected in the strip."""
+    if not _settled(panel):
+        return False
+    place = panel.presenter.encoded.tokens.text.index("girl")
+    first = panel.presenter.encoded.source.token_range(place, place + 1)[0]
+    if panel.presenter.selection != (first, first):
+        panel.strip.strip.select(first, first)
+        panel.presenter.select_tokens(first, first)
+        return False
+    return True
+
+
+def _add(panel: Any) -> None:
+    _look(0)(panel)
+    panel.embedding.show_list(1)
+    panel.embedding.sums.line.setText("")
+
+
+def _added(panel: Any) -> bool:
+    if not _looked(panel):
+        return False
+    if not panel.embedding.sums.line.text():
+        panel.embedding.sums.examples[0].click()
+    return panel.embedding.sums.table.rows.rowCount() > 0
+
+
 PANEL = PanelSpec(
     name="tokens",
     title="Tokens",
@@ -60,6 +103,9 @@ PANEL = PanelSpec(
         Scene("code", "bundled:decoder", sample("Source code"), _prepare("merges"), _settled),
         Scene("compare", "bundled:decoder", sample("German"), _prepare("compare"), _settled),
         Scene("vocabulary", "bundled:decoder", sample("Invisible"), _look_up, _looked_up),
+        Scene("embedding", "bundled:decoder", STORY, _look(0), _looked),
+        Scene("embedding-layers", "bundled:decoder", STORY, _look(4), _looked),
+        Scene("embedding-sum", "bundled:decoder", STORY, _add, _added),
         Scene("chat", "bundled:decoder", sample("English"), _prepare("chat"), _settled),
         Scene("tools", "bundled:decoder", sample("English"), _prepare("tools", colouring="count"), _settled),
     ),

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-TABS = ("table", "pipeline", "merges", "compare", "vocabulary", "chat", "tools")
+TABS = ("table", "pipeline", "merges", "compare", "vocabulary", "embedding", "chat", "tools")
 COLOURINGS = ("token", "kind", "count")
 MAX_COMPARED = 3  # besides the tokenizer of the strip
 MAX_CHUNK = 1_000_000

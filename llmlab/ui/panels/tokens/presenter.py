@@ -12,6 +12,7 @@ from llmlab.ui.panel import PanelContext
 from llmlab.ui.panels.tokens import snippet, stages
 from llmlab.ui.panels.tokens.chatting import Chatting, ChatView
 from llmlab.ui.panels.tokens.comparing import CompareView, Comparing
+from llmlab.ui.panels.tokens.embedding import Embedding, EmbeddingView
 from llmlab.ui.panels.tokens.encoded import Encoded
 from llmlab.ui.panels.tokens.merging import MergeView, Merging
 from llmlab.ui.panels.tokens.params import Params
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
     from llmlab.engine.tokens.opened import OpenTokenizer
 
 
-class View(TableView, PipelineView, MergeView, CompareView, VocabularyView, ChatView, ToolsView, Protocol):
+class View(
+    TableView, PipelineView, MergeView, CompareView, VocabularyView, EmbeddingView, ChatView, ToolsView, Protocol
+):
     """What the presenter asks of the widgets."""
 
     def show(self, screen: Screen) -> None:
@@ -83,6 +86,9 @@ class TokensPresenter:
         self.merges = Merging(self.workshop, view)
         self.compare = Comparing(self.workshop, view, self._compared)
         self.vocabulary = Searching(self.workshop, view, self._loaded)
+        self.embedding = Embedding(
+            self.workshop, view, lambda: self._workbench.model, lambda: self.selection, self._point_at
+        )
         self.chat = Chatting(self.workshop, view, lambda: self.params.generation_prompt)
         self.tools = Tooling(self.workshop, view, lambda: self.params)
         self._parts: dict[str, Part] = {
@@ -91,6 +97,7 @@ class TokensPresenter:
             "merges": self.merges,
             "compare": self.compare,
             "vocabulary": self.vocabulary,
+            "embedding": self.embedding,
             "chat": self.chat,
             "tools": self.tools,
         }
@@ -161,6 +168,11 @@ class TokensPresenter:
             self.change(tokenizer=spec)
             self._view.show_params(self.params)
 
+    def use_own_tokenizer(self) -> None:
+        """Look at the loaded model's tokens again."""
+        self.change(tokenizer="")
+        self._view.show_params(self.params)
+
     def use_example(self, text: str) -> None:
         """Make a sample the prompt."""
         self._workbench.prompt = text
@@ -187,6 +199,8 @@ class TokensPresenter:
 
     def _model_changed(self, _state: ModelState) -> None:
         self._read()
+        if self.params.tab == "embedding":  # the only tab that shows the model itself
+            self.embedding.bring(self._encoded)
         self._refresh()
 
     def _read(self) -> None:
@@ -236,7 +250,7 @@ class TokensPresenter:
         encoded = self._encoded
         if encoded is None:
             return
-        self.merges.select(encoded, first)
+        self._select_in_tab(encoded, first)
         if first >= 0 and self._is_current(encoded):
             starts, ends = encoded.tokens.starts[first : last + 1], encoded.tokens.ends[first : last + 1]
             self._workbench.select(int(starts.min()), int(ends.max()), self)
@@ -248,7 +262,17 @@ class TokensPresenter:
         self.selection = (first, last)
         self._view.select_tokens(first, last)
         self._view.select_rows(first, last)
-        self.merges.select(self._encoded, first)
+        self._select_in_tab(self._encoded, first)
+
+    def _select_in_tab(self, encoded: Encoded, token: int) -> None:
+        self.merges.select(encoded, token)
+        if self.params.tab == "embedding":
+            self.embedding.select(encoded, token)
+
+    def _point_at(self, token: int) -> None:
+        """Select one token, as a click in the strip would."""
+        self._view.select_tokens(token, token)
+        self.select_tokens(token, token)
 
     # --- copies ---------------------------------------------------------------------------------------------
 

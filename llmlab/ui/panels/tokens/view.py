@@ -18,30 +18,34 @@ from llmlab.ui.panels.tokens.chat_pane import ChatPane
 from llmlab.ui.panels.tokens.compare_pane import ComparePane
 from llmlab.ui.panels.tokens.comparing import Compared
 from llmlab.ui.panels.tokens.controls import Controls
+from llmlab.ui.panels.tokens.embedding_pane import EmbeddingPane
 from llmlab.ui.panels.tokens.encoded import Encoded
 from llmlab.ui.panels.tokens.merge_pane import MergePane
 from llmlab.ui.panels.tokens.merging import Traced
 from llmlab.ui.panels.tokens.params import TABS, Params
 from llmlab.ui.panels.tokens.pipeline_pane import PipelinePane
 from llmlab.ui.panels.tokens.piping import Pipeline
+from llmlab.ui.panels.tokens.plane import MapPicture
 from llmlab.ui.panels.tokens.presenter import TokensPresenter
 from llmlab.ui.panels.tokens.rows import Rows
-from llmlab.ui.panels.tokens.screen import Kind, Screen
+from llmlab.ui.panels.tokens.screen import Kind, Screen, Stage
 from llmlab.ui.panels.tokens.searching import Found
 from llmlab.ui.panels.tokens.strip_pane import StripPane
 from llmlab.ui.panels.tokens.table_pane import TablePane
 from llmlab.ui.panels.tokens.tooling import Chunks
 from llmlab.ui.panels.tokens.tools_pane import ToolsPane
+from llmlab.ui.panels.tokens.vectors import Looked, Near
 from llmlab.ui.panels.tokens.vocabulary_pane import VocabularyPane
 from llmlab.ui.widgets.parts import Choice
 
-FILTERS = {"csv": "Comma-separated values (*.csv)", "json": "JSON (*.json)"}
+FILTERS = {"csv": "Comma-separated values (*.csv)", "json": "JSON (*.json)", "png": "Picture (*.png)"}
 TAB_LABELS = {
     "table": ("Table", "Every token with its id, bytes and place; sort, filter, export"),
     "pipeline": ("Pipeline", "Each stage from text to tokens and back, and what it changed"),
     "merges": ("Word by word", "How one word became tokens, step by step"),
     "compare": ("Compare", "The same text in several tokenizers"),
     "vocabulary": ("Vocabulary", "Search all tokens of the tokenizer"),
+    "embedding": ("Embedding", "The tokens' vectors in the loaded model: what lies near what, layer by layer"),
     "chat": ("Chat", "Messages as a chat model reads them"),
     "tools": ("Tools", "Split the text into chunks of N tokens; what it costs"),
 }
@@ -54,11 +58,12 @@ class TokensPanel:
         self.strip = StripPane()
         self.table, self.pipeline, self.merges = TablePane(), PipelinePane(), MergePane()
         self.compare, self.vocabulary, self.chat, self.tools = ComparePane(), VocabularyPane(), ChatPane(), ToolsPane()
+        self.embedding = EmbeddingPane(self._complete)
         self.controls = Controls()
         self.tabs = Choice([TAB_LABELS[name] for name in TABS], "What is below the strip")
         self._pages = QStackedWidget()
-        pages = (self.table, self.pipeline, self.merges, self.compare, self.vocabulary, self.chat, self.tools)
-        for page in pages:
+        pages = (self.table, self.pipeline, self.merges, self.compare, self.vocabulary, self.embedding)
+        for page in (*pages, self.chat, self.tools):
             self._pages.addWidget(page)
         lower = QWidget()
         layout = QVBoxLayout(lower)
@@ -74,7 +79,7 @@ class TokensPanel:
         splitter.addWidget(lower)
         splitter.setStretchFactor(0, 2)
         splitter.setStretchFactor(1, 3)
-        splitter.setSizes([230, 320])
+        splitter.setSizes([170, 380])
         self.picture: QWidget = splitter
         self._screen: Screen | None = None
         self._params = Params()
@@ -96,6 +101,7 @@ class TokensPanel:
         self.merges.went.connect(presenter.merges.go)
         self.vocabulary.searched.connect(lambda changes: presenter.vocabulary.change(**changes))
         self.vocabulary.looked_at.connect(presenter.vocabulary.look_at)
+        self._connect_embedding(presenter)
         self.chat.typed.connect(presenter.chat.change)
         self.chat.generation_prompt.connect(lambda wanted: self._change({"generation_prompt": wanted}))
         self.chat.copy_asked.connect(self.copy)
@@ -104,6 +110,32 @@ class TokensPanel:
         self.controls.changed.connect(self._change)
         self.controls.opened.connect(presenter.open_tokenizer)
         self.controls.sample_chosen.connect(presenter.use_example)
+
+    def _complete(self, beginning: str) -> tuple[str, ...]:
+        return self.presenter.embedding.sums.complete(beginning)
+
+    def _connect_embedding(self, presenter: TokensPresenter) -> None:
+        pane, part = self.embedding, presenter.embedding
+        pane.looked_at.connect(part.look_at)
+        pane.picked.connect(part.pick)
+        pane.layer_chosen.connect(part.set_layer)
+        pane.sums.summed.connect(part.sums.reckon)
+        pane.copy_asked.connect(part.copy)
+        pane.export_asked.connect(self._export_embedding)
+        pane.own_asked.connect(presenter.use_own_tokenizer)
+
+    @Slot(str)
+    def _export_embedding(self, what: str) -> None:
+        if what == "png":
+            self.ask_path("map.png", "png", self._save_map)
+        else:
+            self.presenter.embedding.save(what)
+
+    def _save_map(self, path: Path) -> None:
+        if self.embedding.save_png(path):
+            self.presenter.workshop.notifier.say(f"Saved as {path.name}.", str(path))
+        else:
+            self.presenter.workshop.notifier.say(f"{path.name} could not be written.", "Choose another folder.")
 
     @Slot(object)
     def _change(self, changes: dict[str, Any]) -> None:
@@ -194,6 +226,24 @@ class TokensPanel:
 
     def show_neighbours(self, neighbours: tuple[tuple[str, float], ...]) -> None:
         self.vocabulary.details.show_neighbours(neighbours)
+
+    def show_embedding_stage(self, stage: Stage, own: str) -> None:
+        self.embedding.show_stage(stage, own)
+
+    def show_looked(self, looked: Looked | None) -> None:
+        self.embedding.show_looked(looked)
+
+    def show_layer(self, layer: int, layers: int) -> None:
+        self.embedding.show_layer(layer, layers)
+
+    def show_near(self, near: Near | None) -> None:
+        self.embedding.show_near(near)
+
+    def show_sum(self, text: str, near: Near | None) -> None:
+        self.embedding.sums.show_sum(text, near)
+
+    def show_map(self, picture: MapPicture | None) -> None:
+        self.embedding.show_map(picture)
 
     def show_chat(self, encoded: Encoded | None, message: str) -> None:
         self.chat.show_chat(encoded, message)
