@@ -19,6 +19,7 @@ from llmlab.ui.panels.attention.effect_part import Ablating
 from llmlab.ui.panels.attention.heads import Heads, heads_of
 from llmlab.ui.panels.attention.lines_part import Lining
 from llmlab.ui.panels.attention.mapping import MapPart
+from llmlab.ui.panels.attention.pair_part import Pairing
 from llmlab.ui.panels.attention.params import Params
 from llmlab.ui.panels.attention.reading import Focus, Looker, Part, Reading
 from llmlab.ui.panels.attention.screen import Act, Kind, Screen
@@ -33,6 +34,7 @@ PARTS: dict[str, Callable[[Asking, Looker, Any], Part]] = {
     "compare": Comparing,
     "text": Texting,
     "lines": Lining,
+    "pair": Pairing,
     "effect": Ablating,
 }
 READ_OPTIONS = ("read", "target", "pair", "padding")

@@ -20,6 +20,7 @@ from llmlab.ui.panels.attention.grid import HeadGrid
 from llmlab.ui.panels.attention.heads import Heads, Place
 from llmlab.ui.panels.attention.lines_pane import LinesPane
 from llmlab.ui.panels.attention.map_pane import MapPane
+from llmlab.ui.panels.attention.pair_pane import PairPane
 from llmlab.ui.panels.attention.params import TABS, Params
 from llmlab.ui.panels.attention.presenter import AttentionPresenter
 from llmlab.ui.panels.attention.screen import Kind, Screen
@@ -36,6 +37,7 @@ PAGES: dict[str, tuple[str, str, Callable[[], Any]]] = {
     "compare": ("Compare", "Two heads side by side, or the difference between two prompts", ComparePane),
     "text": ("Text", "The text, shaded by where a token looks or who looks at it", TextPane),
     "lines": ("Lines", "Two columns of tokens with a line for every weight, of one head or several", LinesPane),
+    "pair": ("Neuron", "How one weight came about, from query and key, dimension by dimension", PairPane),
     "effect": ("Effect", "What the prediction loses without a head, or without several", EffectPane),
 }
 
