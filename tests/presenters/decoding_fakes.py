@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -119,17 +120,27 @@ class FakeEngine:
     def vocabulary_texts(self) -> tuple[str, ...]:
         return WORDS
 
+    def word_ids(self, words: Sequence[str]) -> tuple[tuple[tuple[int, ...], ...], ...]:
+        return tuple(((WORDS.index(f" {word}"),),) if f" {word}" in WORDS else () for word in words)
+
     def generate(self, text: str, *, control: Any, **settings: Any) -> Iterator[GenerationStep]:
         self.generated.append({"text": text, **settings})
         sampling = {name: settings[name] for name in SamplingSettings.__dataclass_fields__}
-        total = settings["max_new_tokens"]
+        total, given = settings["max_new_tokens"], settings.get("given", ())
         for index in range(total):
-            self.between(index)
-            control.check()
-            self._fail()
             made = step(index, text, SamplingSettings(**sampling), "length" if index == total - 1 else None)
-            yield made
+            if index < len(given):
+                word = WORDS[given[index]]
+                made = replace(made, token_id=given[index], token=word, text=word, given=True)
             text += made.text
+            if index >= settings.get("known", 0):
+                self.between(index)
+                control.check()
+                self._fail()
+                yield made
+
+    def completion_ids(self, _text: str, completion: str) -> tuple[int, ...]:
+        return tuple(WORDS.index(f" {word}") for word in completion.split())
 
     def _fail(self) -> None:
         if self.fails:

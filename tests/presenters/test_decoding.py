@@ -15,7 +15,7 @@ import pytest
 
 from llmlab.engine.errors import InputError
 from llmlab.engine.progress import Progress
-from llmlab.engine.sampling import Cut, shape
+from llmlab.engine.sampling import Cut, SamplingSettings, shape
 from llmlab.engine.types import Architecture, ModelInfo, ModelRequest
 from llmlab.ui.panel import PanelContext
 from llmlab.ui.panels.decoding import completions
@@ -236,7 +236,8 @@ def generate(stand: Stand, tokens: int = 5, **changes: Any) -> None:
 def test_a_completion_uses_exactly_the_settings(stand: Stand) -> None:
     generate(stand, 3, temperature=0.7, top_k=9, top_p=0.8, min_p=0.01, repetition_penalty=1.2, seed=5, stop=("x",))
     asked = stand.engine.generated[-1]
-    assert asked == {
+    defaults = {name: getattr(SamplingSettings(), name) for name in SamplingSettings.__dataclass_fields__}
+    assert asked == defaults | {
         "text": "Once",
         "max_new_tokens": 3,
         "do_sample": True,
@@ -247,7 +248,10 @@ def test_a_completion_uses_exactly_the_settings(stand: Stand) -> None:
         "repetition_penalty": 1.2,
         "seed": 5,
         "stop": ("x",),
+        "given": (),
+        "known": 0,
         "capture": True,
+        "keep_cache": True,
     }
     assert [step.index for step in stand.view.steps] == [0, 1, 2]
     assert stand.screen.status == "3 tokens · 10.0 tokens/s · first after 0.50 s · reached the limit of new tokens"
@@ -508,7 +512,7 @@ def test_an_encoders_text_is_shown_with_its_masks_filled(encoder: Stand) -> None
 
 def test_a_chosen_token_takes_the_masks_place(encoder: Stand) -> None:
     encoder.presenter.go(1)
-    encoder.presenter.choose_token(" mat")
+    encoder.presenter.choose_token(3, " mat")
     assert encoder.bench.prompt == f"The {MASK} sat on the mat."
     encoder.settle()
     assert encoder.screen.place.title == "Mask 1 of 1"
@@ -526,12 +530,12 @@ def test_without_a_mask_one_can_be_put_in(encoder: Stand) -> None:
 
 
 def test_a_chosen_token_joins_a_decoders_prompt_but_not_an_encoder_decoders(stand: Stand) -> None:
-    stand.presenter.choose_token(" upon")
+    stand.presenter.choose_token(3, " upon")
     assert stand.bench.prompt == "Once upon"
     other = make(model_info(Architecture.ENCODER_DECODER), "Once")
     other.settle()
     assert other.screen.use_label == ""
-    other.presenter.choose_token(" upon")
+    other.presenter.choose_token(3, " upon")
     assert other.bench.prompt == "Once"
 
 

@@ -26,9 +26,8 @@ __all__ = ["open_lab"]
 
 def panel_of(lab: Lab) -> DecodingPanel:
     lab.window.show_panel_named("decoding")
-    panel: Any = lab.panels[1]
-    assert isinstance(panel, DecodingPanel)
-    return panel
+    panels: list[Any] = list(lab.panels)
+    return next(panel for panel in panels if isinstance(panel, DecodingPanel))
 
 
 def settle(qtbot: QtBot, lab: Lab) -> DecodingPanel:

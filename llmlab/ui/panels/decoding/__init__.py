@@ -32,6 +32,28 @@ def _settled(panel: Any) -> bool:
     return bool(panel.presenter.settled)
 
 
+def _branch(panel: Any) -> None:
+    panel.presenter.change(tab="branches", max_new_tokens=30, seed=7, top_k=9, top_p=0.95)
+    panel.show_params(panel.presenter.params)
+    panel.presenter.completions.branches.forget()
+    panel.presenter.generate()
+
+
+def _branched(panel: Any) -> bool:
+    """Two branches from the first text, the second one compared with it."""
+    presenter, tree = panel.presenter, panel.presenter.completions.branches.tree
+    if not _settled(panel) or presenter.completions.running:
+        return False
+    if len(tree.runs) < 3:
+        at = 4 * len(tree.runs)
+        best = tree.runs[0].steps[at].alternatives.ids.tolist()
+        presenter.completions.branches.switch(tree.runs[0])
+        presenter.go_on(at, (next(i for i in best if i != tree.runs[0].steps[at].token_id),))
+        return False
+    panel.presenter.parts["branches"].pick((0, 2))
+    return True
+
+
 def _ask(panel: Any) -> None:
     panel.presenter.change(tab="ask")
     panel.show_params(panel.presenter.params)
@@ -56,6 +78,7 @@ PANEL = PanelSpec(
     create=_create,
     scenes=(
         Scene("decoder", "bundled:decoder", STORY, _generate, _settled),
+        Scene("branches", "bundled:decoder", STORY, _branch, _branched),
         Scene("ask", "bundled:decoder", STORY, _ask, _asked),
         Scene(
             "encoder",

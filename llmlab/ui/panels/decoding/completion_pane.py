@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QFrame, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtCore import Signal, Slot
+from PySide6.QtWidgets import QFrame, QMenu, QSizePolicy, QStackedLayout, QVBoxLayout, QWidget
 
 from llmlab.engine.types import GenerationStep
 from llmlab.ui import theme
 from llmlab.ui.panels.decoding.picture import Filled, Screen
+from llmlab.ui.panels.decoding.text_editor import TextEditor
 from llmlab.ui.widgets import numbers
 from llmlab.ui.widgets.card import Card, CardBar
 from llmlab.ui.widgets.help import Help, HelpButton
@@ -23,7 +24,8 @@ HELP = Help(
     "The completion",
     "Each generated token stands on a background that tells the probability it was drawn with, after the settings. "
     "Hover over a token for its exact numbers and its alternatives; click it to see above the whole distribution it "
-    "was drawn from. Drag, or hold Shift, to select several and add up their log-probabilities.",
+    "was drawn from. Drag, or hold Shift, to select several and add up their log-probabilities. Right-click a token to "
+    "go on with another one in its place: the former text stays as a branch.",
     "ln p(text) = Σₜ ln p(tokenₜ | prompt, tokens before t)",
 )
 
@@ -36,24 +38,33 @@ class CompletionPane(QWidget):
     copy_asked = Signal(str)  # "text" or "python"
     export_asked = Signal(str)  # "csv" or "json"
     clear_asked = Signal()
+    branch_asked = Signal(int, object, bool)  # after so many tokens, the ids to go on with, with a new seed?
+    edited = Signal(str)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._steps: list[GenerationStep] = []
         self._filled: tuple[Filled, ...] = ()
-        self._filling = False
+        self._filling = self._former = False
+        self._pointed = -1
         self.tokens = StreamedTokens(self._card)
         self.tokens.setAccessibleName("Completion")
         self.tokens.selected.connect(self._token_selected)
+        self.tokens.hovered.connect(self._point)
+        self.tokens.menu_asked.connect(self._add_branches)
+        self.editor = TextEditor()
+        self.editor.done.connect(self._edited)
+        self.editor.left.connect(self._leave_editor)
         self.title = heading("Completion")
         self.status = ElidedLabel()
         self._sum = ""
         self._status = ""
         frame = QFrame()
         frame.setFrameShape(QFrame.Shape.StyledPanel)
-        inside = QVBoxLayout(frame)
-        inside.setContentsMargins(1, 1, 1, 1)
-        inside.addWidget(self.tokens)
+        self._stack = QStackedLayout(frame)
+        self._stack.setContentsMargins(1, 1, 1, 1)
+        self._stack.addWidget(self.tokens)
+        self._stack.addWidget(self.editor)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(theme.SPACE // 2)
@@ -75,7 +86,9 @@ class CompletionPane(QWidget):
         ]
         self._clear = icon_button("clear", "Remove the completion", "Clear")
         self._clear.clicked.connect(self.clear_asked)
-        buttons = (self._again, self._copy, self._clear)
+        self._edit = icon_button("edit", "Change the text and let the model go on from it", "Edit the text")
+        self._edit.clicked.connect(self._begin_editing)
+        buttons = (self._edit, self._again, self._copy, self._clear)
         self.status.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
         parts = (self.title, self.status, ProbabilityLegend(), *buttons, HelpButton(HELP))
         return row(parts, stretch=self.status)
@@ -91,6 +104,7 @@ class CompletionPane(QWidget):
     def clear_steps(self) -> None:
         """No completion."""
         self._steps, self._sum = [], ""
+        self._leave_editor()
         if not self._filling:
             self.tokens.clear()
 
@@ -120,7 +134,10 @@ class CompletionPane(QWidget):
         self._show_status()
         self.tokens.set_former(bool(screen.former) and not screen.fill_mask)
         has_run = screen.has_run and not screen.fill_mask
+        self._former = bool(screen.former)
         self._again.setVisible(not screen.fill_mask)
+        self._edit.setVisible(not screen.fill_mask)
+        self._edit.setEnabled(has_run and not screen.generating and not screen.former)
         self._clear.setVisible(not screen.fill_mask)
         self._again.setEnabled(has_run and screen.can_generate and not screen.former)
         self._clear.setEnabled(has_run or screen.generating)
@@ -143,6 +160,44 @@ class CompletionPane(QWidget):
         if text != self.status.text():
             self.status.setText(text)
 
+    # --- branches -------------------------------------------------------------------------------------------
+
+    @Slot(int)
+    def _point(self, index: int) -> None:
+        self._pointed = index
+
+    @Slot(QMenu)
+    def _add_branches(self, menu: QMenu) -> None:
+        """Ways to go on from the token under the mouse, or from the selected one."""
+        index = self._pointed if self._pointed >= 0 else self.tokens.selection[0]
+        if self._filling or self._former or not 0 <= index < len(self._steps):
+            return
+        for token_id, text, probability in _others(self._steps[index]):
+            words = f"Go on with “{visible(text)}”   {numbers.probability(probability)}".replace("&", "&&")
+            menu.addAction(words, lambda token_id=token_id: self.branch_asked.emit(index, (token_id,), False))
+        menu.addSeparator()
+        menu.addAction(
+            "Regenerate from here with the settings of now", lambda: self.branch_asked.emit(index, (), False)
+        )
+        menu.addAction("Regenerate from here with a new seed", lambda: self.branch_asked.emit(index, (), True))
+        menu.addAction("Edit the text…", self._begin_editing)
+        menu.addSeparator()
+
+    @Slot()
+    def _begin_editing(self) -> None:
+        if self._steps and not self._filling and not self._former:
+            self._stack.setCurrentWidget(self.editor)
+            self.editor.begin("".join(step.text for step in self._steps))
+
+    @Slot(str)
+    def _edited(self, text: str) -> None:
+        self._leave_editor()
+        self.edited.emit(text)
+
+    @Slot()
+    def _leave_editor(self) -> None:
+        self._stack.setCurrentWidget(self.tokens)
+
     # --- tokens ---------------------------------------------------------------------------------------------
 
     def _token_selected(self, first: int, last: int) -> None:
@@ -164,6 +219,13 @@ class CompletionPane(QWidget):
                 return None
             return Card(visible(part.text), (("probability", numbers.exact(part.probability)),))
         return step_card(self._steps[index])
+
+
+def _others(step: GenerationStep) -> list[tuple[int, str, float]]:
+    """The best tokens that were not taken: id, text, and the model's own probability."""
+    best = step.alternatives
+    rows = zip(best.ids.tolist(), best.texts, best.raw_probabilities.tolist(), strict=True)
+    return [each for each in rows if each[0] != step.token_id][:SHOWN_ALTERNATIVES]
 
 
 def step_card(step: GenerationStep) -> Card:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 from llmlab.engine.sampling import GenerationSettings
 from llmlab.engine.types import GenerationStep, ModelInfo
 from llmlab.jobs.job import ErrorInfo, JobControl
 from llmlab.jobs.worker import Jobs
+from llmlab.ui.panels.decoding.branches import Branches
 from llmlab.ui.panels.decoding.run import Outcome, Run
 
 if TYPE_CHECKING:
@@ -21,7 +22,9 @@ REPORT_EVERY = 8  # tokens between two reports to the status line
 
 
 class Completions:
-    """The one completion on screen. `added` is called with new steps, `changed` when it began or ended."""
+    """The completion on screen and those before it. `added` is called with new steps, `changed` when one began or
+    ended, `replaced` when another one is on screen.
+    """
 
     def __init__(
         self,
@@ -29,12 +32,20 @@ class Completions:
         added: Callable[[tuple[GenerationStep, ...]], None],
         changed: Callable[[], None],
         failed: Callable[[ErrorInfo], None],
+        replaced: Callable[[], None],
     ) -> None:
         self._jobs = jobs
         self._added = added
         self._changed = changed
         self._failed = failed
-        self.run: Run | None = None
+        self._replaced = replaced
+        self._shown: Run | None = None
+        self.branches = Branches(self._branches_changed)
+
+    @property
+    def run(self) -> Run | None:
+        """The completion on screen."""
+        return self.branches.tree.current
 
     @property
     def running(self) -> bool:
@@ -42,17 +53,44 @@ class Completions:
         return self.run is not None and self.run.outcome is Outcome.RUNNING
 
     def start(self, info: ModelInfo, prompt: str, settings: GenerationSettings) -> None:
-        """A new completion in place of the last, which is given up if it still runs."""
-        run = self.run = Run(prompt, settings, info)
+        """A new completion, in front of the last one, which is given up if it still runs."""
+        self._begin(Run(prompt, settings, info), ())
 
+    def go_on(self, run: Run, at: int, settings: GenerationSettings, given: Sequence[int] = ()) -> None:
+        """A branch of `run`: its first `at` tokens, then those `given`, then what the model makes of it.
+
+        `settings` allow so many new tokens from there on. The random numbers are those of their seed for the same
+        places, so that without anything given only other settings make another text.
+        """
+        whole = replace(settings, max_new_tokens=at + len(given) + settings.max_new_tokens)
+        steps = run.steps[:at]
+        branch = Run(run.prompt, whole, run.info, list(steps), parent=run, parted=at)
+        self._begin(branch, (*(step.token_id for step in steps), *given))
+
+    def edit(self, run: Run, text: str, settings: GenerationSettings) -> None:
+        """A branch of `run` that begins with `text` instead of its own."""
+
+        def work(session: Session, _control: JobControl) -> tuple[int, ...]:
+            return session.engine.completion_ids(run.prompt, text)
+
+        def done(ids: tuple[int, ...]) -> None:
+            pairs = enumerate(zip(run.ids, ids, strict=False))
+            common = next((i for i, (old, new) in pairs if old != new), min(len(run.ids), len(ids)))
+            self.go_on(run, common, settings, ids[common:])
+
+        self._jobs.submit(self, "edit", work, title="Reading the text", done=done, failed=self._failed)
+
+    def _begin(self, run: Run, given: tuple[int, ...]) -> None:
         def failed(error: ErrorInfo) -> None:
             self._end(run, Outcome.FAILED)
             self._failed(error)
 
+        self.branches.add(run)
+        self._spare_memory(run)
         self._jobs.submit(
             self,
             "generate",
-            generation(prompt, settings, info.vocabulary),
+            generation(run.prompt, run.settings, run.info.vocabulary, given, run.parted),
             title="Generating",
             partial=lambda steps: self._add(run, steps),
             done=lambda _: self._end(run, Outcome.FINISHED),
@@ -64,36 +102,66 @@ class Completions:
 
     def stop(self) -> None:
         """End it; what is there stays."""
+        self._jobs.cancel(self, "edit")
         if self.running:
             self._jobs.cancel(self, "generate")
 
     def clear(self) -> None:
-        """End it and forget it."""
+        """End it and take it off the screen; it stays among the branches."""
         self.stop()
-        self.run = None
+        self.branches.switch(None)
 
     def forget_model(self) -> None:
-        """The model that made it is gone. The text stays, its distributions do not."""
+        """The model that made them is gone. The text on screen stays, its distributions do not."""
+        self._jobs.cancel(self, "edit")
+        self.branches.forget()
         if self.run is not None:
-            self.run.former = True
-            self.run.steps = [replace(step, sorted=None) for step in self.run.steps]
+            self.run.former, self.run.parent = True, None
+            self.run.steps = _without_distributions(self.run.steps)
 
     def close(self) -> None:
         """Nothing more is delivered."""
         self._jobs.forget(self)
 
+    def _branches_changed(self) -> None:
+        former, self._shown = self._shown, self.run
+        if former is not self._shown:
+            if former is not None and former.outcome is Outcome.RUNNING:
+                former.outcome = Outcome.STOPPED  # what is not on screen does not go on
+                self._jobs.cancel(self, "generate")
+            self._replaced()
+        self._changed()
+
+    def _spare_memory(self, newest: Run) -> None:
+        """Keep the whole distributions of the newest runs only; all keep their best tokens."""
+        left = KEPT_BYTES // (BYTES_PER_TOKEN * max(1, newest.info.vocabulary)) - newest.settings.max_new_tokens
+        for run in reversed(self.branches.tree.runs):
+            if run is not newest:
+                left -= len(run.steps) - run.parted
+                if left < 0:
+                    run.steps = _without_distributions(run.steps)
+
     def _add(self, run: Run, steps: tuple[GenerationStep, ...]) -> None:
-        if run is self.run and not run.former:
-            run.steps.extend(steps)
+        if run.former or run.outcome is not Outcome.RUNNING:
+            return
+        run.steps.extend(steps)
+        if run is self.run:
             self._added(steps)
 
     def _end(self, run: Run, outcome: Outcome) -> None:
-        run.outcome = outcome
+        if run.outcome is Outcome.RUNNING:
+            run.outcome = outcome
         if run is self.run:
             self._changed()
 
 
-def generation(prompt: str, settings: GenerationSettings, vocabulary: int) -> Callable[[Session, JobControl], None]:
+def _without_distributions(steps: Sequence[GenerationStep]) -> list[GenerationStep]:
+    return [replace(step, sorted=None) if step.sorted is not None else step for step in steps]
+
+
+def generation(
+    prompt: str, settings: GenerationSettings, vocabulary: int, given: tuple[int, ...] = (), known: int = 0
+) -> Callable[[Session, JobControl], None]:
     """The work of one completion. It emits steps, the first ones with their whole distribution."""
     sampling = settings.sampling
     keeps = KEPT_BYTES // (BYTES_PER_TOKEN * max(1, vocabulary))
@@ -102,25 +170,24 @@ def generation(prompt: str, settings: GenerationSettings, vocabulary: int) -> Ca
         steps = session.engine.generate(
             prompt,
             max_new_tokens=settings.max_new_tokens,
-            do_sample=sampling.do_sample,
-            temperature=sampling.temperature,
-            top_k=sampling.top_k,
-            top_p=sampling.top_p,
-            min_p=sampling.min_p,
-            repetition_penalty=sampling.repetition_penalty,
             seed=settings.seed,
             stop=settings.stop,
+            given=given,
+            known=known,
             capture=True,
+            keep_cache=True,
             control=control,
+            **{knob.name: getattr(sampling, knob.name) for knob in fields(sampling)},
         )
         for step in steps:
             control.emit(step if step.index < keeps else replace(step, sorted=None))
             if step.index % REPORT_EVERY == 0:
-                _report(control, step, settings.max_new_tokens)
+                _report(control, step, settings.max_new_tokens, known)
 
     return work
 
 
-def _report(control: Any, step: GenerationStep, total: int) -> None:
+def _report(control: Any, step: GenerationStep, total: int, known: int) -> None:
     count = step.index + 1
-    control.report(f"Generating {count} of {total} · {count / max(step.seconds, 1e-9):.0f} tokens/s", count / total)
+    speed = (count - known) / max(step.seconds, 1e-9)
+    control.report(f"Generating {count} of {total} · {speed:.0f} tokens/s", count / total)

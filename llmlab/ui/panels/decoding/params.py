@@ -12,7 +12,7 @@ from llmlab.engine.sampling import GenerationSettings, SamplingSettings
 MAX_SEED = 2**31 - 1  # what a number field can hold
 MAX_STOPS = 16
 MAX_STOP_LENGTH = 200
-TABS = ("completion", "ask")  # below the bars, in this order
+TABS = ("completion", "branches", "ask")  # below the bars, in this order
 
 # What each setting may be; the sliders end here too, so that the engine never has to refuse one.
 LIMITS: Mapping[str, tuple[float, float]] = {

@@ -14,17 +14,19 @@ from llmlab.engine.types import GenerationStep, ModelInfo
 from llmlab.ui.panel import PanelContext
 from llmlab.ui.panels.decoding import snippet, stages
 from llmlab.ui.panels.decoding.asking import Asking
+from llmlab.ui.panels.decoding.branching import Branching
 from llmlab.ui.panels.decoding.completions import Completions
 from llmlab.ui.panels.decoding.copies import Copies, Desk
 from llmlab.ui.panels.decoding.params import MAX_SEED, Params
 from llmlab.ui.panels.decoding.picture import Filled, Picture, Place, Screen, as_generated, facts, reasons
 from llmlab.ui.panels.decoding.readings import Reading, Readings
-from llmlab.ui.panels.decoding.run import Run
+from llmlab.ui.panels.decoding.run import Outcome, Run
 from llmlab.ui.panels.decoding.tabs import Part, PartMaker
 from llmlab.workbench import Completion, ModelState
 
 AT_PROMPT = 0
-PARTS: dict[str, PartMaker] = {"ask": Asking}  # what is on the tabs besides the completion; their pages are in view.py
+# What is on the tabs besides the completion; their pages are in view.py.
+PARTS: dict[str, PartMaker] = {"branches": Branching, "ask": Asking}
 
 
 class View(Desk, Protocol):
@@ -72,7 +74,9 @@ class DecodingPresenter:
         self._picture: Picture | None = None
         self.params = Params.from_dict(context.saved)
         self._readings = Readings(context.jobs, view.request_frame, context.notifier.error)
-        self._completions = Completions(context.jobs, self._steps_came, self._refresh, context.notifier.error)
+        self.completions = Completions(
+            context.jobs, self._steps_came, self._refresh, context.notifier.error, self._run_replaced
+        )
         self.copies = Copies(context.jobs, context.notifier, view)
         self.desk: Desk = view
         self.parts: dict[str, Part] = {name: PARTS[name](context, self, page) for name, page in (pages or {}).items()}
@@ -100,7 +104,7 @@ class DecodingPresenter:
 
     def close(self) -> None:
         """Stop all work, deliver nothing more."""
-        for part in (self._readings, self._completions, self.copies, *self.parts.values()):
+        for part in (self._readings, self.completions, self.copies, *self.parts.values()):
             part.close()
         for disconnect in self._disconnect:
             disconnect()
@@ -109,13 +113,13 @@ class DecodingPresenter:
     def settled(self) -> bool:
         """Whether everything that was asked for is on screen."""
         part = self._part
-        waiting = self._wanted or self._readings.busy or self._completions.running or (part is not None and part.busy)
+        waiting = self._wanted or self._readings.busy or self.completions.running or (part is not None and part.busy)
         return not waiting and self._picture is not None
 
     @property
     def run(self) -> Run | None:
         """The completion on screen."""
-        return self._completions.run
+        return self.completions.run
 
     @property
     def _part(self) -> Part | None:
@@ -165,8 +169,9 @@ class DecodingPresenter:
         reading = self._reading
         if self._fills_masks:
             self._place = min(self._place, max(0, len(reading.positions) - 1 if reading else 0))
-        self._picture = self._make_picture()
-        self._view.show_picture(self._picture)
+        if not self._awaits_step:
+            self._picture = self._make_picture()
+            self._view.show_picture(self._picture)
         if self._fills_masks and reading is not None:
             self._view.show_filled(self._fill(reading), self._place)
         self._refresh()
@@ -190,11 +195,11 @@ class DecodingPresenter:
 
     def _model_changed(self, state: ModelState) -> None:
         if state.request is not None:
-            self._completions.stop()  # the new model waits for the thread
+            self.completions.stop()  # the new model waits for the thread
         if state.generation != self._generation:
             self._generation = state.generation
             self._readings.forget_model()
-            self._completions.forget_model()
+            self.completions.forget_model()
             self._wanted, self._place = True, AT_PROMPT
             self._view.select_step(-1)
             self._view.request_frame()
@@ -223,6 +228,12 @@ class DecodingPresenter:
         shaped = shape(captured, settings)
         drawn = step.token_id if step else int(shaped.ids[0]) if settings.greedy else None
         return Picture(shaped, self.text_of, reasons(settings), facts(shaped), drawn)
+
+    @property
+    def _awaits_step(self) -> bool:
+        """Whether the place is that of a token which is being generated: what is shown stays until it has come."""
+        run = self.run
+        return run is not None and self.completions.running and self._place == len(run.steps) > 0
 
     @property
     def captured(self) -> SortedLogits | None:
@@ -295,7 +306,7 @@ class DecodingPresenter:
         run = self.run
         if run is None or run.former or not run.steps:
             return 0
-        return len(run.steps) - (0 if stages.can_go_on(run, self._completions.running) else 1)
+        return len(run.steps) - (0 if stages.can_go_on(run, self.completions.running) else 1)
 
     def _go_to(self, place: int) -> None:
         self._place = place
@@ -303,7 +314,7 @@ class DecodingPresenter:
         if run is not None and not run.former and not self._fills_masks:
             step = self._step_at_place
             self._view.select_step(-1 if step is None else step.index)
-            if place == len(run.steps) > 0:
+            if place == len(run.steps) > 0 and not self.completions.running:
                 self._readings.read_whole(run.prompt + run.text)
         self._view.request_frame()
 
@@ -324,18 +335,35 @@ class DecodingPresenter:
         if new_seed:
             self.new_seed()
         seed = self.params.seed if new_seed else run.settings.seed
-        self._completions.start(self.info, self._workbench.prompt, replace(run.settings, seed=seed))
-        self._began()
+        settings = replace(run.settings, seed=seed, max_new_tokens=run.new_tokens)
+        self.completions.start(self.info, self._workbench.prompt, settings)
+
+    def go_on(self, at: int, given: Sequence[int] = (), *, new_seed: bool = False) -> None:
+        """A branch: the first `at` tokens of the completion, the `given` ones, and the model goes on from there."""
+        run = self.run
+        if run is not None and not run.former and self._workbench.model.ready:
+            if new_seed:
+                self.new_seed()
+            self.completions.go_on(run, at, self.params.generation, given)
+
+    def edit(self, text: str) -> None:
+        """A branch that begins with `text` in the place of the completion's own."""
+        run = self.run
+        if run is not None and not run.former and self._workbench.model.ready and text != run.text:
+            self.completions.edit(run, text, self.params.generation)
 
     def _start(self, params: Params) -> None:
         assert self.info is not None
-        self._completions.start(self.info, self._workbench.prompt, params.generation)
-        self._began()
+        self.completions.start(self.info, self._workbench.prompt, params.generation)
 
-    def _began(self) -> None:
-        self._workbench.completion = None
+    def _run_replaced(self) -> None:
+        """Another completion is on screen, or none."""
+        run = self.run
         self._view.clear_steps()
-        self._go_to(AT_PROMPT)
+        self._workbench.completion = None
+        if run is not None and run.steps:
+            self._steps_came(tuple(run.steps))
+        self._go_to(run.parted if run is not None and run.outcome is Outcome.RUNNING else AT_PROMPT)
 
     @property
     def _cannot_generate(self) -> str:
@@ -346,20 +374,18 @@ class DecodingPresenter:
 
     def stop(self) -> None:
         """End the completion; what is there stays."""
-        self._completions.stop()
+        self.completions.stop()
 
     def clear(self) -> None:
         """Remove the completion."""
-        self._completions.clear()
-        self._began()
-        self._refresh()
+        self.completions.clear()
 
     def _steps_came(self, steps: tuple[GenerationStep, ...]) -> None:
         self._view.add_steps(steps)
         if self.run is not None:
             self._workbench.completion = Completion(self.run.prompt, self.run.ids, self.run.text)
-        if steps[0].index == 0 and self._place == AT_PROMPT:
-            self._go_to(AT_PROMPT)  # the first token was drawn from what is shown: mark it
+        if steps[0].index == self._place:
+            self._go_to(self._place)  # this token was drawn from what is shown: mark it
         self._refresh()
 
     # --- the prompt, from here ------------------------------------------------------------------------------
@@ -374,11 +400,13 @@ class DecodingPresenter:
         if mask:
             self._workbench.prompt = stages.with_mask(self._workbench.prompt, mask)
 
-    def choose_token(self, text: str) -> None:
-        """The user goes on with a token of their own choice: it joins the prompt, or takes the mask's place."""
+    def choose_token(self, token_id: int, text: str) -> None:
+        """The user goes on with a token of their own choice, in a branch, in the prompt, or in the mask's place."""
         mask = self.info.mask_token if self.info else None
         if self._fills_masks and mask:
             self._workbench.prompt = stages.with_mask_filled(self._workbench.prompt, mask, self._place, text)
+        elif self._step_at_place is not None:
+            self.go_on(self._place, (token_id,))
         elif stages.can_append(self.info) and self._place == AT_PROMPT:
             self._workbench.prompt += text
 
@@ -423,7 +451,7 @@ class DecodingPresenter:
             masks=tuple(p.label for p in reading.positions) if self._fills_masks and reading else (),
             generated=len(self.run.steps) if self.run is not None and not self.run.former else 0,
             partial=self.captured is None and self._step_at_place is not None,
-            waiting=self._completions.running and reading is not None and reading.text != self._workbench.prompt,
+            waiting=self.completions.running and reading is not None and reading.text != self._workbench.prompt,
             greedy=self.params.sampling.greedy,
         )
 
@@ -437,13 +465,13 @@ class DecodingPresenter:
                 place=self._place_shown,
                 fill_mask=self._fills_masks,
                 greedy=not self.params.do_sample,
-                generating=self._completions.running,
+                generating=self.completions.running,
                 can_generate=not reason,
                 generate_reason=reason,
                 has_run=run is not None and bool(run.steps),
                 status=run.status if run is not None else "",
                 former=run.info.name if run is not None and run.former else "",
-                use_label=stages.use_label(self.info, self._place),
+                use_label=stages.use_label(self.info, self._place, branches=self._step_at_place is not None),
             )
         )
         part = self._part

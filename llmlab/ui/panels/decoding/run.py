@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from llmlab.engine.sampling import GenerationSettings
 from llmlab.engine.types import GenerationStep, ModelInfo
+
+SMALLEST = 1e-300  # stands for a probability that float32 rounds to 0
 
 
 class Outcome(StrEnum):
@@ -18,9 +21,12 @@ class Outcome(StrEnum):
     FAILED = "failed"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Run:
-    """A completion. Grows while it is generated; `former` once the model that made it is gone."""
+    """A completion. Grows while it is generated; `former` once the model that made it is gone.
+
+    A branch has the run that it parts from as `parent`, and shares that one's first `parted` steps.
+    """
 
     prompt: str
     settings: GenerationSettings
@@ -28,6 +34,8 @@ class Run:
     steps: list[GenerationStep] = field(default_factory=list)
     outcome: Outcome = Outcome.RUNNING
     former: bool = False
+    parent: Run | None = None
+    parted: int = 0
 
     @property
     def text(self) -> str:
@@ -40,12 +48,28 @@ class Run:
         return tuple(step.token_id for step in self.steps)
 
     @property
+    def new_tokens(self) -> int:
+        """How many new tokens were allowed, counted from where a branch parts."""
+        return self.settings.max_new_tokens - self.parted
+
+    @property
+    def log_probability(self) -> float:
+        """What the model itself, without settings, gives the whole completion: the sum over its tokens, in nats."""
+        return math.fsum(math.log(max(step.raw_probability, SMALLEST)) for step in self.steps)
+
+    @property
+    def perplexity(self) -> float | None:
+        """exp(−log-probability per token); None before there is a token."""
+        return math.exp(min(700.0, -self.log_probability / len(self.steps))) if self.steps else None
+
+    @property
     def tokens_per_second(self) -> float | None:
         """Of all tokens after the first, which has the prompt's time in it; None before there are two."""
-        if len(self.steps) < 2:
+        own = self.steps[self.parted :]  # the others were made in another run's time
+        if len(own) < 2:
             return None
-        seconds = self.steps[-1].seconds - self.steps[0].seconds
-        return (len(self.steps) - 1) / seconds if seconds > 0 else None
+        seconds = own[-1].seconds - own[0].seconds
+        return (len(own) - 1) / seconds if seconds > 0 else None
 
     @property
     def ending(self) -> str:
@@ -71,7 +95,8 @@ class Run:
         parts = [f"{count:,} token{'s' if count != 1 else ''}"]
         if self.tokens_per_second is not None:
             parts.append(f"{self.tokens_per_second:.1f} tokens/s")
-        parts.append(f"first after {self.steps[0].seconds:.2f} s")
+        if len(self.steps) > self.parted:
+            parts.append(f"first after {self.steps[self.parted].seconds:.2f} s")
         if self.ending:
             parts.append(self.ending)
         return " · ".join(parts)

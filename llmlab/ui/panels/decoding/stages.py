@@ -105,10 +105,12 @@ def cannot_generate(model: ModelState, prompt: str) -> str:
     return "" if prompt else "The prompt is empty."
 
 
-def use_label(info: ModelInfo | None, place: int) -> str:
-    """What choosing a token does; empty if nothing."""
+def use_label(info: ModelInfo | None, place: int, *, branches: bool) -> str:
+    """What choosing a token does; empty if nothing. `branches`: another one was taken there."""
     if info is not None and fills_masks(info):
         return "Put this token in the mask's place"
+    if branches:
+        return "Go on with this token, in a branch"
     return "Append this token to the prompt" if can_append(info) and place == 0 else ""
 
 

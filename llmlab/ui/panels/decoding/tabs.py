@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeAlias
 from llmlab.engine.sorted_logits import SortedLogits
 from llmlab.engine.types import ModelInfo
 from llmlab.ui.panel import PanelContext
+from llmlab.ui.panels.decoding.completions import Completions
 from llmlab.ui.panels.decoding.copies import Copies, Desk
 from llmlab.ui.panels.decoding.params import Params
 from llmlab.ui.panels.decoding.picture import Picture
@@ -18,6 +19,7 @@ class Playground(Protocol):
     """The presenter, to a tab."""
 
     params: Params
+    completions: Completions
     copies: Copies
     desk: Desk
 

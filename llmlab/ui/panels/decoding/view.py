@@ -14,6 +14,7 @@ from llmlab.engine.types import GenerationStep
 from llmlab.ui import theme
 from llmlab.ui.panel import PanelContext
 from llmlab.ui.panels.decoding.ask_pane import AskPane
+from llmlab.ui.panels.decoding.branches_pane import BranchesPane
 from llmlab.ui.panels.decoding.completion_pane import CompletionPane
 from llmlab.ui.panels.decoding.controls import Controls
 from llmlab.ui.panels.decoding.distribution_pane import DistributionPane
@@ -26,9 +27,10 @@ FILTERS = {"csv": "Comma-separated values (*.csv)", "json": "JSON (*.json)"}
 # Of each tab: label, tooltip and, besides the completion, its widget. A page's `attach` is given its part.
 LABELS = {
     "completion": ("Completion", "The text as it is generated, token by token"),
+    "branches": ("Branches", "All completions and what parts from them: switch, compare, undo"),
     "ask": ("Ask", "How probable exactly this continuation is"),
 }
-PAGES: dict[str, Callable[[], Any]] = {"ask": AskPane}
+PAGES: dict[str, Callable[[], Any]] = {"branches": BranchesPane, "ask": AskPane}
 
 
 class DecodingPanel:
@@ -87,11 +89,13 @@ class DecodingPanel:
         distribution.logarithmic.connect(distribution.bars.set_logarithmic)
         distribution.example_chosen.connect(presenter.use_example)
         distribution.mask_wanted.connect(presenter.insert_mask)
-        distribution.bars.chosen.connect(lambda _id, text: presenter.choose_token(text))
+        distribution.bars.chosen.connect(presenter.choose_token)
         distribution.bars.export_asked.connect(presenter.export_distribution)
         completion.selected.connect(self._selected)
         completion.regenerate.connect(lambda new_seed: presenter.regenerate(new_seed=new_seed))
         completion.clear_asked.connect(presenter.clear)
+        completion.branch_asked.connect(lambda at, given, new: presenter.go_on(at, given, new_seed=new))
+        completion.edited.connect(presenter.edit)
         completion.export_asked.connect(presenter.export_run)
         completion.copy_asked.connect(
             lambda what: presenter.copy_python() if what == "python" else presenter.copy_text()

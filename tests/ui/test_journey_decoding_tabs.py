@@ -1,0 +1,119 @@
+"""The tabs below the bars, as a person uses them: branches, and asking for a probability."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PySide6.QtCore import QPoint, Qt
+from PySide6.QtGui import QContextMenuEvent
+from PySide6.QtWidgets import QApplication, QMenu
+from pytestqt.qtbot import QtBot
+
+from llmlab.app import Lab
+from llmlab.engine import Engine
+from llmlab.ui.panels.decoding.params import TABS
+from llmlab.ui.panels.decoding.view import DecodingPanel
+from tests.ui.journey import WAIT, OpenLab, open_lab, wait_ready
+from tests.ui.test_journey_decoding import generate, panel_of, settle
+
+__all__ = ["open_lab"]
+
+
+def open_tab(qtbot: QtBot, panel: DecodingPanel, name: str) -> None:
+    button = panel.tabs._group.button(TABS.index(name))
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+    QApplication.processEvents()
+
+
+def started(qtbot: QtBot, open_lab: OpenLab) -> tuple[Lab, DecodingPanel]:
+    lab = open_lab()
+    wait_ready(qtbot, lab)
+    settle(qtbot, lab)
+    return lab, panel_of(lab)
+
+
+def test_another_token_is_taken_from_a_tokens_menu(qtbot: QtBot, open_lab: OpenLab) -> None:
+    lab, panel = started(qtbot, open_lab)
+    panel.presenter.change(max_new_tokens=12, seed=3, temperature=1.0)
+    first = generate(qtbot, lab)
+    former = panel.presenter.run
+    assert former is not None
+    tokens = panel.completion.tokens
+    place = tokens.token_rects(4)[0].center().toPoint()
+    qtbot.mouseMove(tokens.viewport(), place)
+    event = QContextMenuEvent(QContextMenuEvent.Reason.Mouse, place, tokens.viewport().mapToGlobal(place))
+    QApplication.sendEvent(tokens.viewport(), event)
+    menu = next(each for each in tokens.findChildren(QMenu) if each.isVisible())
+    action = next(each for each in menu.actions() if each.text().startswith("Go on with"))
+    action.trigger()
+    menu.close()
+    settle(qtbot, lab)
+    branch = panel.presenter.run
+    assert branch is not None
+    assert branch is not former
+    assert branch.ids[:4] == former.ids[:4]
+    assert branch.ids[4] != former.ids[4]
+    engine = Engine.open("bundled:decoder")
+    whole = engine.generate(
+        lab.workbench.prompt, given=branch.ids[:5], max_new_tokens=17, seed=3, temperature=1.0, top_k=40, top_p=0.95
+    )
+    assert [step.token_id for step in whole] == list(branch.ids), "a script gives the same branch"
+    open_tab(qtbot, panel, "branches")
+    page = panel.pages["branches"]
+    assert page.table.rows_model.rowCount() == 2
+    page.table.selectRow(0)
+    settle(qtbot, lab)
+    assert panel.completion.tokens.text == first
+    qtbot.mouseClick(page.undo, Qt.MouseButton.LeftButton)
+    assert panel.completion.tokens.text == branch.text
+    page.table.selectAll()
+    assert "".join(text.text.toPlainText() for text in page.texts) == first + branch.text
+
+
+def test_a_text_is_edited_in_the_middle_and_goes_on(qtbot: QtBot, open_lab: OpenLab) -> None:
+    lab, panel = started(qtbot, open_lab)
+    panel.presenter.change(max_new_tokens=10, do_sample=False)
+    text = generate(qtbot, lab)
+    qtbot.mouseClick(panel.completion._edit, Qt.MouseButton.LeftButton)
+    editor = panel.completion.editor
+    assert editor.text.toPlainText() == text
+    words = text.split(" ")
+    changed = " ".join([*words[:3], "purple"])
+    editor.text.setPlainText(changed)
+    qtbot.mouseClick(editor.go_on, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: panel.presenter.run is not None and panel.presenter.run.parent is not None, timeout=WAIT)
+    settle(qtbot, lab)
+    assert panel.completion.tokens.text.startswith(changed)
+    assert len(panel.completion.tokens.text) > len(changed)
+
+
+def test_the_probability_of_an_answer_is_the_models_own(qtbot: QtBot, open_lab: OpenLab) -> None:
+    lab, panel = started(qtbot, open_lab)
+    open_tab(qtbot, panel, "ask")
+    page = panel.pages["ask"]
+    page.editor.setPlainText("dog\ncat and a mouse")
+    qtbot.waitUntil(lambda: page.answers.rows_model.rowCount() == 2, timeout=WAIT)
+    settle(qtbot, lab)
+    expected = Engine.open("bundled:decoder").score(lab.workbench.prompt, [" dog", " cat and a mouse"])
+    shown = [float(row.cells[2]) for row in page.answers.rows_model.rows]
+    np.testing.assert_allclose(shown, expected, atol=1e-3)
+    page.answers.selectRow(1)
+    assert page.tokens.rows_model.rowCount() >= 4
+    lab.workbench.prompt = ""
+    qtbot.waitUntil(lambda: page.answers.rows_model.rowCount() == 0, timeout=WAIT)
+    assert "prompt is empty" in page.note.text()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_pages_can_be_painted_empty(qtbot: QtBot, scheme: str) -> None:
+    from llmlab.ui import theme
+    from llmlab.ui.panels.decoding.view import PAGES
+
+    theme.set_scheme("light" if scheme == "light" else "dark")
+    for make in PAGES.values():
+        page = make()
+        qtbot.addWidget(page)
+        page.resize(600, 200)
+        assert not page.grab().isNull()
+        assert page.childAt(QPoint(1, 1)) is not page
+    theme.set_scheme("system")
