@@ -42,7 +42,8 @@ class ComparePane(QWidget):
         self.hold = QPushButton("Hold the focus")
         self.hold.setToolTip("Put the head in focus on the right, then choose another one in the grid for the left")
         self.other = TextField("A second prompt, of as many tokens")
-        self.left, self.right = HeatMap("Map of the head in focus"), HeatMap("Map of the head that is held")
+        self.left = HeatMap("Map of the head in focus", bar=False)
+        self.right = HeatMap("Map of the head that is held", rows=False)
         self.difference = HeatMap("Difference of two prompts")
         self.titles = (heading(""), heading(""), heading(""))
         self.state = StateView()
@@ -71,7 +72,7 @@ class ComparePane(QWidget):
         both = QWidget()
         pair = QHBoxLayout(both)
         pair.setContentsMargins(0, 0, 0, 0)
-        pair.setSpacing(2 * theme.SPACE)
+        pair.setSpacing(0)
         for title, each in zip(self.titles, (self.left, self.right), strict=False):
             pair.addLayout(_titled(title, each), stretch=1)
         single = QWidget()

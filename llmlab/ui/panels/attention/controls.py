@@ -142,7 +142,11 @@ class Controls(QScrollArea):
             ("pair", "Second sentence", (self.pair, self.segments)),
             ("kind", "Attention of", (self.kinds,)),
             ("map", "Weights", (self.scale, *self.switches.values())),
-            ("heads", "Heads", (_row("Order", self.sort), _row("Score", self.score), self.threshold, self.reduction)),
+            (
+                "heads",
+                "Heads",
+                (_row("Order", self.sort), _row("Score", self.score), self.threshold, _row("Together", self.reduction)),
+            ),
             ("facts", "In focus", (self.facts,)),
             ("padding", "Padding", (self.padding,)),
         )

@@ -86,7 +86,10 @@ class Heads:
         """What the bars below the tiles tell."""
         if self.survey is None:
             return "The heads are being looked through." if not self.shape.captured else "One layer at a time."
-        return f"Bars: {SCORES[self.score_name].title}" if self.score_name in self.survey.scores else ""
+        said = [f"bars: {SCORES[self.score_name].title}"] if self.score_name in self.survey.scores else []
+        said += ["◫ sliding window"] if any(self.shape.windows) and self.order is None else []
+        said += ["line: shared keys"] if self.groups and self.order is None else []
+        return " · ".join(said)
 
     def share(self, place: Place) -> float | None:
         """The chosen score of a head, 0 to 1 (a score without an end of its own: of the largest); None without."""

@@ -13,6 +13,7 @@ from llmlab.ui import theme
 from llmlab.ui.widgets.heatmap.camera import Camera
 from llmlab.ui.widgets.heatmap.picture import HeatPicture
 
+LARGEST_SHARE = 0.3  # of the widget that labels may take
 LONGEST_LABEL = 92.0  # pixels; longer ones end in an ellipsis
 SAMPLED = 2000  # labels that are measured for the margins
 BAR = 12.0  # width of the colour bar
@@ -25,7 +26,7 @@ GAP = 6.0
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """The parts of the widget, in its pixels. `profile` is empty where no rows are pinned."""
+    """The parts of the widget, in its pixels; those that there are not are empty."""
 
     map: QRectF
     rows: QRectF  # labels left of the map
@@ -35,19 +36,35 @@ class Frame:
     note: QRectF
 
 
-def frame(
-    picture: HeatPicture, width: float, height: float, font: QFont, margins: tuple[float, float], *, profile: bool
-) -> Frame:
-    """Lay out a widget of this size. `margins`: from `label_room`."""
-    left, top = margins
-    bottom = NOTE + (PROFILE + GAP if profile else 0)
-    area = QRectF(left, top, max(1.0, width - left - BAR_ROOM), max(1.0, height - top - bottom))
-    strip = QRectF(area.left(), area.bottom() + GAP, area.width(), PROFILE) if profile else QRectF()
+@dataclass(frozen=True, slots=True)
+class Chrome:
+    """What stands around the map. Beside each other, two maps share the labels of the left and the bar of the right.
+
+    `left`, `top`: room for the labels, from `label_room`.
+    """
+
+    left: float = 0.0
+    top: float = 0.0
+    rows: bool = True  # labels of the rows
+    bar: bool = True  # the colour bar
+    profile: bool = False  # bars of the pinned rows, below the map
+
+
+def frame(width: float, height: float, chrome: Chrome) -> Frame:
+    """Lay out a widget of this size."""
+    labels, top = min(chrome.left, LARGEST_SHARE * width), min(chrome.top, LARGEST_SHARE * height)
+    left, right = labels, BAR_ROOM
+    if not (chrome.rows and chrome.bar):  # one of two whose maps shall be equally wide
+        wide = max(labels, BAR_ROOM)
+        left, right = (wide, GAP) if chrome.rows else (GAP, wide)
+    bottom = NOTE + (PROFILE + GAP if chrome.profile else 0)
+    area = QRectF(left, top, max(1.0, width - left - right), max(1.0, height - top - bottom))
+    strip = QRectF(area.left(), area.bottom() + GAP, area.width(), PROFILE) if chrome.profile else QRectF()
     return Frame(
         map=area,
-        rows=QRectF(0, area.top(), left - GAP, area.height()),
+        rows=QRectF(0, area.top(), left - GAP, area.height()) if chrome.rows else QRectF(),
         columns=QRectF(area.left(), 0, area.width(), top - GAP),
-        bar=QRectF(area.right() + 2 * GAP, area.top(), BAR, min(area.height(), 260.0)),
+        bar=QRectF(area.right() + 2 * GAP, area.top(), BAR, min(area.height(), 260.0)) if chrome.bar else QRectF(),
         profile=strip,
         note=QRectF(0, height - NOTE, width, NOTE),
     )

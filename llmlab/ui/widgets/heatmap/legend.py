@@ -28,7 +28,8 @@ def paint_labels(painter: QPainter, scene: Scene) -> None:
     line = metrics.height()
     strong = {scene.marks.hovered[0]} if scene.marks.hovered else set()
     extent = extent_of(scene)
-    for unit, middle, text in visible_labels(picture.row_labels, camera.row, camera.height, frame.map.height(), line):
+    rows = picture.row_labels if frame.rows.isValid() else ()
+    for unit, middle, text in visible_labels(rows, camera.row, camera.height, frame.map.height(), line):
         if unit not in strong:
             _row_label(painter, scene, middle, text, pinned=unit in scene.marks.pinned)
     hovered = scene.marks.hovered
@@ -40,7 +41,7 @@ def paint_labels(painter: QPainter, scene: Scene) -> None:
     if hovered is not None:
         row, column = hovered
         y, x = (row + 0.5 - camera.row) * camera.height, (column + 0.5 - camera.column) * camera.width
-        if 0 <= y <= extent.height():
+        if rows and 0 <= y <= extent.height():
             _row_label(painter, scene, y, picture.row_labels[row], hovered=True)
         if 0 <= x <= extent.width():
             _column_label(painter, scene, x, picture.column_labels[column], hovered=True)
@@ -79,10 +80,12 @@ def _column_label(painter: QPainter, scene: Scene, middle: float, text: str, *, 
 
 def _axis_titles(painter: QPainter, scene: Scene) -> None:
     painter.setPen(theme.current().muted)
-    columns, rows = scene.frame.columns, scene.frame.rows
+    rows = scene.frame.rows
     center = Qt.AlignmentFlag.AlignCenter
     extent = extent_of(scene)
-    painter.drawText(QRectF(columns.left(), 0, extent.width(), 14), center, f"{scene.picture.column_name} →")
+    painter.drawText(QRectF(extent.center().x() - 150, 0, 300, 14), center, f"{scene.picture.column_name} →")
+    if rows.isEmpty():
+        return
     painter.save()
     painter.translate(rows.left() + 6, extent.center().y())
     painter.rotate(-90)
@@ -93,6 +96,8 @@ def _axis_titles(painter: QPainter, scene: Scene) -> None:
 def paint_bar(painter: QPainter, scene: Scene) -> None:
     """Which colour stands for which number."""
     colors, bar, norm = theme.current(), QRectF(scene.frame.bar), scene.norm
+    if bar.isEmpty():
+        return
     bar.moveLeft(extent_of(scene).right() + 2 * GAP)
     shades = colours.diverging(colors.dark) if norm.scale is Scale.DIFFERENCE else colours.heat()
     column = np.ascontiguousarray(shades[::-1]).reshape(-1, 1)

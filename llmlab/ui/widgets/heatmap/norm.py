@@ -38,7 +38,7 @@ class Norm:
     def ticks(self) -> tuple[tuple[float, str], ...]:
         """Numbers beside the colour bar: (place from 0 to 1, text)."""
         if self.scale is Scale.LOG:
-            return tuple((i / DECADES, f"{self.high * 10.0 ** (i - DECADES):.0e}") for i in range(DECADES + 1))
+            return tuple((i / DECADES, _short(self.high * 10.0 ** (i - DECADES))) for i in range(DECADES + 1))
         places = (0.0, 0.25, 0.5, 0.75, 1.0)
         return tuple((place, _short(self.low + place * (self.high - self.low))) for place in places)
 

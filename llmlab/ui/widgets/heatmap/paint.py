@@ -149,5 +149,5 @@ def _paint_profile(painter: QPainter, scene: Scene) -> None:
     right = QRectF(area.right() + 5, area.top() - 2, 60, 16)
     painter.drawText(right, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, f"{high:.3g}")
     label = "pinned row" if count == 1 else f"sum of {count}"
-    rect = QRectF(0, area.top(), scene.frame.rows.width(), area.height())
+    rect = QRectF(0, area.top(), max(0.0, scene.frame.rows.width()), area.height())
     painter.drawText(rect, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter, label)

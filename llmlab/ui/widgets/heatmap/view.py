@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, QSizeF, Qt, Signal
+from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import (
     QContextMenuEvent,
     QImage,
@@ -50,7 +50,10 @@ class HeatMap(QWidget):
     moved = Signal(object)
     menu_asked = Signal(object)
 
-    def __init__(self, name: str = "Heat map", parent: QWidget | None = None) -> None:
+    def __init__(
+        self, name: str = "Heat map", *, rows: bool = True, bar: bool = True, parent: QWidget | None = None
+    ) -> None:
+        """`rows`, `bar`: whether it has labels of its rows, and a colour bar; see `Chrome`."""
         super().__init__(parent)
         self.setMouseTracking(True)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
@@ -61,7 +64,7 @@ class HeatMap(QWidget):
         self.picture: HeatPicture | None = None
         self.name = ""  # of the numbers, beside the scale
         self._marks = Marks()
-        self._margins = (0.0, 0.0)
+        self._chrome = axes.Chrome(rows=rows, bar=bar)
         self._font = axes.label_font()
         self._fitted = True  # follows the widget's size until the user zooms
         self._pressed: QPointF | None = None
@@ -82,7 +85,8 @@ class HeatMap(QWidget):
                 picture.row_labels,
                 picture.column_labels,
             ):
-                self._margins = axes.label_room(picture, self._font)
+                left, top = axes.label_room(picture, self._font)
+                self._chrome = replace(self._chrome, left=left, top=top)
             self._settle()
         self.update()
 
@@ -126,13 +130,12 @@ class HeatMap(QWidget):
         scene = self.scene()
         return pooled(scene) if scene else 1
 
-    def scene(self, size: QSizeF | None = None, pixels: float | None = None) -> Scene | None:
-        """Everything that painting needs, for the widget's size or another one."""
+    def scene(self, pixels: float | None = None) -> Scene | None:
+        """Everything that painting needs; `pixels` device pixels in one of the widget's."""
         if self.picture is None:
             return None
-        size = size or QSizeF(self.size())
         profile = self._marks.profile is not None
-        frame = axes.frame(self.picture, size.width(), size.height(), self._font, self._margins, profile=profile)
+        frame = axes.frame(self.width(), self.height(), replace(self._chrome, profile=profile))
         return Scene(
             self.picture,
             self.camera,
@@ -146,7 +149,7 @@ class HeatMap(QWidget):
 
     def render_on(self, painter: QPainter, scale: float) -> None:
         """Paint what is seen, without the mouse's marks; `scale` device pixels in one of the widget's."""
-        scene = self.scene(pixels=scale)
+        scene = self.scene(scale)
         if scene is not None:
             paint(painter, replace(scene, marks=replace(self._marks, hovered=None, cursor=None)))
 
