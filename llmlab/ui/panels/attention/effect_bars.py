@@ -12,11 +12,12 @@ from llmlab.engine.attention.types import Effect
 from llmlab.ui import theme
 from llmlab.ui.panels.attention.effect_values import signed
 from llmlab.ui.widgets import numbers
+from llmlab.ui.widgets.bar_paint import Axis
 from llmlab.ui.widgets.card import Card, HoverCard
 from llmlab.ui.widgets.tokentext import visible
 
 PAD = theme.SPACE
-NUMBER = 8  # digits of a probability
+NUMBER = 7  # digits of a probability
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +44,9 @@ class EffectBars(QScrollArea):
         self.rows = _Rows()
         self.setWidget(self.rows)
 
-    def show_effect(self, effect: Effect | None, *, stale: bool) -> None:
-        """Show a comparison; `stale`: of heads that were off before."""
-        self.rows.show_effect(effect, stale=stale)
+    def show_effect(self, effect: Effect | None, *, stale: bool, logarithmic: bool = False) -> None:
+        """Show a comparison; `stale`: of heads that were off before; `logarithmic`: bars by order of magnitude."""
+        self.rows.show_effect(effect, stale=stale, logarithmic=logarithmic)
 
 
 class _Rows(QWidget):
@@ -53,6 +54,7 @@ class _Rows(QWidget):
         super().__init__()
         self.effect: Effect | None = None
         self._stale = False
+        self._axis = Axis()
         self._hovered = -1
         self._font, self._small = theme.monospace(), theme.monospace(0.9)
         self._line = QFontMetrics(self._font).height() + 8
@@ -63,9 +65,12 @@ class _Rows(QWidget):
         self.setAccessibleName("Prediction before and after")
         theme.changed.connect(self.update)
 
-    def show_effect(self, effect: Effect | None, *, stale: bool) -> None:
+    def show_effect(self, effect: Effect | None, *, stale: bool, logarithmic: bool) -> None:
         """See `EffectBars`."""
         self.effect, self._stale, self._hovered = effect, stale, -1
+        if effect is not None:
+            largest = float(max(effect.before.max(), effect.after.max()))
+            self._axis = Axis(numbers.axis_limit(largest), logarithmic)
         rows = 0 if effect is None else len(effect.ids)
         self.setMinimumHeight(self._header + rows * self._line + PAD // 2)
         self._card.hide()
@@ -96,12 +101,10 @@ class _Rows(QWidget):
             columns = self._columns()
             self._head(painter, columns)
             painter.setFont(self._font)
-            largest = float(max(self.effect.before.max(), self.effect.after.max()))
-            limit = numbers.axis_limit(largest)
             first = max(0, (event.rect().top() - self._header) // self._line)
             last = min(len(self.effect.ids), (event.rect().bottom() - self._header) // self._line + 1)
             for row in range(first, last):
-                self._row(painter, columns, row, limit)
+                self._row(painter, columns, row)
         painter.end()
 
     def _head(self, painter: QPainter, columns: _Columns) -> None:
@@ -117,7 +120,7 @@ class _Rows(QWidget):
             painter.fillRect(left, top, swatch, swatch, colors.bar_kept if filled else colors.bar_raw)
         self._right(painter, columns.change, rect, "change")
 
-    def _row(self, painter: QPainter, columns: _Columns, row: int, limit: float) -> None:
+    def _row(self, painter: QPainter, columns: _Columns, row: int) -> None:
         effect, colors = self.effect, theme.current()
         assert effect is not None
         rect = QRect(0, self._header + row * self._line, self.width(), self._line)
@@ -138,7 +141,9 @@ class _Rows(QWidget):
             (before, colors.bar_raw, rect.top() + 3),
             (after, colors.bar_cut if self._stale else colors.bar_kept, rect.top() + 3 + half),
         ):
-            painter.fillRect(QRectF(columns.bars, y, max(1.0, value / limit * columns.bars_width), half - 1), color)
+            painter.fillRect(
+                QRectF(columns.bars, y, max(1.0, self._axis.share(value) * columns.bars_width), half - 1), color
+            )
         painter.setPen(colors.muted)
         self._right(painter, columns.before, rect, numbers.probability(before))
         painter.setPen(colors.muted if self._stale else colors.text)

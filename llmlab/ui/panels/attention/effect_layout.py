@@ -22,7 +22,7 @@ class Label:
 
     text: str
     box: Box
-    right: bool = False  # aligned to the right
+    side: str = "left"  # or "center", "right"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,7 +98,7 @@ def _by_layer(effects: Effects, width: int, height: int, line: int, advance: Cal
         labels += _head_labels(size, left, top, cell, line, advance)
         top += line
         for layer in range(count):
-            labels.append(Label(str(layer), (0, top, left - 2 * GAP, tall), right=True))
+            labels.append(Label(str(layer), (0, top, left - 2 * GAP, tall), side="right"))
             for column, head in enumerate((*range(size), None)):
                 x = left + column * (cell + GAP) + (LAYER_GAP if head is None else 0)
                 cells.append((Place(kind, layer, head), (x, top, cell, tall)))
@@ -113,8 +113,14 @@ def _head_labels(heads: int, left: int, top: int, cell: int, line: int, advance:
     while (cell + GAP) * step < advance(str(heads)) + 2 * GAP:
         step *= 2
     x = left + heads * (cell + GAP) + LAYER_GAP
+    whole = "layer" if cell >= advance("layer") else "all"
     return [
-        Label("head", (0, top, left - 2 * GAP, line), right=True),
-        *(Label(str(head), (left + head * (cell + GAP), top, cell * step, line)) for head in range(0, heads, step)),
-        Label("layer" if cell >= advance("layer") else "all", (x, top, max(cell, advance("layer")), line)),
+        Label("head", (0, top, left - 2 * GAP, line), side="right"),
+        *(
+            Label(
+                str(head), (left + head * (cell + GAP), top, cell * step, line), side="center" if step == 1 else "left"
+            )
+            for head in range(0, heads, step)
+        ),
+        Label(whole, (x, top, max(cell, advance(whole)), line), side="center"),
     ]

@@ -38,10 +38,15 @@ def shade(norm: Norm, value: float) -> theme.Shade:
 
 
 def value_text(value: float, measure: Measure) -> str:
-    """An effect in a cell: two digits that tell."""
-    if measure is Measure.DELTA:
-        return f"{value:+.2f}".replace("-", "−") if abs(value) >= 0.005 else "0"
-    return f"{value:.2f}" if value >= 0.005 else "0"
+    """An effect in a cell, rounded to three decimals."""
+    if abs(value) < 0.0005:
+        return "0"
+    return f"{value:+.3f}".replace("-", "−") if measure is Measure.DELTA else f"{value:.3f}"
+
+
+SIDES = {
+    "left": Qt.AlignmentFlag.AlignLeft, "center": Qt.AlignmentFlag.AlignHCenter, "right": Qt.AlignmentFlag.AlignRight
+}  # fmt: skip
 
 
 class EffectMap(QScrollArea):
@@ -140,8 +145,7 @@ class _Cells(QWidget):
             painter.translate(2, 2)
             painter.setPen(theme.current().muted)
             for label in layout.labels:
-                side = Qt.AlignmentFlag.AlignRight if label.right else Qt.AlignmentFlag.AlignLeft
-                painter.drawText(QRect(*label.box), side | Qt.AlignmentFlag.AlignVCenter, label.text)
+                painter.drawText(QRect(*label.box), SIDES[label.side] | Qt.AlignmentFlag.AlignVCenter, label.text)
             for place, box in layout.cells:
                 rect = QRect(*box)
                 if rect.translated(2, 2).intersects(event.rect()):

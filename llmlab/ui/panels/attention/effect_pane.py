@@ -207,7 +207,7 @@ class EffectPane(QWidget):
 
     def _show_comparison(self, screen: EffectScreen) -> None:
         effect, outcome = screen.effect, screen.outcome or ()
-        self.bars.show_effect(effect, stale=screen.stale)
+        self.bars.show_effect(effect, stale=screen.stale, logarithmic=screen.logarithmic)
         self.position.setVisible(len(outcome) > 1)
         if [self.position.itemText(i) for i in range(self.position.count())] != [each.label for each in outcome]:
             self.position.clear()

@@ -17,6 +17,7 @@ from llmlab.ui.panels.attention.capturing import Read, TooLarge, TooLong
 from llmlab.ui.panels.attention.comparing import Comparing
 from llmlab.ui.panels.attention.effect_part import Ablating
 from llmlab.ui.panels.attention.heads import Heads, heads_of
+from llmlab.ui.panels.attention.lens_part import Lensing
 from llmlab.ui.panels.attention.lines_part import Lining
 from llmlab.ui.panels.attention.mapping import MapPart
 from llmlab.ui.panels.attention.pair_part import Pairing
@@ -36,6 +37,7 @@ PARTS: dict[str, Callable[[Asking, Looker, Any], Part]] = {
     "lines": Lining,
     "pair": Pairing,
     "effect": Ablating,
+    "lens": Lensing,
 }
 READ_OPTIONS = ("read", "target", "pair", "padding")
 

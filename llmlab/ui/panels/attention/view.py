@@ -18,6 +18,7 @@ from llmlab.ui.panels.attention.controls import Controls
 from llmlab.ui.panels.attention.effect_pane import EffectPane
 from llmlab.ui.panels.attention.grid import HeadGrid
 from llmlab.ui.panels.attention.heads import Heads, Place
+from llmlab.ui.panels.attention.lens_pane import LensPane
 from llmlab.ui.panels.attention.lines_pane import LinesPane
 from llmlab.ui.panels.attention.map_pane import MapPane
 from llmlab.ui.panels.attention.pair_pane import PairPane
@@ -39,6 +40,7 @@ PAGES: dict[str, tuple[str, str, Callable[[], Any]]] = {
     "lines": ("Lines", "Two columns of tokens with a line for every weight, of one head or several", LinesPane),
     "pair": ("Neuron", "How one weight came about, from query and key, dimension by dimension", PairPane),
     "effect": ("Effect", "What the prediction loses without a head, or without several", EffectPane),
+    "lens": ("Logit lens", "What the model would predict if it ended after each layer", LensPane),
 }
 
 

@@ -1,0 +1,217 @@
+"""The logit lens tab: what the model would predict if it ended after each layer."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QSize, Qt
+from PySide6.QtGui import QFontMetrics, QGuiApplication, QPainter, QPaintEvent
+from PySide6.QtWidgets import QCheckBox, QFrame, QSplitter, QStackedLayout, QVBoxLayout, QWidget
+
+from llmlab.jobs.job import ErrorInfo
+from llmlab.ui import theme
+from llmlab.ui.panels.attention import saving
+from llmlab.ui.panels.attention.lens_chart import CourseChart, CourseView
+from llmlab.ui.panels.attention.lens_part import Lensing, LensScreen
+from llmlab.ui.panels.attention.lens_table import LensGrid
+from llmlab.ui.panels.attention.lens_values import LensMeasure, LensTable
+from llmlab.ui.widgets.help import Help, HelpButton
+from llmlab.ui.widgets.parts import Choice, ElidedLabel, icon_button, menu_button, row
+from llmlab.ui.widgets.states import StateView
+from llmlab.ui.widgets.tokentext import visible
+
+HELP = Help(
+    "Logit lens",
+    "Between two layers a token is a vector, its hidden state. Here every such state goes straight through the model's "
+    "own final norm and head, as if the model ended there: each cell names the token that would come out first, bold "
+    "where it is what the whole model predicts. Rows go down through the model; “attn” is the state after a layer's "
+    "attention, before its MLP. The logit lens is a reading, not something that the model does: norm and head were "
+    "trained for the last layer alone, so that early rows can look like nonsense although the state holds what later "
+    "layers need.",
+    "row ℓ, position i:  softmax(head(norm(hᵢ at ℓ)))\nnostalgebraist 2020, “interpreting GPT: the logit lens”",
+)
+MEASURES = tuple(LensMeasure)
+
+
+class LensPane(QWidget):
+    """Above the table of places and positions, below the course of one position."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._part: Lensing | None = None
+        self.measure = Choice(
+            [("p", "Colour by the probability of the token that the whole model puts first"),
+             ("Rank", "Colour by the rank of that token"),
+             ("Entropy", "Colour by how undecided the reading is, in nats"),
+             ("KL", "Colour by how far the reading is from the whole model's prediction, in nats")],
+            "What colours the cells",
+        )  # fmt: skip
+        self.measure.chosen.connect(lambda index: self._part and self._part.choose(measure=MEASURES[index]))
+        self.attention = QCheckBox("After attention")
+        self.attention.setToolTip("Also the states after each layer's attention, before its MLP")
+        self.attention.toggled.connect(lambda on: self._part and self._part.choose(attention=on))
+        self.legend, self.table, self.chart = _Legend(), LensGrid(), CourseChart()
+        self.table.picked.connect(lambda position: self._part and self._part.pick(position))
+        self.table.hovered.connect(lambda position: self._part and self._part.hover(position))
+        self.caption, self.note, self.state = ElidedLabel(), ElidedLabel(), StateView()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(theme.SPACE)
+        layout.addWidget(self._tools())
+        layout.addWidget(self._pages())
+        layout.addWidget(self._holder(), stretch=1)
+
+    def _tools(self) -> QWidget:
+        export = menu_button("export", "Copy the table as CSV", "Export")
+        export.clicked.connect(self._copy)
+        export.menu().addAction("Copy as CSV", self._copy)
+        export.menu().addAction("Export as CSV…", lambda: self._export("csv"))
+        export.menu().addAction("Export as JSON…", lambda: self._export("json"))
+        gap = QWidget()
+        widgets = (self.measure, self.attention, gap, self.legend, export, HelpButton(HELP))
+        return row(widgets, stretch=gap)
+
+    def _pages(self) -> QWidget:
+        """Of a text that is too long to be read at once; and what one must know."""
+        self.earlier = icon_button("previous", "Earlier tokens")
+        self.later = icon_button("next", "Later tokens")
+        self.earlier.clicked.connect(lambda: self._part and self._part.turn(-1))
+        self.later.clicked.connect(lambda: self._part and self._part.turn(1))
+        self.pages = row((self.earlier, self.later, self.note), stretch=self.note)
+        return self.pages
+
+    def _holder(self) -> QWidget:
+        splitter = QSplitter(Qt.Orientation.Vertical)
+        splitter.setObjectName("lens")
+        splitter.setChildrenCollapsible(False)
+        splitter.addWidget(self.table)
+        lower, frame = QWidget(), QFrame()
+        frame.setFrameShape(QFrame.Shape.StyledPanel)
+        inside = QVBoxLayout(frame)
+        inside.setContentsMargins(1, 1, 1, 1)
+        inside.addWidget(self.chart)
+        layout = QVBoxLayout(lower)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(theme.SPACE // 2)
+        layout.addWidget(self.caption)
+        layout.addWidget(frame, stretch=1)
+        splitter.addWidget(lower)
+        splitter.setStretchFactor(0, 3)
+        splitter.setStretchFactor(1, 2)
+        splitter.setSizes([340, 200])
+        holder = QWidget()
+        self._stack = QStackedLayout(holder)
+        self._stack.setContentsMargins(0, 0, 0, 0)
+        self._stack.addWidget(splitter)
+        self._stack.addWidget(self.state)
+        return holder
+
+    def attach(self, part: Lensing) -> None:
+        """Connect it with the part of the presenter that it shows."""
+        self._part = part
+
+    # --- to the part ----------------------------------------------------------------------------------------
+
+    def show_lens(self, screen: LensScreen | None) -> None:
+        if screen is None or screen.table is None:
+            self.table.show_table(None, LensMeasure.PROBABILITY, -1)
+            self.chart.show_course(None)
+            self.pages.setVisible(False)
+            self.state.show_loading("Reading the hidden states", "Every layer's states go through the model's head.")
+            self._stack.setCurrentIndex(1)
+            return
+        self._stack.setCurrentIndex(0)
+        choices = screen.choices
+        self.measure.set_chosen(MEASURES.index(choices.measure))
+        self.attention.blockSignals(True)
+        self.attention.setChecked(choices.attention and not screen.note)
+        self.attention.setEnabled(not screen.note)
+        self.attention.blockSignals(False)
+        self.legend.show_scale(screen.table, choices.measure)
+        self.table.show_table(screen.table, choices.measure, screen.position)
+        self._show_pages(screen)
+        self._show_course(screen)
+
+    def show_error(self, error: ErrorInfo) -> None:
+        self.state.show_error(error.message, error.hint)
+        self._stack.setCurrentIndex(1)
+        self.pages.setVisible(False)
+
+    def _show_pages(self, screen: LensScreen) -> None:
+        first, after = screen.window
+        partial = after - first < screen.total
+        words = f"Tokens {first:,} to {after - 1:,} of {screen.total:,}.  " if partial else ""
+        self.note.setText(words + screen.note)
+        for button, on in ((self.earlier, first > 0), (self.later, after < screen.total)):
+            button.setVisible(partial)
+            button.setEnabled(on)
+        self.pages.setVisible(partial or bool(screen.note))
+
+    def _show_course(self, screen: LensScreen) -> None:
+        course, table = screen.course, screen.table
+        if course is None or table is None or course.position != screen.position:
+            self.chart.show_course(None)
+            self.caption.setText("Click a position to see its course.")
+            return
+        ranks = screen.choices.measure is LensMeasure.RANK
+        self.chart.show_course(CourseView(course, table.rows, ranks))
+        what = "rank" if ranks else "probability"
+        column = course.position - int(table.lens.positions[0])
+        token = f" “{visible(table.lens.tokens[column])}”" if 0 <= column < table.columns else ""
+        self.caption.setText(
+            f"Position {course.position}{token}: {what} of every token that is first somewhere on the way"
+        )
+
+    # --- what the user does ---------------------------------------------------------------------------------
+
+    def _copy(self) -> None:
+        if self._part:
+            QGuiApplication.clipboard().setText(self._part.text("csv"))
+
+    def _export(self, kind: str) -> None:
+        part = self._part
+        if part:
+            saving.ask_path(self, f"logit-lens.{kind}", (kind,), part.save)
+
+
+class _Legend(QWidget):
+    """Which colour stands for which value."""
+
+    STEPS = 60
+    NAMES = {  # noqa: RUF012 - a constant
+        LensMeasure.PROBABILITY: "p of final token",
+        LensMeasure.RANK: "its rank",
+        LensMeasure.ENTROPY: "nats",
+        LensMeasure.KL: "nats",
+    }
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._name, self._low, self._high = "", "0", "1"
+
+    def show_scale(self, table: LensTable, measure: LensMeasure) -> None:
+        """The scale of these cells."""
+        self._name, (self._low, self._high) = self.NAMES[measure], table.ends(measure)
+        self.setAccessibleName(f"Colours: {self._name} from {self._low} to {self._high}")
+        self.setToolTip("“Final token” is what the whole model predicts at the position")
+        self.updateGeometry()
+        self.update()
+
+    def sizeHint(self) -> QSize:
+        metrics = QFontMetrics(self.font())
+        words = metrics.horizontalAdvance(f"{self._name} {self._low}{self._high}")
+        return QSize(words + self.STEPS + 3 * theme.SPACE, metrics.height() + 4)
+
+    def minimumSizeHint(self) -> QSize:
+        return self.sizeHint()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter, metrics, center = QPainter(self), QFontMetrics(self.font()), Qt.AlignmentFlag.AlignVCenter
+        painter.setPen(theme.current().muted)
+        begin = f"{self._name} {self._low}"
+        painter.drawText(self.rect(), center, begin)
+        left = metrics.horizontalAdvance(begin) + theme.SPACE // 2
+        painter.drawText(self.rect().adjusted(left + self.STEPS + theme.SPACE // 2, 0, 0, 0), center, self._high)
+        for x in range(self.STEPS):
+            painter.fillRect(
+                left + x, 3, 1, self.height() - 6, theme.probability_color(x / (self.STEPS - 1)).background
+            )
+        painter.end()
