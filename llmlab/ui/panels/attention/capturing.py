@@ -23,11 +23,12 @@ LARGE = 1_000_000_000  # bytes; what takes more than this, or than half of what 
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """The text was read: kinds of maps, and where the tokens stand in the prompt (see `Reading`)."""
+    """The text was read: kinds of maps, and where the tokens stand in the prompt (see `Reading`). `cut`: tokens."""
 
     request: AttentionRequest
     shapes: Mapping[str, AttentionShape]
     spans: Mapping[tuple[str, str], Int32]
+    cut: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ def read(engine: Engine, wanted: AttentionRequest, accepted: int, control: Contr
         return TooLarge(wanted, cost)
     capture = engine.captured(wanted, control)
     shapes = {kind: capture.shape(kind) for kind in capture.kinds}
-    return Read(wanted, shapes, _spans(engine.tokenize(wanted.text), wanted, shapes))
+    return Read(wanted, shapes, _spans(engine.tokenize(wanted.text), wanted, shapes), max(0, cost.over))
 
 
 def _spans(

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from llmlab.engine.attention.types import AttentionShape, Reduction, Truncation
+from llmlab.engine.attention.types import Reduction, Truncation
 from llmlab.engine.types import Feature
 from llmlab.jobs.job import ErrorInfo
 from llmlab.ui.panel import PanelContext
@@ -22,7 +22,7 @@ from llmlab.ui.panels.attention.lines_part import Lining
 from llmlab.ui.panels.attention.mapping import MapPart
 from llmlab.ui.panels.attention.pair_part import Pairing
 from llmlab.ui.panels.attention.params import Params
-from llmlab.ui.panels.attention.reading import Focus, Looker, Part, Reading
+from llmlab.ui.panels.attention.reading import Focus, Looker, Part, Reading, captured, fitting
 from llmlab.ui.panels.attention.screen import Act, Kind, Screen
 from llmlab.ui.panels.attention.surveying import Surveying
 from llmlab.ui.panels.attention.text_part import Texting
@@ -76,6 +76,7 @@ class AttentionPresenter:
         self._accepted = 0  # bytes that the user has agreed to
         self._single_layer = False
         self._layer = 0  # the single one that is kept
+        self._next: Focus | None = None  # to be looked at once that is there
         self._fraction: float | None = None
         self._number = 0
         self._reading: Reading | None = None
@@ -156,7 +157,8 @@ class AttentionPresenter:
         if focus.kind != self._reading.focus.kind and "queries" not in changes:
             focus = replace(focus, queries=(), key=None)
         if focus.layer not in (None, *captured(self._reading.shapes[focus.kind])):
-            self._layer = focus.layer or 0  # only single layers are kept: have the model read it again for this one
+            # only single layers are kept: have the model read it again for this one
+            self._layer, self._next = focus.layer or 0, focus
             self._read()
             return
         focus = fitting(focus, self._reading.shapes)
@@ -272,8 +274,11 @@ class AttentionPresenter:
             info = self._workbench.model.info
             assert info is not None
             self._number += 1
-            focus = self._reading.focus if self._reading else Focus()
-            read = Reading(self._number, outcome.request, info, outcome.shapes, outcome.spans, focus, self.params)
+            focus = self._next or (self._reading.focus if self._reading else Focus())
+            self._next = None
+            read = Reading(
+                self._number, outcome.request, info, outcome.shapes, outcome.spans, focus, self.params, cut=outcome.cut
+            )
             self._set_focus(read, fitting(focus, outcome.shapes))
         self._update()
 
@@ -331,20 +336,3 @@ class AttentionPresenter:
                 steps=facts.steps(ready) if ready else None,
             )
         )
-
-
-def captured(shape: AttentionShape) -> tuple[int, ...]:
-    """The layers that were kept."""
-    return shape.captured or tuple(range(shape.layers))
-
-
-def fitting(focus: Focus, shapes: Mapping[str, AttentionShape]) -> Focus:
-    """`focus` where there are other layers, heads and tokens."""
-    kind = focus.kind if focus.kind in shapes else next(iter(shapes))
-    shape = shapes[kind]
-    layers = captured(shape)
-    layer = focus.layer if (focus.layer is None and len(layers) > 1) or focus.layer in layers else layers[-1]
-    head = focus.head if focus.head is None or focus.head < shape.heads else 0
-    queries = tuple(query for query in focus.queries if query < len(shape.query_tokens))
-    key = focus.key if focus.key is None or focus.key < len(shape.key_tokens) else None
-    return replace(focus, kind=kind, layer=layer, head=head, queries=queries, key=key)

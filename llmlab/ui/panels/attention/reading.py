@@ -58,6 +58,7 @@ class Reading:
     focus: Focus
     params: Params
     survey: Survey | None = None
+    cut: int = 0  # tokens of the text that were left out
 
     @property
     def shape(self) -> AttentionShape:
@@ -85,6 +86,23 @@ class Reading:
             segments=SEGMENTS[params.segments] if self.request.pair is not None else None,
         )
         return replace(made, **changes)
+
+
+def captured(shape: AttentionShape) -> tuple[int, ...]:
+    """The layers that were kept."""
+    return shape.captured or tuple(range(shape.layers))
+
+
+def fitting(focus: Focus, shapes: Mapping[str, AttentionShape]) -> Focus:
+    """`focus` where there are other layers, heads and tokens."""
+    kind = focus.kind if focus.kind in shapes else next(iter(shapes))
+    shape = shapes[kind]
+    layers = captured(shape)
+    layer = focus.layer if (focus.layer is None and len(layers) > 1) or focus.layer in layers else layers[-1]
+    head = focus.head if focus.head is None or focus.head < shape.heads else 0
+    queries = tuple(query for query in focus.queries if query < len(shape.query_tokens))
+    key = focus.key if focus.key is None or focus.key < len(shape.key_tokens) else None
+    return replace(focus, kind=kind, layer=layer, head=head, queries=queries, key=key)
 
 
 class Looker(Protocol):

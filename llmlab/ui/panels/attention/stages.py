@@ -116,10 +116,10 @@ def notes(reading: Reading, prompt: str, wanted: AttentionRequest | None) -> tup
         said.append("The model is reading the new text; this is the former one.")
     if request.continued and request.text != prompt:
         said.append("The prompt has changed since the completion was generated; its own prompt is read.")
-    if request.truncation is Truncation.KEEP_BEGINNING:
-        said.append("Of a text that is too long, only the beginning is read.")
-    elif request.truncation is Truncation.KEEP_END:
-        said.append("Of a text that is too long, only the end is read.")
+    if reading.cut:
+        beginning = request.truncation is Truncation.KEEP_BEGINNING
+        part, rest = ("beginning", "last") if beginning else ("end", "first")
+        said.append(f"The text is too long: only its {part} is read, without the {rest} {reading.cut:,} tokens.")
     if request.layers is not None:
         said.append("Only one layer is kept at a time; choosing another one has the model read the text again.")
     return tuple(said)
