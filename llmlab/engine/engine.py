@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from typing import Unpack
+from typing import Literal, Unpack
 
 from torch import Tensor
 
-from llmlab.engine import embedding, generation, logits, scoring, tokenization
+from llmlab.engine import beams, embedding, generation, logits, scoring, tokenization
 from llmlab.engine.attention import ablation, cost, lens
 from llmlab.engine.attention import capture as attention
 from llmlab.engine.attention import inputs as attention_inputs
@@ -32,6 +32,7 @@ from llmlab.engine.shelf import Shelf
 from llmlab.engine.sorted_logits import Captured
 from llmlab.engine.tokens.types import EmbeddingMap, HiddenPath, Neighbours
 from llmlab.engine.types import (
+    BeamStep,
     Float32,
     Float64,
     GenerationStep,
@@ -167,6 +168,24 @@ class Engine:
             shelf=self._shelf if keep_cache else None,
             control=control,
         )
+
+    def beam_search(
+        self,
+        text: str,
+        *,
+        num_beams: int = 4,
+        max_new_tokens: int = 50,
+        length_penalty: float = 1.0,
+        early_stopping: bool | Literal["never"] = False,
+        control: Control = UNCONTROLLED,
+    ) -> Iterator[BeamStep]:
+        """Search for the most probable text, one step at a time, with all candidates that were looked at.
+
+        The last step has the `num_beams` best texts, the first of which is that of transformers' `generate`. Raises
+        InputError at once for what makes no sense, and Cancelled between steps where `control` says so.
+        """
+        settings = beams.BeamSettings(num_beams, max_new_tokens, length_penalty, early_stopping)
+        return beams.beam_search(self.loaded, self._speller, text, settings, control)
 
     def completion_ids(self, text: str, completion: str) -> tuple[int, ...]:
         """The tokens of `completion` as it follows `text`, to be `given` to `generate`. Raises InputError."""

@@ -178,12 +178,22 @@ class Reader:
 
     def next_logits(self, ids: Sequence[int]) -> torch.Tensor:
         """Read `ids`; the logits (vocabulary,) of what follows, −inf where the model's own settings forbid a token."""
-        logits = self._forward_in_parts(list(ids))
+        logits = self.plain_logits(ids)
         if self._forbidden:
             with torch.inference_mode():
                 logits = logits.clone()
                 logits[self._forbidden] = -torch.inf
         return logits
+
+    def plain_logits(self, ids: Sequence[int]) -> torch.Tensor:
+        """Read `ids`; the logits (vocabulary,) of what follows, whatever the model's own settings forbid."""
+        return self._forward_in_parts(list(ids))
+
+    def given_up(self) -> tuple[Any, Any, list[int]]:
+        """Cache, encoder's output and tokens read, for somebody who goes on with them; nothing of it stays here."""
+        parts = self._cache, self._encoded, self._read
+        self._cache = self._encoded = None
+        return parts
 
     def all_logits(self, ids: Sequence[int]) -> torch.Tensor:
         """Read `ids`; the logits (ids, vocabulary) of what follows each of them."""

@@ -199,3 +199,52 @@ class GenerationStep:
     sorted: SortedLogits | None = None
     uniform: float | None = None
     given: bool = False
+
+
+class BeamState(StrEnum):
+    """What became of a candidate of beam search."""
+
+    KEPT = "kept"  # it goes on
+    PRUNED = "pruned"  # others were better
+    FINISHED = "finished"  # it ended, and is among the best texts so far
+
+
+@dataclass(frozen=True, slots=True)
+class BeamNode:
+    """One candidate of one step. `parent` is the number of the node that it continues, -1 at the beginning.
+
+    `log_probability` is the token's own; `total` the sum over the whole sequence, natural logarithms both.
+    """
+
+    number: int
+    parent: int
+    index: int  # of the token in the completion
+    token_id: int
+    token: str
+    log_probability: float
+    total: float
+    state: BeamState
+
+
+@dataclass(frozen=True, slots=True)
+class Hypothesis:
+    """A text that beam search has found. `score` is its log-probability over its length to the length penalty."""
+
+    node: int
+    ids: tuple[int, ...]
+    text: str
+    log_probability: float
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class BeamStep:
+    """One step of beam search, best candidates first; the last one has the texts, best first.
+
+    `seconds` is the time since the search began, prompt included.
+    """
+
+    index: int
+    nodes: tuple[BeamNode, ...]
+    seconds: float
+    hypotheses: tuple[Hypothesis, ...] = ()
