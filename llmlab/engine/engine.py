@@ -9,7 +9,7 @@ from typing import Literal, Unpack
 from torch import Tensor
 
 from llmlab.engine import beams, embedding, generation, logits, scoring, tokenization
-from llmlab.engine.attention import ablation, cost, lens
+from llmlab.engine.attention import ablation, cost, lens, repeats
 from llmlab.engine.attention import capture as attention
 from llmlab.engine.attention import inputs as attention_inputs
 from llmlab.engine.attention.captured import AttentionCapture
@@ -212,6 +212,14 @@ class Engine:
             self._captures[request] = captured
         self._captures.move_to_end(request)
         return self._captures[request]
+
+    def head_scores_on_repeats(self, control: Control = UNCONTROLLED) -> tuple[Float32, Float32]:
+        """(previous, induction), float32 (layers, heads): which heads look at the token before, and which continue a
+        repetition, measured on random tokens that come twice (Olsson et al. 2022); always the same tokens.
+
+        Raises UnsupportedFeatureError where the model is not decoder-only.
+        """
+        return guarded(lambda: repeats.head_scores_on_repeats(self.loaded, control))
 
     def attention_cost(self, request: AttentionRequest) -> AttentionCost:
         """The tokens and the memory that `captured` would take; nothing is computed. Raises as `captured`,

@@ -2,121 +2,24 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-import transformers as t
 
-from llmlab.engine import Engine
 from llmlab.engine.attention import capture as module
 from llmlab.engine.attention.captured import AttentionCapture
 from llmlab.engine.attention.masks import ByDistance, Dense, Spans, compact_bias, compact_mask
 from llmlab.engine.errors import Cancelled, InputError
 from llmlab.engine.types import Architecture
-from tests.engine import checkpoints, tiny
-
-PROMPT = "Once upon a time there was a little model"
-SMALL = {
-    "vocab_size": 320,
-    "hidden_size": 32,
-    "intermediate_size": 48,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "pad_token_id": 1,
-    "bos_token_id": 0,
-    "eos_token_id": 2,
-}
-BIAS_AND_WINDOW = {"layer_types": ["sliding_attention", "full_attention"], "sliding_window": 5}
-DECODERS: dict[str, Callable[[], t.PreTrainedModel]] = {
-    "gpt2": lambda: checkpoints.make("gpt2"),
-    "llama": lambda: checkpoints.make("llama"),  # grouped queries
-    "qwen3": lambda: t.Qwen3ForCausalLM(t.Qwen3Config(num_key_value_heads=2, head_dim=8, **SMALL)),
-    "gemma3": lambda: t.Gemma3ForCausalLM(
-        t.Gemma3TextConfig(num_key_value_heads=2, head_dim=8, **BIAS_AND_WINDOW, **SMALL)
-    ),
-    "gemma2": lambda: t.Gemma2ForCausalLM(
-        t.Gemma2Config(num_key_value_heads=2, head_dim=8, attn_logit_softcapping=2.0, **BIAS_AND_WINDOW, **SMALL)
-    ),
-    "gpt_oss": lambda: t.GptOssForCausalLM(
-        t.GptOssConfig(
-            num_key_value_heads=2, head_dim=8, num_local_experts=2, num_experts_per_tok=1, **BIAS_AND_WINDOW, **SMALL
-        )
-    ),
-    "opt": lambda: t.OPTForCausalLM(
-        t.OPTConfig(
-            vocab_size=320,
-            hidden_size=32,
-            ffn_dim=48,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            word_embed_proj_dim=32,
-        )
-    ),
-    "gpt_neox": lambda: t.GPTNeoXForCausalLM(t.GPTNeoXConfig(**SMALL)),
-}
-ENCODERS: dict[str, Callable[[], t.PreTrainedModel]] = {
-    "bert": lambda: checkpoints.make("bert"),
-    "roberta": lambda: checkpoints.make("roberta"),
-    "modernbert": lambda: t.ModernBertForMaskedLM(
-        t.ModernBertConfig(local_attention=6, global_attn_every_n_layers=2, cls_token_id=0, sep_token_id=2, **SMALL)
-    ),
-    "distilbert": lambda: t.DistilBertForMaskedLM(
-        t.DistilBertConfig(vocab_size=320, dim=32, hidden_dim=48, n_layers=2, n_heads=4)
-    ),
-}
-PAIRS: dict[str, Callable[[], t.PreTrainedModel]] = {
-    "t5": lambda: checkpoints.make("t5"),
-    "bart": lambda: checkpoints.make("bart"),
-}
-OF_THEIR_OWN: dict[str, Callable[[], t.PreTrainedModel]] = {
-    "bloom": lambda: t.BloomForCausalLM(t.BloomConfig(vocab_size=320, hidden_size=32, n_layer=2, n_head=4)),
-    "deberta": lambda: t.DebertaV2ForMaskedLM(
-        t.DebertaV2Config(relative_attention=True, pos_att_type=["c2p", "p2c"], **SMALL)
-    ),
-}
-FAMILIES = {Architecture.DECODER: DECODERS, Architecture.ENCODER: ENCODERS, Architecture.ENCODER_DECODER: PAIRS}
-KINDS = [(name, family) for family, makers in FAMILIES.items() for name in makers]
+from tests.engine.attention_models import KINDS, PROMPT, eager, family_of, make
 
 
-def make(name: str, family: Architecture, device: str = "cpu", context: int | None = None) -> Engine:
-    with torch.random.fork_rng():
-        torch.manual_seed(1)
-        model = copy.deepcopy((FAMILIES[family] | OF_THEIR_OWN)[name]())
-    with torch.no_grad():  # sharper than the tiny initial weights make it, so that a wrong mask or scale shows
-        for each in model.parameters():
-            if each.ndim == 2:
-                each.mul_(3)
-    return tiny.wrap(model, copy.deepcopy(checkpoints.tokenizer()), family, device, context)
-
-
-def eager(engine: Engine, text: str, target: str | None = None) -> dict[str, list[np.ndarray]]:
-    """The oracle: whole matrices, by transformers' own eager attention."""
-    loaded = engine.loaded
-    model = copy.deepcopy(loaded.model)
-    if model._can_set_attn_implementation():
-        model.set_attn_implementation("eager")
-    inputs: dict[str, Any] = {"input_ids": torch.tensor([loaded.tokenizer(text)["input_ids"]], device=loaded.device)}
-    names = {"self": "attentions"}
-    if model.config.is_encoder_decoder:
-        answer = [
-            model.config.decoder_start_token_id,
-            *loaded.tokenizer(target or "", add_special_tokens=False)["input_ids"],
-        ]
-        inputs["decoder_input_ids"] = torch.tensor([answer], device=loaded.device)
-        names = {"encoder": "encoder_attentions", "decoder": "decoder_attentions", "cross": "cross_attentions"}
-    with torch.inference_mode():
-        output = model(**inputs, output_attentions=True, use_cache=False)
-    return {kind: [a[0].float().cpu().numpy() for a in output[name]] for kind, name in names.items()}
-
-
-@pytest.mark.parametrize(("name", "family"), KINDS)
-def test_weights_are_those_of_eager_attention(name: str, family: Architecture, device: str) -> None:
-    engine = make(name, family, device)
-    target = " the same sentence" if family is Architecture.ENCODER_DECODER else None
+@pytest.mark.parametrize("name", KINDS)
+def test_weights_are_those_of_eager_attention(name: str, device: str) -> None:
+    engine = make(name, device)
+    target = " the same sentence" if family_of(name) is Architecture.ENCODER_DECODER else None
     want = eager(engine, PROMPT, target)
     before = engine.loaded.model.config._attn_implementation
     got = engine.attention(PROMPT, target)
@@ -141,8 +44,7 @@ def test_weights_are_those_of_eager_attention(name: str, family: Architecture, d
 
 @pytest.mark.parametrize("name", ["bloom", "deberta"])
 def test_other_ways_to_attend(name: str) -> None:
-    family = Architecture.DECODER if name == "bloom" else Architecture.ENCODER
-    engine = make(name, family)
+    engine = make(name)
     want = eager(engine, PROMPT)["self"]
     got = engine.attention(PROMPT)
     for index, weights in enumerate(want):
@@ -153,14 +55,13 @@ def test_other_ways_to_attend(name: str) -> None:
 def test_other_ways_to_attend_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "EAGER_TOKENS", 5)
     with pytest.raises(InputError, match="at most 5") as caught:
-        make("bloom", Architecture.DECODER).attention(PROMPT)
+        make("bloom").attention(PROMPT)
     assert "bloom" in caught.value.message
 
 
 @pytest.mark.parametrize(("name", "kind"), [("llama", "self"), ("t5", "decoder"), ("gemma3", "self")])
 def test_memory_grows_with_the_tokens_only(name: str, kind: str) -> None:
-    family = Architecture.ENCODER_DECODER if name == "t5" else Architecture.DECODER
-    engine = make(name, family)
+    engine = make(name)
 
     def held(words: int) -> int:
         text = " a" * words
@@ -180,20 +81,20 @@ def _held(rows: object) -> list[torch.Tensor]:
 
 
 def test_sliding_windows_are_named() -> None:
-    shape = make("gemma3", Architecture.DECODER).attention(PROMPT).shape()
+    shape = make("gemma3").attention(PROMPT).shape()
     assert shape.windows == (5, None)
     assert shape.key_value_heads == 2
 
 
 def test_without_a_target_the_decoder_reads_its_start() -> None:
-    captured = make("t5", Architecture.ENCODER_DECODER).attention(PROMPT)
+    captured = make("t5").attention(PROMPT)
     assert captured.shape("decoder").query_tokens == ("<pad>",)
     assert captured.weights(0, 0, "cross").shape == (1, len(captured.shape("encoder").key_tokens))
     np.testing.assert_array_equal(captured.weights(0, 0, "decoder"), [[1.0]])
 
 
 def test_large_maps_are_computed_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    captured = make("llama", Architecture.DECODER).attention(PROMPT)
+    captured = make("llama").attention(PROMPT)
     whole = captured.weights(1)
     monkeypatch.setattr("llmlab.engine.attention.masks.BLOCK_BYTES", 100)
     np.testing.assert_allclose(captured.weights(1), whole, atol=1e-6)
@@ -212,14 +113,14 @@ def test_large_maps_are_computed_in_blocks(monkeypatch: pytest.MonkeyPatch) -> N
     ],
 )
 def test_what_is_not_there(ask: Callable[[AttentionCapture], object]) -> None:
-    captured = make("llama", Architecture.DECODER).attention(PROMPT)
+    captured = make("llama").attention(PROMPT)
     with pytest.raises(InputError) as caught:
         ask(captured)
     assert caught.value.hint
 
 
 def test_the_models_own_attention_comes_back_after_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    engine = make("t5", Architecture.ENCODER_DECODER)
+    engine = make("t5")
     model = engine.loaded.model
     configs = [model.config, model.encoder.config, model.decoder.config]
     before = [config._attn_implementation for config in configs]
@@ -241,7 +142,7 @@ def test_the_models_own_attention_comes_back_after_an_error(monkeypatch: pytest.
 
 
 def test_capturing_changes_nothing_that_is_computed_later() -> None:
-    engine = make("gemma3", Architecture.DECODER)
+    engine = make("gemma3")
     before = engine.next_token(PROMPT).logits
     engine.attention(PROMPT)
     np.testing.assert_array_equal(engine.next_token(PROMPT).logits, before)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import torch
 
@@ -10,8 +12,11 @@ from llmlab.engine.attention.inputs import Sequence
 from llmlab.engine.attention.layers import Layer, blocks
 from llmlab.engine.attention.maps import attention_map
 from llmlab.engine.attention.masks import is_causal
+from llmlab.engine.attention.neuron import neuron
+from llmlab.engine.attention.rollout import flow, rollout
+from llmlab.engine.attention.saving import save
 from llmlab.engine.attention.survey import SIZE, survey
-from llmlab.engine.attention.types import AttentionMap, AttentionShape, MapRequest, Survey
+from llmlab.engine.attention.types import AttentionMap, AttentionShape, HeadAt, MapRequest, NeuronView, Survey
 from llmlab.engine.attention.values import value_norms
 from llmlab.engine.errors import InputError
 from llmlab.engine.progress import UNCONTROLLED, Control
@@ -131,6 +136,39 @@ class AttentionCapture:
         source = self.layer(kind, layer)
         norms, projected = guarded(lambda: value_norms(source))
         return norms.cpu().numpy(), projected
+
+    def neuron(self, at: HeadAt, query: int, key: int) -> NeuronView:
+        """How the weight of row `query` on `key` came about in the head `at`, dimension by dimension.
+
+        Raises InputError for what is not there, UnsupportedFeatureError where queries and keys are not handed out.
+        """
+        source = self.layer(at.kind, at.layer)
+        chosen(source, at.head)
+        check_span("rows", query, query + 1, source.size[0])
+        check_span("columns", key, key + 1, source.size[1])
+        return neuron(source, at, query, key)
+
+    def rollout(self, kind: str = "self", queries: slice | None = None, control: Control = UNCONTROLLED) -> Float32:
+        """Attention rollout through all layers, float32 (queries, keys), rows summing to 1 (Abnar and Zuidema 2020).
+
+        `queries` None: all of at most 1,024 tokens. Raises InputError for cross-attention or missing layers.
+        """
+        return guarded(lambda: rollout(kind, self.of(kind), queries, control))
+
+    def flow(self, query: int, kind: str = "self", control: Control = UNCONTROLLED) -> Float32:
+        """Attention flow from `query` after the last layer to each input token, float32 (keys,); same paper.
+
+        Raises InputError above 48 tokens, for cross-attention and for missing layers.
+        """
+        return guarded(lambda: flow(kind, self.of(kind), query, control))
+
+    def save(self, path: Path, control: Control = UNCONTROLLED) -> None:
+        """Write every weight as float16 to an NPZ file: arrays "kind/layer_00" (heads, queries, keys), the tokens, and
+        what it is as JSON. The file at `path` is replaced once all is written.
+
+        Raises EngineError where it cannot be written, and Cancelled.
+        """
+        guarded(lambda: save(self, path, control))
 
     def of(self, kind: str) -> Layers:
         """The layers of this kind. Raises InputError where the model has none."""

@@ -112,13 +112,13 @@ def uncut(loaded: LoadedModel, speller: Speller, request: AttentionRequest) -> I
         text = _joined(text, _continued(loaded, speller, text, request.continued))
         return Inputs(text, None, _over(loaded, text, abs(request.padding)))
     text = _text(loaded, speller, request.text, None)
-    start = _plain(decoder_start(loaded), fixed=True)
+    start = plain(decoder_start(loaded), fixed=True)
     if request.continued:
         target = _joined(start, _continued(loaded, speller, start, request.continued))
     else:
         ids = encode(loaded.tokenizer, request.target or "", special=False, target=True)
         check_ids(loaded, ids)
-        target = _joined(start, replace(_plain(ids), words=continued_words(speller.texts(ids), -1)))
+        target = _joined(start, replace(plain(ids), words=continued_words(speller.texts(ids), -1)))
     over = max(_over(loaded, text, abs(request.padding)), _over(loaded, target, 0))
     return Inputs(text, target, over)
 
@@ -149,7 +149,7 @@ def check(loaded: LoadedModel, request: AttentionRequest) -> None:
 def _text(loaded: LoadedModel, speller: Speller, text: str, pair: str | None) -> Sequence:
     sequence = _encoded(loaded, speller, text, pair)
     if not len(sequence):  # an empty prompt is the token that marks the beginning of a text
-        sequence = _plain(prompt_ids(loaded, text), fixed=True)
+        sequence = plain(prompt_ids(loaded, text), fixed=True)
     check_ids(loaded, sequence.ids.tolist())
     return sequence
 
@@ -192,7 +192,8 @@ def _sequence(ids: Any, words: Any, segments: Any, fixed: Any) -> Sequence:
     )
 
 
-def _plain(ids: list[int], *, fixed: bool = False) -> Sequence:
+def plain(ids: list[int], *, fixed: bool = False) -> Sequence:
+    """Ids without words, of one sentence."""
     return _sequence(ids, [-1] * len(ids), [0] * len(ids), [fixed] * len(ids))
 
 
@@ -204,7 +205,7 @@ def _continued(loaded: LoadedModel, speller: Speller, before: Sequence, ids: tup
     special = np.isin(ids, loaded.tokenizer.all_special_ids)
     last = speller.texts(before.ids[-1:].tolist())[0] if len(before) and before.words[-1] >= 0 else ""
     words = np.where(special, -1, continued_words(text, int(before.words.max(initial=-1)), last))
-    return replace(_plain(list(ids)), words=words.astype(np.int32), generated=np.ones(len(ids), np.bool_))
+    return replace(plain(list(ids)), words=words.astype(np.int32), generated=np.ones(len(ids), np.bool_))
 
 
 def _joined(first: Sequence, second: Sequence) -> Sequence:
@@ -238,5 +239,5 @@ def _padded(loaded: LoadedModel, sequence: Sequence, padding: int) -> Sequence:
     tokenizer = loaded.tokenizer
     named = (tokenizer.pad_token_id, getattr(loaded.model.config, "pad_token_id", None), tokenizer.eos_token_id, 0)
     index = next(each for each in named if isinstance(each, int) and each >= 0)
-    pads = replace(_plain([index] * abs(padding), fixed=True), segments=np.full(abs(padding), PADDED, np.int32))
+    pads = replace(plain([index] * abs(padding), fixed=True), segments=np.full(abs(padding), PADDED, np.int32))
     return _joined(sequence, pads) if padding > 0 else _joined(pads, sequence)

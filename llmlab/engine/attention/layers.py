@@ -79,6 +79,11 @@ class AttentionLayer:
     after: Module | None = None
 
     @property
+    def device(self) -> torch.device:
+        """Where the layer is."""
+        return self.key.device
+
+    @property
     def heads(self) -> int:
         """Query heads."""
         return self.query.shape[0]
@@ -159,6 +164,11 @@ class MaterialisedLayer:
     weights: torch.Tensor
     mask: Rows | None = None
     window: int | None = None
+
+    @property
+    def device(self) -> torch.device:
+        """Where the layer is."""
+        return self.weights.device
 
     @property
     def heads(self) -> int:

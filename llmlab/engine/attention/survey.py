@@ -9,7 +9,7 @@ import torch
 
 from llmlab.engine.attention.choosing import Layers
 from llmlab.engine.attention.inputs import Sequence
-from llmlab.engine.attention.layers import ALL, AttentionLayer, Band, Layer, Sight
+from llmlab.engine.attention.layers import ALL, Band, Layer, Sight
 from llmlab.engine.attention.pooling import edges, factor, pooled
 from llmlab.engine.attention.row_scores import NAMES, Axes, Targets, row_scores
 from llmlab.engine.attention.scores import SCORES
@@ -151,7 +151,7 @@ class _Tally:
 
 def _axes(queries: Sequence, keys: Sequence, layer: Layer) -> Axes:
     """The tokens of both axes where the weights of `layer` are."""
-    device = (layer.key if isinstance(layer, AttentionLayer) else layer.weights).device
+    device = layer.device
     return Axes(
         query_ids=torch.from_numpy(queries.ids).to(device),
         key_ids=torch.from_numpy(keys.ids).to(device),
