@@ -204,6 +204,13 @@ def test_the_slider_moves_the_picture_before_the_model_answers(stand: Stand) -> 
     assert "after layer 3" in stand.near.title
     assert stand.model.paths == paths, "no second forward pass"
     assert stand.view.layer == (3, LAYERS)
+    stand.part.set_layer(0)
+    stand.jobs.run_all()
+    assert len(stand.map.points) == VOCABULARY
+    stand.part.set_layer(2)
+    assert stand.looked.layer == 2, "the way is still known after a look at the vocabulary"
+    stand.jobs.run_all()
+    assert stand.model.paths == paths
 
 
 def test_a_point_of_another_layer_leads_there(stand: Stand) -> None:

@@ -71,6 +71,7 @@ class Embedding:
         self._target: Target | None = None
         self._wanted: Wanted | None = None
         self._answer: Answer | None = None
+        self._walked: Answer | None = None  # the newest one with a path, so that the slider need not wait
         self._looked: Looked | None = None
         self._near: Near | None = None
         self._picture: MapPicture | None = None
@@ -157,7 +158,7 @@ class Embedding:
     def _forget(self, generation: int) -> None:
         """Another model: nothing is known of it."""
         self._generation, self._map, self._target, self._wanted, self._answer = generation, None, None, None, None
-        self._looked = self._near = self._picture = None
+        self._looked = self._near = self._picture = self._walked = None
         self.layer = min(self.layer, self._layers)
         self.sums.forget()
         self._view.show_looked(None)
@@ -195,7 +196,7 @@ class Embedding:
             return
         self._wanted = wanted
         self._view.show_layer(self.layer, self._layers)
-        former = self._answer
+        former = self._walked
         path = former.path if former is not None and same_path(wanted, former) else None
         if path is not None and former is not None and wanted.layer and target.position >= 0:
             self._answer = former.moved(wanted, path)
@@ -207,6 +208,7 @@ class Embedding:
     def _came(self, answer: Answer) -> None:
         if answer.wanted.generation == self._generation and self._wanted is not None:
             self._answer = answer
+            self._walked = answer if answer.path is not None else self._walked
             self._show_answer()
 
     def _show_answer(self) -> None:

@@ -52,6 +52,7 @@ class MapCanvas(QWidget):
         self._picture: MapPicture | None = None
         self._whole = self._window = Window(-1, 1, -1, 1)
         self._background: tuple[tuple[object, ...], QImage] | None = None
+        self._placed: tuple[tuple[object, ...], Float32] | None = None  # all points on screen, for the mouse
         self._pressed: QPointF | None = None
         self._dragged = False
         self._card = HoverCard(self)
@@ -79,6 +80,7 @@ class MapCanvas(QWidget):
         self._card.hide()
         if picture is not None and (former is None or former.points is not picture.points):
             self._whole = self._window = Window.around(picture.points)
+            self._background = self._placed = None
         if picture is not None:
             self.setAccessibleName(f"Map: {picture.title}")
             self.setAccessibleDescription(", ".join(picture.names[:30]))
@@ -117,7 +119,11 @@ class MapCanvas(QWidget):
         place = nearest(self._pixels(picture.points[picture.named]), point.x(), point.y(), REACH)
         if place >= 0:
             return int(picture.named[place])
-        return nearest(self._pixels(picture.points), point.x(), point.y(), REACH)
+        plot = self.plot_rect()
+        key = (self._window, plot.width(), plot.height())
+        if self._placed is None or self._placed[0] != key:  # the mouse moves more often than the map
+            self._placed = (key, self._window.pixels(picture.points, plot.width(), plot.height()))
+        return nearest(self._placed[1], point.x() - plot.left(), point.y() - plot.top(), REACH)
 
     # --- what the user does ---------------------------------------------------------------------------------
 
@@ -217,7 +223,7 @@ class MapCanvas(QWidget):
         """The background, counted anew only where something of it has changed."""
         colors, ratio = theme.current(), self.devicePixelRatioF()
         width, height = max(1, round(plot.width() * ratio)), max(1, round(plot.height() * ratio))
-        key = (id(picture.points), self._window, width, height, colors.dark)
+        key = (self._window, width, height, colors.dark)
         if self._background is None or self._background[0] != key:
             counts = density(self._window.pixels(picture.points, width, height), width, height)
             tint = colors.muted

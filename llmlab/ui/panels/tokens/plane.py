@@ -86,10 +86,10 @@ class Window:
 
     def pixels(self, points: Float32, width: int, height: int) -> Float32:
         """Where points (n, 2) lie in a picture of this size, its origin at the top left: float32 (n, 2)."""
-        scale = np.array([width / self.width, -height / self.height], np.float32)
-        origin = np.array([self.left, self.top], np.float32)
-        placed: Float32 = (points - origin) * scale
-        return placed
+        placed = np.empty((2, len(points)), np.float32)  # each coordinate in one piece, which is what is asked for
+        placed[0] = (points[:, 0] - np.float32(self.left)) * np.float32(width / self.width)
+        placed[1] = (np.float32(self.top) - points[:, 1]) * np.float32(height / self.height)
+        return placed.T
 
 
 def density(pixels: Float32, width: int, height: int) -> NDArray[np.uint8]:
@@ -109,11 +109,12 @@ def density(pixels: Float32, width: int, height: int) -> NDArray[np.uint8]:
 
 def nearest(pixels: Float32, x: float, y: float, within: float) -> int:
     """The point nearest to (x, y), −1 where none is near enough."""
-    if not len(pixels):
+    near = np.flatnonzero(np.abs(pixels[:, 0] - np.float32(x)) <= within)
+    if not len(near):
         return -1
-    distances = (pixels[:, 0] - x) ** 2 + (pixels[:, 1] - y) ** 2
+    distances = (pixels[near, 0] - x) ** 2 + (pixels[near, 1] - y) ** 2
     best = int(np.argmin(distances))
-    return best if distances[best] <= within**2 else -1
+    return int(near[best]) if distances[best] <= within**2 else -1
 
 
 def ticks(low: float, high: float, most: int = 6) -> list[float]:
