@@ -55,15 +55,18 @@ def eta_kept(probabilities: Float32, entropy: float, eta: float) -> int:
     return epsilon_kept(probabilities, min(eta, math.sqrt(eta) * math.exp(-entropy)))
 
 
-def typical_kept(log_probabilities: Float32, entropy: float, typical_p: float) -> Bool:
+def typical_kept(scores: Float32, typical_p: float) -> Bool:
     """Whether each token is kept by locally typical sampling (Meister et al. 2022).
 
-    The tokens whose information −ln p is nearest to the entropy, until they together have at least `typical_p`.
+    The tokens whose information −ln p is nearest to the entropy, until they together have at least `typical_p`. In
+    float64: tokens on either side of the entropy are often nearly as far from it.
     """
-    distances = np.abs(-log_probabilities - np.float32(entropy))
+    weights = np.exp(scores.astype(np.float64) - scores[0])
+    probabilities = weights / weights.sum()
+    information = math.log(weights.sum()) - (scores.astype(np.float64) - scores[0])
+    distances = np.abs(information - float(probabilities @ information))
     nearest_first = np.argsort(distances, kind="stable")
-    sums = np.cumsum(np.exp(log_probabilities[nearest_first]), dtype=np.float64).astype(np.float32)
-    below = int(np.count_nonzero(sums < np.float32(typical_p)))
+    below = int(np.count_nonzero(np.cumsum(probabilities[nearest_first]) < typical_p))
     if below >= len(distances):
         return np.ones(len(distances), bool)
     kept: Bool = distances <= distances[nearest_first[below]]

@@ -32,6 +32,7 @@ from llmlab.engine.shelf import Shelf
 from llmlab.engine.sorted_logits import Captured
 from llmlab.engine.tokens.types import EmbeddingMap, HiddenPath, Neighbours
 from llmlab.engine.types import (
+    Architecture,
     BeamStep,
     Float32,
     Float64,
@@ -111,6 +112,14 @@ class Engine:
     def vocabulary_texts(self) -> tuple[str, ...]:
         """The text of every id that the logits have a place for; about 0.2 s for 152,000, then remembered."""
         return self._speller.vocabulary()
+
+    def word_ids(self, words: Sequence[str]) -> tuple[tuple[tuple[int, ...], ...], ...]:
+        """Of each word the token sequences it may be written with: after a space, and as it stands.
+
+        They are what `bad_words_ids` and `sequence_bias` take. Raises InputError for lone surrogates.
+        """
+        target = self.info.architecture is Architecture.ENCODER_DECODER
+        return tuple(tokenization.word_ids(self.loaded.tokenizer, word, target=target) for word in words)
 
     def next_token(
         self,

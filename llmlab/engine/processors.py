@@ -252,9 +252,7 @@ def _min_p(candidates: Candidates, settings: SamplingSettings) -> None:
 
 
 def _typical_p(candidates: Candidates, settings: SamplingSettings) -> None:
-    log_total = np.float32(math.log(candidates.total))
-    log_probabilities = candidates.scores[: candidates.count] - candidates.scores[0] - log_total
-    kept = cuts.typical_kept(log_probabilities, candidates.entropy, settings.typical_p)
+    kept = cuts.typical_kept(candidates.scores[: candidates.count], settings.typical_p)
     if not kept.all():
         candidates.keep(kept, Cut.TYPICAL_P)
 

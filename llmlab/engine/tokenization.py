@@ -48,6 +48,15 @@ def encode(tokenizer: PreTrainedTokenizerBase, text: str, *, special: bool = Tru
     return list(encoded["input_ids"])
 
 
+def word_ids(tokenizer: PreTrainedTokenizerBase, word: str, *, target: bool = False) -> tuple[tuple[int, ...], ...]:
+    """The tokens of `word` in the middle of a text: with a space before it, and as it stands.
+
+    Raises InputError for lone surrogates.
+    """
+    spelled = (encode(tokenizer, text, special=False, target=target) for text in (f" {word}", word))
+    return tuple(dict.fromkeys(tuple(ids) for ids in spelled if ids))
+
+
 def decode(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> str:
     """The text of `ids`, exactly as the tokens spell it, without special tokens."""
     if tokenizer.is_fast:  # transformers' own decode only adds to this, at three times the cost

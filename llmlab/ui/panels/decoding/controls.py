@@ -17,74 +17,35 @@ from PySide6.QtWidgets import (
 )
 
 from llmlab.ui import theme
-from llmlab.ui.panels.decoding.params import LIMITS, MAX_SEED, Params
+from llmlab.ui.panels.decoding.knob_specs import CUT_OFFS, DEFAULTS, KNOBS, LENGTH, PENALTIES, SAMPLING_ONLY, SHAPE
+from llmlab.ui.panels.decoding.order_list import OrderList
+from llmlab.ui.panels.decoding.params import GROUPS, MAX_SEED, Params
 from llmlab.ui.panels.decoding.picture import Screen
 from llmlab.ui.panels.decoding.stops import StopStrings
-from llmlab.ui.widgets.parts import Choice, MainButton, MutedLabel, heading, icon_button
-from llmlab.ui.widgets.scale import Scale
-from llmlab.ui.widgets.slider import Knob, LabelledSlider
+from llmlab.ui.panels.decoding.word_list import WordList
+from llmlab.ui.widgets.fold import Fold
+from llmlab.ui.widgets.parts import Choice, MainButton, MutedLabel, icon_button
+from llmlab.ui.widgets.slider import LabelledSlider
 
-DEFAULTS = Params()
 GREEDY, SAMPLE = 0, 1
 NO_EFFECT = "Greedy decoding always takes the most probable token, so this has no effect. Choose Sample to use it."
-
-
-def _scale(name: str, decimals: int = 0, *, logarithmic: bool = False, first: float = 1.0) -> Scale:
-    return Scale(*LIMITS[name], decimals, logarithmic, first)
-
-
-KNOBS = {
-    "temperature": Knob(
-        "Temperature",
-        _scale("temperature", 2),
-        DEFAULTS.temperature,
-        "Divides the logits before the softmax. Below 1 the model plays safe and the best tokens gain; above 1 it\n"
-        "becomes adventurous and unlikely tokens gain. At 0 only the best token is left.",
-        0.05,
-    ),
-    "top_k": Knob(
-        "Top-k",
-        _scale("top_k", logarithmic=True),
-        DEFAULTS.top_k,
-        "Keeps only the k most probable tokens, whatever their probabilities. Tokens that tie with the k-th stay.",
-        1,
-        off=0,
-    ),
-    "top_p": Knob(
-        "Top-p",
-        _scale("top_p", 2),
-        DEFAULTS.top_p,
-        "Nucleus sampling: keeps the fewest best tokens that together have at least this probability. Where the\n"
-        "model is sure few stay, where it is not many.",
-        0.01,
-        off=1,
-    ),
-    "min_p": Knob(
-        "Min-p",
-        _scale("min_p", 3, logarithmic=True, first=0.001),
-        DEFAULTS.min_p,
-        "Removes tokens that are less probable than this share of the best token's probability.",
-        0.01,
-        off=0,
-    ),
-    "repetition_penalty": Knob(
-        "Repetition penalty",
-        _scale("repetition_penalty", 2),
-        DEFAULTS.repetition_penalty,
-        "Makes tokens that already occurred less likely (above 1) or more likely (below 1). Positive logits are\n"
-        "divided by it, negative ones multiplied. It acts in greedy decoding as well.",
-        0.05,
-        off=1,
-    ),
-    "max_new_tokens": Knob(
-        "Max new tokens",
-        _scale("max_new_tokens", logarithmic=True),
-        DEFAULTS.max_new_tokens,
-        "The completion ends after so many tokens, unless the model ends it earlier.",
-        10,
-    ),
+ABOUT_GROUPS = {
+    "Shape": "How flat or peaked the distribution is",
+    "Cut-offs": "Which improbable tokens are removed before the draw",
+    "Penalties": "What happens to tokens that were written before; acts in greedy decoding as well",
+    "Words": "Words that are banned, or more or less likely; acts in greedy decoding as well",
+    "Length": "When the completion ends",
+    "Order": "In which order the settings act",
 }
-SAMPLING_ONLY = ("temperature", "top_k", "top_p", "min_p")
+BANNED = (
+    "Text that is never written: the last token that would complete it is removed, with or without a space before it.\n"
+    "transformers calls it bad_words_ids."
+)
+BIASED = (
+    "Added to the logit of the word's last token where the tokens before it stand already; above 0 the word is more\n"
+    "likely, below 0 less. With and without a space before it. transformers calls it sequence_bias."
+)
+RESET = (*SAMPLING_ONLY, *PENALTIES, "min_new_tokens")
 
 
 class Controls(QScrollArea):
@@ -117,12 +78,20 @@ class Controls(QScrollArea):
         self.seed = self._make_seed()
         self.stops = StopStrings()
         self.stops.changed.connect(lambda values: self.changed.emit({"stop": values}))
+        self.banned = WordList("Banned words", BANNED, biased=False)
+        self.banned.changed.connect(lambda values: self.changed.emit({"banned": values}))
+        self.biases = WordList("Biased words", BIASED, biased=True)
+        self.biases.changed.connect(lambda values: self.changed.emit({"biases": values}))
+        self.order = OrderList()
+        self.order.changed.connect(lambda order: self.changed.emit({"order": order}))
         self.reset = QPushButton("Reset sampling")
-        self.reset.setToolTip("Put the sliders of this group back to their defaults")
+        self.reset.setToolTip(
+            "Put everything that decides how a token is chosen back to its default: sliders, words, order"
+        )
         self.reset.clicked.connect(self._reset)
         self._generating = False
-        self._generation = self._group("Generation", self._seed_row(), self.sliders["max_new_tokens"])
-        self._stop_group = self._group("Stop strings", self.stops)
+        self._seed = self._seed_row()
+        self.groups = self._make_groups()
         self._lay_out()
 
     def _make_seed(self) -> QSpinBox:
@@ -151,39 +120,34 @@ class Controls(QScrollArea):
         self._seed_parts = (label, self.seed, dice)
         return row
 
-    @staticmethod
-    def _group(title: str, *widgets: QWidget) -> QWidget:
-        group = QWidget()
-        layout = QVBoxLayout(group)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(theme.SPACE)
-        layout.addWidget(heading(title))
-        for widget in widgets:
-            layout.addWidget(widget)
-        return group
+    def _make_groups(self) -> dict[str, Fold]:
+        sliders = self.sliders
+        stop_label = MutedLabel("Stop strings")
+        inside: dict[str, tuple[QWidget, ...]] = {
+            "Shape": tuple(sliders[name] for name in SHAPE),
+            "Cut-offs": tuple(sliders[name] for name in CUT_OFFS),
+            "Penalties": tuple(sliders[name] for name in PENALTIES),
+            "Words": (self.banned, self.biases),
+            "Length": (*(sliders[name] for name in LENGTH), stop_label, self.stops),
+            "Order": (self.order,),
+        }
+        groups = {name: Fold(name, ABOUT_GROUPS[name], *inside[name]) for name in GROUPS}
+        for group in groups.values():
+            group.toggled.connect(self._folded)
+        return groups
 
     def _lay_out(self) -> None:
-        knobs = [self.sliders[name] for name in (*SAMPLING_ONLY, "repetition_penalty")]
-        right = QHBoxLayout()
-        right.addStretch(1)
-        right.addWidget(self.reset)
-        sampling = self._group("Sampling", self.mode, *knobs)
         column = QWidget()
         layout = QVBoxLayout(column)
         layout.setContentsMargins(theme.SPACE // 2, 0, theme.SPACE, theme.SPACE)
-        layout.setSpacing(2 * theme.SPACE)
+        layout.setSpacing(theme.SPACE)
         self._hint = MutedLabel()
         self._hint.setWordWrap(True)
         self._hint.hide()
-        top = QVBoxLayout()
-        top.setSpacing(theme.SPACE // 2)
-        top.addWidget(self.button)
-        top.addWidget(self._hint)
-        layout.addLayout(top)
-        layout.addWidget(sampling)
-        layout.addLayout(right)
-        layout.addWidget(self._generation)
-        layout.addWidget(self._stop_group)
+        self._order_note = OrderNote()
+        for widget in (self.button, self._hint, self.mode, self._seed, self._order_note, *self.groups.values()):
+            layout.addWidget(widget)
+        layout.addWidget(self.reset, alignment=Qt.AlignmentFlag.AlignRight)
         layout.addStretch(1)
         self.setWidget(column)
         column.setAutoFillBackground(False)
@@ -198,12 +162,32 @@ class Controls(QScrollArea):
         self.seed.blockSignals(False)
         self.mode.set_chosen(SAMPLE if params.do_sample else GREEDY)
         self.stops.set_values(params.stop)
+        self.banned.set_values(params.banned)
+        self.biases.set_values(params.biases)
+        self.order.set_order(params.order)
+        for name, group in self.groups.items():
+            group.set_open(name not in params.folded)
+        self.show_use(params)
+
+    def show_use(self, params: Params) -> None:
+        """How many settings of each group change something."""
+        stages = params.sampling.stages
+        self.order.set_acting(stages)
+        self._order_note.setVisible(not params.sampling.standard_order)
+        counts = {
+            "Cut-offs": sum(name in stages for name in CUT_OFFS),
+            "Penalties": sum(name in stages for name in PENALTIES),
+            "Words": len(params.words),
+        }
+        for name, count in counts.items():
+            self.groups[name].set_note(f"{count} on" if count else "")
+        self.groups["Order"].set_note("changed" if params.order else "")
 
     def show_screen(self, screen: Screen) -> None:
         """Enable what can be used now, and say why the rest cannot."""
         self._generating = screen.generating
-        self._generation.setVisible(not screen.fill_mask)
-        self._stop_group.setVisible(not screen.fill_mask)
+        self._seed.setVisible(not screen.fill_mask)
+        self.groups["Length"].setVisible(not screen.fill_mask)
         for name in SAMPLING_ONLY:
             self.sliders[name].set_available(not screen.greedy, NO_EFFECT)
         for part in self._seed_parts:
@@ -231,10 +215,34 @@ class Controls(QScrollArea):
         (self.stop if self._generating else self.generate).emit()
 
     @Slot()
+    def _folded(self) -> None:
+        self.changed.emit({"folded": tuple(name for name, group in self.groups.items() if not group.is_open)})
+
+    @Slot()
     def _reset(self) -> None:
-        changes: dict[str, Any] = {"do_sample": DEFAULTS.do_sample}
-        for name in (*SAMPLING_ONLY, "repetition_penalty"):
+        changes: dict[str, Any] = {"do_sample": DEFAULTS.do_sample, "banned": (), "biases": (), "order": ()}
+        for name in RESET:
             self.sliders[name].set_value(getattr(DEFAULTS, name))
             changes[name] = getattr(DEFAULTS, name)
         self.mode.set_chosen(SAMPLE if DEFAULTS.do_sample else GREEDY)
+        self.banned.set_values(())
+        self.biases.set_values(())
+        self.order.set_order(())
         self.changed.emit(changes)
+
+
+class OrderNote(QLabel):
+    """Says that what is seen is not what transformers would do."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__("The settings do not act in transformers' order. See Order below.", parent)
+        self.setWordWrap(True)
+        self.hide()
+        theme.changed.connect(self._paint_warning)
+        self._paint_warning()
+
+    @Slot()
+    def _paint_warning(self) -> None:
+        palette = self.palette()
+        palette.setColor(self.foregroundRole(), theme.current().warning)
+        self.setPalette(palette)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from typing import Any
 
+from llmlab.engine.knobs import STAGES, Tokens
 from llmlab.engine.sampling import GenerationSettings, SamplingSettings
 
 MAX_SEED = 2**31 - 1  # what a number field can hold
 MAX_STOPS = 16
 MAX_STOP_LENGTH = 200
+MAX_WORDS = 32  # that are banned, and as many that are biased
+MAX_WORD_LENGTH = 100
+GROUPS = ("Shape", "Cut-offs", "Penalties", "Words", "Length", "Order")  # of the controls
 TABS = ("completion", "branches", "ask")  # below the bars, in this order
 
 # What each setting may be; the sliders end here too, so that the engine never has to refuse one.
@@ -20,7 +24,16 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "top_k": (0, 1000),
     "top_p": (0.0, 1.0),
     "min_p": (0.0, 1.0),
+    "typical_p": (0.01, 1.0),
+    "epsilon_cutoff": (0.0, 0.5),
+    "eta_cutoff": (0.0, 0.5),
     "repetition_penalty": (0.5, 2.0),
+    "encoder_repetition_penalty": (0.5, 2.0),
+    "presence_penalty": (-2.0, 2.0),
+    "frequency_penalty": (-2.0, 2.0),
+    "no_repeat_ngram_size": (0, 20),
+    "min_new_tokens": (0, 4000),
+    "bias": (-50.0, 50.0),
     "max_new_tokens": (1, 4000),
     "seed": (0, MAX_SEED),
 }
@@ -41,10 +54,26 @@ class Params:
     stop: tuple[str, ...] = ()
     logarithmic: bool = False
     tab: str = TABS[0]
+    typical_p: float = 1.0
+    epsilon_cutoff: float = 0.0
+    eta_cutoff: float = 0.0
+    encoder_repetition_penalty: float = 1.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    no_repeat_ngram_size: int = 0
+    min_new_tokens: int = 0
+    banned: tuple[str, ...] = ()
+    biases: tuple[tuple[str, float], ...] = ()
+    order: tuple[str, ...] = ()  # of the settings; empty is transformers'
+    folded: tuple[str, ...] = ("Penalties", "Words", "Order")
+    spelled: Mapping[str, tuple[Tokens, ...]] = field(
+        default_factory=dict, compare=False
+    )  # words as the model's tokens
 
     @property
     def sampling(self) -> SamplingSettings:
-        """What reshapes the distribution."""
+        """What reshapes the distribution. Words of which the tokens are not known yet are left out."""
+        biases = {tokens: bias for word, bias in self.biases for tokens in self.spelled.get(word, ()) if bias}
         return SamplingSettings(
             do_sample=self.do_sample,
             temperature=self.temperature,
@@ -52,7 +81,23 @@ class Params:
             top_p=self.top_p,
             min_p=self.min_p,
             repetition_penalty=self.repetition_penalty,
+            typical_p=self.typical_p,
+            epsilon_cutoff=self.epsilon_cutoff,
+            eta_cutoff=self.eta_cutoff,
+            sequence_bias=tuple(biases.items()),
+            bad_words_ids=tuple(dict.fromkeys(tokens for word in self.banned for tokens in self.spelled.get(word, ()))),
+            no_repeat_ngram_size=self.no_repeat_ngram_size,
+            encoder_repetition_penalty=self.encoder_repetition_penalty,
+            presence_penalty=self.presence_penalty,
+            frequency_penalty=self.frequency_penalty,
+            min_new_tokens=self.min_new_tokens,
+            order=self.order,
         )
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Those whose tokens must be known."""
+        return tuple(dict.fromkeys((*self.banned, *(word for word, _ in self.biases))))
 
     @property
     def generation(self) -> GenerationSettings:
@@ -61,23 +106,26 @@ class Params:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values."""
-        return asdict(self) | {"stop": list(self.stop)}
+        values = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "spelled"}
+        return values | {name: list(values[name]) for name in CHECKED_LISTS} | {"biases": list(map(list, self.biases))}
 
     @classmethod
     def from_dict(cls, saved: Mapping[str, Any]) -> Params:
         """What `to_dict` wrote. A value that is missing or makes no sense is left at its default."""
         good = {}
-        for field in fields(cls):
-            value = _checked(field.name, saved.get(field.name), field.default)
+        for each in fields(cls):
+            value = _checked(each.name, saved.get(each.name), each.default)
             if value is not None:
-                good[field.name] = value
+                good[each.name] = value
         return cls(**good)
 
 
 def _checked(name: str, value: object, default: object) -> Any:
     """`value` if it can stand for setting `name`, else None."""
-    if name == "stop":
-        return checked_stops(value) if isinstance(value, (list, tuple)) else None
+    if name in CHECKED_LISTS:
+        return CHECKED_LISTS[name](value) if isinstance(value, (list, tuple)) else None
+    if name == "spelled":
+        return None
     if name == "tab":
         return value if value in TABS else None
     if isinstance(default, bool):
@@ -90,7 +138,42 @@ def _checked(name: str, value: object, default: object) -> Any:
     return int(value) if isinstance(default, int) else float(value)
 
 
-def checked_stops(values: list[Any] | tuple[Any, ...]) -> tuple[str, ...]:
+def checked_stops(values: Sequence[Any]) -> tuple[str, ...]:
     """The usable stop strings among `values`: text, not empty, each once, not too many."""
     good = [value for value in values if isinstance(value, str) and 0 < len(value) <= MAX_STOP_LENGTH]
     return tuple(dict.fromkeys(good))[:MAX_STOPS]
+
+
+def checked_words(values: Sequence[Any]) -> tuple[str, ...]:
+    """The usable words among `values`, each once, not too many."""
+    good = [value for value in values if isinstance(value, str) and 0 < len(value) <= MAX_WORD_LENGTH]
+    return tuple(dict.fromkeys(good))[:MAX_WORDS]
+
+
+def checked_biases(values: Sequence[Any]) -> tuple[tuple[str, float], ...]:
+    """The usable (word, bias) among `values`, each word once, not too many."""
+    pairs = [tuple(value) for value in values if isinstance(value, (list, tuple)) and len(value) == 2]
+    good = {word: bias for word, bias in pairs if checked_words((word,)) and _checked("bias", bias, 0.0) is not None}
+    return tuple((word, float(bias)) for word, bias in good.items())[:MAX_WORDS]
+
+
+def checked_order(values: Sequence[Any]) -> tuple[str, ...] | None:
+    """The order of the settings, empty where it is transformers'; None if it does not name all of them once."""
+    order = tuple(values)
+    if order and sorted(map(str, order)) != sorted(STAGES):
+        return None
+    return () if order == STAGES else order
+
+
+def checked_groups(values: Sequence[Any]) -> tuple[str, ...]:
+    """The groups among `values`."""
+    return tuple(group for group in GROUPS if group in values)
+
+
+CHECKED_LISTS: Mapping[str, Callable[[Sequence[Any]], Any]] = {
+    "stop": checked_stops,
+    "banned": checked_words,
+    "biases": checked_biases,
+    "order": checked_order,
+    "folded": checked_groups,
+}

@@ -98,6 +98,12 @@ def reasons(settings: SamplingSettings) -> dict[Cut, str]:
         Cut.MIN_P: f"min-p {settings.min_p:g}",
         Cut.TEMPERATURE: "temperature 0",
         Cut.IMPOSSIBLE: "the model",
+        Cut.NO_REPEAT_NGRAM: f"no-repeat n-gram {settings.no_repeat_ngram_size}",
+        Cut.BAD_WORDS: "banned words",
+        Cut.MIN_NEW_TOKENS: f"min new tokens {settings.min_new_tokens}",
+        Cut.TYPICAL_P: f"typical-p {settings.typical_p:g}",
+        Cut.EPSILON: f"epsilon {settings.epsilon_cutoff:g}",
+        Cut.ETA: f"eta {settings.eta_cutoff:g}",
     }
 
 
@@ -112,7 +118,7 @@ def facts(shaped: ShapedDistribution) -> tuple[Fact, ...]:
         Fact(
             "mass",
             f"{shaped.kept_mass:.4f}",
-            "The probability that the kept tokens had together, after penalty and temperature and before the cuts.\n"
+            "The probability that the kept tokens had together before the cuts.\n"
             "It is shared out among them, so that they sum to 1 again.",
         ),
         *_openness(shaped.entropy, shaped.raw_entropy),

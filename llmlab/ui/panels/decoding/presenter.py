@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from llmlab.engine.errors import InputError
+from llmlab.engine.knobs import Tokens
 from llmlab.engine.sampling import shape
 from llmlab.engine.sorted_logits import SortedLogits
 from llmlab.engine.types import GenerationStep, ModelInfo
@@ -21,6 +22,7 @@ from llmlab.ui.panels.decoding.params import MAX_SEED, Params
 from llmlab.ui.panels.decoding.picture import Filled, Picture, Place, Screen, as_generated, facts, reasons
 from llmlab.ui.panels.decoding.readings import Reading, Readings
 from llmlab.ui.panels.decoding.run import Outcome, Run
+from llmlab.ui.panels.decoding.spelling import Spelling
 from llmlab.ui.panels.decoding.tabs import Part, PartMaker
 from llmlab.workbench import Completion, ModelState
 
@@ -77,6 +79,7 @@ class DecodingPresenter:
         self.completions = Completions(
             context.jobs, self._steps_came, self._refresh, context.notifier.error, self._run_replaced
         )
+        self._spelling = Spelling(context.jobs, self._spelled, context.notifier.error)
         self.copies = Copies(context.jobs, context.notifier, view)
         self.desk: Desk = view
         self.parts: dict[str, Part] = {name: PARTS[name](context, self, page) for name, page in (pages or {}).items()}
@@ -104,7 +107,7 @@ class DecodingPresenter:
 
     def close(self) -> None:
         """Stop all work, deliver nothing more."""
-        for part in (self._readings, self.completions, self.copies, *self.parts.values()):
+        for part in (self._readings, self.completions, self._spelling, self.copies, *self.parts.values()):
             part.close()
         for disconnect in self._disconnect:
             disconnect()
@@ -113,7 +116,8 @@ class DecodingPresenter:
     def settled(self) -> bool:
         """Whether everything that was asked for is on screen."""
         part = self._part
-        waiting = self._wanted or self._readings.busy or self.completions.running or (part is not None and part.busy)
+        reading = self._readings.busy or self._spelling.busy
+        waiting = self._wanted or reading or self.completions.running or (part is not None and part.busy)
         return not waiting and self._picture is not None
 
     @property
@@ -157,6 +161,16 @@ class DecodingPresenter:
     def change(self, **changes: Any) -> None:
         """The user has turned a knob. The picture follows in the same frame, without a job."""
         self.params = replace(self.params, **changes)
+        self._spell()
+        self._view.request_frame()
+
+    def _spell(self) -> None:
+        """Find out the tokens of the words in the settings."""
+        if self.params.words and self.info is not None and self._workbench.model.ready:
+            self._spelling.want(self.params.words)
+
+    def _spelled(self, spelled: Mapping[str, tuple[Tokens, ...]]) -> None:
+        self.params = replace(self.params, spelled=spelled)
         self._view.request_frame()
 
     def new_seed(self) -> None:
@@ -199,6 +213,7 @@ class DecodingPresenter:
         if state.generation != self._generation:
             self._generation = state.generation
             self._readings.forget_model()
+            self._spelling.forget_model()
             self.completions.forget_model()
             self._wanted, self._place = True, AT_PROMPT
             self._view.select_step(-1)
@@ -215,6 +230,7 @@ class DecodingPresenter:
             self._view.request_frame()
         elif self._active and self._wanted:
             self._wanted = False
+            self._spell()
             self._readings.read_prompt(prompt)
         self._refresh()
 

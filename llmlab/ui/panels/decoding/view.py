@@ -152,6 +152,7 @@ class DecodingPanel:
         self._stack.setCurrentIndex(TABS.index(params.tab))
 
     def show_picture(self, picture: Picture | None) -> None:
+        self.controls.show_use(self.presenter.params)
         self.distribution.show_picture(picture)
 
     def add_steps(self, steps: Sequence[GenerationStep]) -> None:
