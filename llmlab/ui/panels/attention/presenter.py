@@ -18,6 +18,7 @@ from llmlab.ui.panels.attention.comparing import Comparing
 from llmlab.ui.panels.attention.effect_part import Ablating
 from llmlab.ui.panels.attention.heads import Heads, heads_of
 from llmlab.ui.panels.attention.lens_part import Lensing
+from llmlab.ui.panels.attention.flow_part import Flowing
 from llmlab.ui.panels.attention.lines_part import Lining
 from llmlab.ui.panels.attention.mapping import MapPart
 from llmlab.ui.panels.attention.pair_part import Pairing
@@ -36,6 +37,7 @@ PARTS: dict[str, Callable[[Asking, Looker, Any], Part]] = {
     "text": Texting,
     "lines": Lining,
     "pair": Pairing,
+    "flow": Flowing,
     "effect": Ablating,
     "lens": Lensing,
 }
@@ -146,13 +148,15 @@ class AttentionPresenter:
         self._update()
 
     def look(self, **changes: Any) -> None:
-        """Look at another head, at all heads, at other tokens."""
+        """Look at another head, at all heads, at other tokens; as soon as there is something to look at."""
+        if self._reading is None or not self._is_current(self._reading):
+            self._next = replace(self._next or (self._reading.focus if self._reading else Focus()), **changes)
         if self._reading is None:
             return
         if "reduction" in changes:
             self.change(reduction=str(changes["reduction"]))
         focus = replace(self._reading.focus, **changes)
-        if focus == self._reading.focus:
+        if focus == self._reading.focus or focus.kind not in self._reading.shapes:
             return
         if focus.kind != self._reading.focus.kind and "queries" not in changes:
             focus = replace(focus, queries=(), key=None)

@@ -16,6 +16,7 @@ from llmlab.ui.panels.attention import saving
 from llmlab.ui.panels.attention.compare_pane import ComparePane
 from llmlab.ui.panels.attention.controls import Controls
 from llmlab.ui.panels.attention.effect_pane import EffectPane
+from llmlab.ui.panels.attention.flow_pane import FlowPane
 from llmlab.ui.panels.attention.grid import HeadGrid
 from llmlab.ui.panels.attention.heads import Heads, Place
 from llmlab.ui.panels.attention.lens_pane import LensPane
@@ -39,6 +40,7 @@ PAGES: dict[str, tuple[str, str, Callable[[], Any]]] = {
     "text": ("Text", "The text, shaded by where a token looks or who looks at it", TextPane),
     "lines": ("Lines", "Two columns of tokens with a line for every weight, of one head or several", LinesPane),
     "pair": ("Neuron", "How one weight came about, from query and key, dimension by dimension", PairPane),
+    "flow": ("Rollout", "A summary of the whole model: attention rollout and flow", FlowPane),
     "effect": ("Effect", "What the prediction loses without a head, or without several", EffectPane),
     "lens": ("Logit lens", "What the model would predict if it ended after each layer", LensPane),
 }
