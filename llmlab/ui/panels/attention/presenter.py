@@ -16,9 +16,9 @@ from llmlab.ui.panels.attention.asking import Asking
 from llmlab.ui.panels.attention.capturing import Read, TooLarge, TooLong
 from llmlab.ui.panels.attention.comparing import Comparing
 from llmlab.ui.panels.attention.effect_part import Ablating
+from llmlab.ui.panels.attention.flow_part import Flowing
 from llmlab.ui.panels.attention.heads import Heads, heads_of
 from llmlab.ui.panels.attention.lens_part import Lensing
-from llmlab.ui.panels.attention.flow_part import Flowing
 from llmlab.ui.panels.attention.lines_part import Lining
 from llmlab.ui.panels.attention.mapping import MapPart
 from llmlab.ui.panels.attention.pair_part import Pairing
