@@ -8,7 +8,7 @@ from typing import Literal, Unpack
 
 from torch import Tensor
 
-from llmlab.engine import beams, embedding, generation, logits, scoring, tokenization
+from llmlab.engine import beams, embedding, generation, logits, lookup, scoring, tokenization
 from llmlab.engine.attention import ablation, cost, lens, repeats
 from llmlab.engine.attention import capture as attention
 from llmlab.engine.attention import inputs as attention_inputs
@@ -34,6 +34,7 @@ from llmlab.engine.tokens.types import EmbeddingMap, HiddenPath, Neighbours
 from llmlab.engine.types import (
     Architecture,
     BeamStep,
+    DraftStep,
     Float32,
     Float64,
     GenerationStep,
@@ -195,6 +196,15 @@ class Engine:
         """
         settings = beams.BeamSettings(num_beams, max_new_tokens, length_penalty, early_stopping)
         return beams.beam_search(self.loaded, self._speller, text, settings, control)
+
+    def prompt_lookup(
+        self, text: str, *, max_new_tokens: int = 50, num_tokens: int = 10, control: Control = UNCONTROLLED
+    ) -> Iterator[DraftStep]:
+        """Greedy decoding that proposes up to `num_tokens` tokens from the text itself and checks them in one pass.
+
+        Raises InputError at once for what makes no sense, and Cancelled between passes where `control` says so.
+        """
+        return lookup.prompt_lookup(self.loaded, self._speller, text, max_new_tokens, num_tokens, control)
 
     def completion_ids(self, text: str, completion: str) -> tuple[int, ...]:
         """The tokens of `completion` as it follows `text`, to be `given` to `generate`. Raises InputError."""

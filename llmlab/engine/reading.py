@@ -195,11 +195,27 @@ class Reader:
         self._cache = self._encoded = None
         return parts
 
-    def all_logits(self, ids: Sequence[int]) -> torch.Tensor:
-        """Read `ids`; the logits (ids, vocabulary) of what follows each of them."""
+    def all_logits(self, ids: Sequence[int], *, forbids: bool = False) -> torch.Tensor:
+        """Read `ids`; the logits (ids, vocabulary) of what follows each of them.
+
+        `forbids`: −inf where the model's own settings forbid a token.
+        """
         self._lean = {}
         logits: torch.Tensor = self._forward(list(ids)).logits[0, -len(ids) :]
+        if forbids and self._forbidden:
+            with torch.inference_mode():
+                logits = logits.clone()
+                logits[:, self._forbidden] = -torch.inf
         return logits
+
+    def forget(self, count: int) -> None:
+        """Have read only the first `count` tokens. Where the cache cannot go back, they are read again."""
+        if count < len(self._read) and self._cache is not None:
+            if self.can_resume(count):
+                self._cache.crop(count - len(self._read))
+            else:
+                self._cache = None
+        del self._read[count:]
 
     def fork(self) -> Reader:
         """Another reader that has read the same, without reading it again."""

@@ -248,3 +248,28 @@ class BeamStep:
     nodes: tuple[BeamNode, ...]
     seconds: float
     hypotheses: tuple[Hypothesis, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DraftedToken:
+    """One token of assisted decoding. `accepted`: it had been proposed; else the model wrote it itself."""
+
+    token_id: int
+    token: str  # the piece, readable on its own
+    text: str  # what it adds to the completion
+    log_probability: float  # the model's own, natural logarithm
+    accepted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DraftStep:
+    """One pass of assisted decoding: what was written, and the rest of the proposal, which was not.
+
+    `rest` is text held back until the end, where a character was incomplete; `finish_reason` None while it goes on.
+    """
+
+    tokens: tuple[DraftedToken, ...]
+    rejected: tuple[str, ...]
+    seconds: float
+    rest: str = ""
+    finish_reason: str | None = None
