@@ -395,6 +395,9 @@ def test_a_word_is_the_token_with_a_space_before_it_where_there_is_one() -> None
     assert tokenizer.table.texts[words.find("␣man") or -1] == " man"
     assert words.find("absent") is None
     assert words.find("<s>") is None, "special tokens are no words"
+    assert read_sum(tokenizer, Words({}, ()), "man").plus == (tokenizer.table.texts.index(" man"),), (  # type: ignore[arg-type]
+        "what the tokenizer itself makes one token of is a word too"
+    )
     found = read_sum(tokenizer, words, "man+only")  # type: ignore[arg-type]
     assert found.problem.endswith("Write spaces around + and −.")
 

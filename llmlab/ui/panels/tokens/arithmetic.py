@@ -96,14 +96,16 @@ def read_sum(opened: OpenTokenizer, words: Words, text: str) -> Sum:
     plus, minus = [], []
     for term in terms(text):
         token = words.find(term.word)
-        if token is None:
-            return Sum(text, problem=_problem(opened, term.word))
+        if token is None:  # a tokenizer that ignores case knows “King” as “king”
+            ids = opened.encode(f" {unmarked(term.word)}", special=False).ids.tolist()
+            if len(ids) != 1:
+                return Sum(text, problem=_problem(opened, term.word, ids))
+            token = ids[0]
         (minus if term.minus else plus).append(token)
     return Sum(text, tuple(plus), tuple(minus))
 
 
-def _problem(opened: OpenTokenizer, word: str) -> str:
-    ids = opened.encode(f" {unmarked(word)}", special=False).ids.tolist()
+def _problem(opened: OpenTokenizer, word: str, ids: list[int]) -> str:
     pieces = " ".join(visible(opened.table.texts[index]) for index in ids[:8]) + (" …" if len(ids) > 8 else "")
     hint = "Choose a word that is one token: completion offers those."
     if re.search(r"\w\s*[+−–]|[+−–]\s*\w", word):
