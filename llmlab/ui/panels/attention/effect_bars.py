@@ -119,6 +119,8 @@ class _Rows(QWidget):
             left = right - QFontMetrics(self._small).horizontalAdvance(f"{name} ") - swatch
             painter.fillRect(left, top, swatch, swatch, colors.bar_kept if filled else colors.bar_raw)
         self._right(painter, columns.change, rect, "change")
+        if self._axis.logarithmic:
+            painter.drawText(rect.adjusted(columns.bars, 0, 0, 0), Qt.AlignmentFlag.AlignVCenter, "log scale")
 
     def _row(self, painter: QPainter, columns: _Columns, row: int) -> None:
         effect, colors = self.effect, theme.current()

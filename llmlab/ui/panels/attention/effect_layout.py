@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from llmlab.ui.panels.attention.effect_values import KINDS, Effects, Measure, Order, Place
@@ -34,6 +34,15 @@ class Layout:
     columns: int  # cells in a row
     height: int
     named: bool  # whether the cells carry the heads' names
+    index: Mapping[Place, int]  # where each head is among the cells
+
+    @classmethod
+    def of(
+        cls, cells: list[tuple[Place, Box]], labels: list[Label], columns: int, height: int, *, named: bool
+    ) -> Layout:
+        """With its index."""
+        index = {place: n for n, (place, _) in enumerate(cells)}
+        return cls(tuple(cells), tuple(labels), columns, height, named, index)
 
     def at(self, x: int, y: int) -> Place | None:
         """The head under a point."""
@@ -46,18 +55,16 @@ class Layout:
 
     def box(self, place: Place) -> Box | None:
         """Where a head is."""
-        return next((box for each, box in self.cells if each == place), None)
+        return self.cells[self.index[place]][1] if place in self.index else None
 
     def neighbour(self, place: Place, across: int, down: int) -> Place:
         """The head that an arrow key leads to."""
-        places = [each for each, _ in self.cells]
-        if place not in places:
-            return places[0]
-        index = places.index(place)
-        row, column = divmod(index, self.columns)
+        if place not in self.index:
+            return self.cells[0][0]
+        row, column = divmod(self.index[place], self.columns)
         column = min(max(column + across, 0), self.columns - 1)
         wanted = (row + down) * self.columns + column
-        return places[wanted] if 0 <= wanted < len(places) else place
+        return self.cells[wanted][0] if 0 <= wanted < len(self.cells) else place
 
 
 def lay_out(
@@ -72,11 +79,11 @@ def lay_out(
 def _ranked(effects: Effects, measure: Measure, width: int) -> Layout:
     places = effects.ranked(measure)
     columns = max(1, width // (CHIP[0] + GAP))
-    cells = tuple(
+    cells = [
         (place, ((n % columns) * (CHIP[0] + GAP), (n // columns) * (CHIP[1] + GAP), *CHIP))
         for n, place in enumerate(places)
-    )
-    return Layout(cells, (), columns, -(-len(places) // columns) * (CHIP[1] + GAP), named=True)
+    ]
+    return Layout.of(cells, [], columns, -(-len(places) // columns) * (CHIP[1] + GAP), named=True)
 
 
 def _by_layer(effects: Effects, width: int, height: int, line: int, advance: Callable[[str], int]) -> Layout:
@@ -104,7 +111,7 @@ def _by_layer(effects: Effects, width: int, height: int, line: int, advance: Cal
                 cells.append((Place(kind, layer, head), (x, top, cell, tall)))
             top += tall + GAP
         top += 2 * GAP
-    return Layout(tuple(cells), tuple(labels), heads + 1, top, named=False)
+    return Layout.of(cells, labels, heads + 1, top, named=False)
 
 
 def _head_labels(heads: int, left: int, top: int, cell: int, line: int, advance: Callable[[str], int]) -> list[Label]:
