@@ -107,6 +107,27 @@ def test_the_whole_rollout_is_a_map(tab: Tab) -> None:
     assert tab.view.picture is not picture, "each row by its own largest"
 
 
+def test_without_the_first_token_the_rest_is_rescaled(tab: Tab) -> None:
+    tab.stand.change(hide_first=True)
+    assert tab.part.busy
+    tab.stand.run()
+    assert tab.view.picture is not None
+    values = tab.view.picture.base.values
+    assert (values[:, 0] == MASKED).all()
+    np.testing.assert_allclose(np.maximum(values, 0).sum(axis=1)[1:], 1, rtol=1e-5)
+    tab.part.switch(Mode.FLOW)
+    tab.part.compute_flow()
+    tab.stand.run()
+    assert tab.shading.level(0) is None
+
+
+def test_left_padding_is_not_the_first_token() -> None:
+    segments = np.array([-1, -1, 0, 0, 0, 0], np.int32)
+    rows = flow_roll.masked(np.full((6, 6), 1 / 6, np.float32), 0, shape_of(key_segments=segments), hide_first=True)
+    assert (rows[:, 2] == MASKED).all()
+    assert rows[5, 0] >= 0
+
+
 def test_another_head_changes_nothing_for_the_whole_model(tab: Tab) -> None:
     tab.stand.look(head=0, layer=2)
     assert not tab.stand.jobs.pending

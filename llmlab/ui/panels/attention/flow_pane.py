@@ -33,8 +33,8 @@ MODES = (
     (Mode.FLOW, "Flow", "Maximum flow from one token through all layers; for short texts"),
 )
 NOTE = (
-    "A summary of the whole model (Abnar & Zuidema 2020): attention only, averaged over heads, half of each layer "
-    "kept by the residual. Values, MLPs and norms are left out: it is no measure of cause."
+    "A summary of the whole model (Abnar & Zuidema 2020): attention averaged over heads, half of it residual. "
+    "Values and MLPs are left out; it is no measure of cause."
 )
 HELP = Help(
     "Attention rollout and flow",
@@ -43,7 +43,8 @@ HELP = Help(
     "attention did nothing but mix. Flow reads the same numbers as the capacities of pipes and finds the most that can "
     "flow from a token after the last layer down to each input token. Both are summaries of attention, not of the "
     "model: what the values carry, what the MLPs do and what a head is for are left out. To see what a head causes, "
-    "switch it off on the tab of effects.",
+    "switch it off on the tab of effects. The first token can be hidden here too; whole words and weighting by value "
+    "change nothing.",
     "Aₗ = ½·mean over heads(Wₗ) + ½·I\nrollout = A_L · A_{L−1} · … · A₁,  rows sum to 1\n"
     "flow: maximum flow with Aₗ as capacities",
 )
@@ -73,8 +74,9 @@ class FlowPane(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(theme.SPACE // 2)
-        parts = (self.modes, self.caption, self.legend, self._export, HelpButton(HELP))
-        layout.addWidget(row(parts, stretch=self.caption))
+        gap = QWidget()
+        layout.addWidget(row((self.modes, gap, self.legend, self._export, HelpButton(HELP)), stretch=gap))
+        layout.addWidget(self.caption)
         layout.addWidget(self._flow_row())
         layout.addLayout(self._pages(), stretch=1)
         layout.addWidget(note)
@@ -125,8 +127,7 @@ class FlowPane(QWidget):
         self._flow.setVisible(mode is Mode.FLOW)
         self.legend.setVisible(mode is not Mode.MAP)
         self._export.setVisible(mode is Mode.MAP)
-        if mode is Mode.MAP:
-            self.caption.setText("")
+        self.caption.setVisible(mode is not Mode.MAP)
 
     def show_texts(self, texts: Texts | None) -> None:
         if texts is not self._texts:

@@ -149,18 +149,19 @@ class Flowing:
         if asked == self._asked:
             return
         self._asked = asked
-        number, shape = reading.number, reading.shape
+        shape = reading.shape
 
         def work(capture, control):  # type: ignore[no-untyped-def]
-            return rolled(capture, number, shape, control)
+            return asked, rolled(capture, shape, control, hide_first=asked[2])
 
         self._asking.capture(
             self, "rollout", reading.request, work, self._came,
             title="Attention rollout", failed=self._failed, stopped=self._stopped,
         )  # fmt: skip
 
-    def _came(self, found: Rolled) -> None:
-        if self._reading is None or (found.number, found.kind) != _place(self._reading):
+    def _came(self, answer: tuple[object, Rolled]) -> None:
+        place, found = answer
+        if self._reading is None or place != _place(self._reading):
             return
         self._asked, self._rolled = None, found
         self._refresh()
@@ -203,7 +204,7 @@ class Flowing:
         shape, place = reading.shape, _place(reading)
 
         def work(capture, control):  # type: ignore[no-untyped-def]
-            return place, chosen, rows_of(capture, shape, chosen, control)
+            return place, chosen, rows_of(capture, shape, chosen, control, hide_first=place[2])
 
         def came(answer: tuple[object, tuple[int, ...], Float32]) -> None:
             where, tokens, weights = answer
@@ -243,11 +244,11 @@ class Flowing:
         if reading is None or self._stuck or self._offer.running or len(reading.shape.query_tokens) > FLOW_TOKENS:
             return
         (query,), kind, place = self.chosen, reading.focus.kind, _place(reading)
-        causal = reading.shape.causal
+        shape = reading.shape
 
         def work(capture, control):  # type: ignore[no-untyped-def]
             flow = np.array(capture.flow(query, kind, control), np.float32)
-            return place, query, masked(flow[None], query, causal=causal)[0]
+            return place, query, masked(flow[None], query, shape, hide_first=place[2])[0]
 
         def came(answer: tuple[object, int, Float32]) -> None:
             where, token, flow = answer
@@ -337,5 +338,6 @@ class Flowing:
         )
 
 
-def _place(reading: Reading) -> tuple[int, str]:
-    return reading.number, reading.focus.kind
+def _place(reading: Reading) -> tuple[int, str, bool]:
+    """All that a rollout depends on."""
+    return reading.number, reading.focus.kind, reading.params.hide_first

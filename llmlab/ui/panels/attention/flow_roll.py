@@ -31,37 +31,47 @@ class Rolled:
     None of a long text.
     """
 
-    number: int
-    kind: str
     texts: Texts
     matrix: Float32 | None = None
     picture: HeatPicture | None = None
     by_row: HeatPicture | None = None
 
 
-def rolled(capture: AttentionCapture, number: int, shape: AttentionShape, control: Control) -> Rolled:
-    """The rollout of all tokens, where they are not too many."""
-    texts, kind = Texts.of(shape), shape.kind
+def rolled(capture: AttentionCapture, shape: AttentionShape, control: Control, *, hide_first: bool = False) -> Rolled:
+    """The rollout of all tokens, where they are not too many; see `masked`."""
+    texts = Texts.of(shape)
     if len(shape.query_tokens) > WHOLE_TOKENS:
-        return Rolled(number, kind, texts)
-    matrix = masked(capture.rollout(kind, None, control), 0, causal=shape.causal)
+        return Rolled(texts)
+    matrix = masked(capture.rollout(shape.kind, None, control), 0, shape, hide_first=hide_first)
     labels = labels_of(shape.query_tokens, np.arange(len(matrix) + 1, dtype=np.int32))
-    return Rolled(number, kind, texts, matrix, *(_picture(matrix, labels, by_row=each) for each in (False, True)))
+    return Rolled(texts, matrix, *(_picture(matrix, labels, by_row=each) for each in (False, True)))
 
 
-def rows_of(capture: AttentionCapture, shape: AttentionShape, tokens: tuple[int, ...], control: Control) -> Float32:
+def rows_of(
+    capture: AttentionCapture, shape: AttentionShape, tokens: tuple[int, ...], control: Control, *, hide_first: bool
+) -> Float32:
     """The sum of the rollout's rows of `tokens`, at any length: float32 (keys,)."""
-    rows = [
-        masked(capture.rollout(shape.kind, slice(token, token + 1), control), token, causal=shape.causal)
-        for token in tokens
-    ]
+    rows = []
+    for token in tokens:
+        row = capture.rollout(shape.kind, slice(token, token + 1), control)
+        rows.append(masked(row, token, shape, hide_first=hide_first))
     return text_rows.summed(np.concatenate(rows))
 
 
-def masked(rows: Float32, first: int, *, causal: bool) -> Float32:
-    """Rows `first` … of a rollout or flow, with what comes later than the query as what may not be seen."""
+def masked(rows: Float32, first: int, shape: AttentionShape, *, hide_first: bool = False) -> Float32:
+    """Rows `first` … of a rollout or flow, with what comes later than the query as what may not be seen.
+
+    `hide_first`: without the first key that is no padding, each row rescaled to the sum it had.
+    """
     made = np.array(rows, np.float32)
-    if causal:
+    if hide_first:
+        key = 0 if shape.key_segments is None else int(np.argmax(shape.key_segments >= 0))
+        whole = made.sum(axis=1, keepdims=True)
+        made[:, key] = 0
+        rest = made.sum(axis=1, keepdims=True)
+        made *= np.divide(whole, rest, out=np.zeros_like(whole), where=rest > 0)
+        made[:, key] = MASKED
+    if shape.causal:
         later = np.arange(rows.shape[1]) > (first + np.arange(len(rows)))[:, None]
         made[later] = MASKED
     return made

@@ -61,7 +61,7 @@ class HeadChips(QWidget):
         metrics, places = QFontMetrics(self._font), []
         x, y, line = 0, 0, self._line
         for chip in self._chips:
-            needed = metrics.horizontalAdvance(chip.head.label) + 26
+            needed = metrics.horizontalAdvance(chip.head.label) + 25
             if x and x + needed > width:
                 x, y = 0, y + line + 4
             places.append((chip, QRect(x, y, needed, line)))

@@ -73,8 +73,9 @@ class LinesPane(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(theme.SPACE // 2)
-        layout.addWidget(row((self.chips, self._heads, self._export, HelpButton(HELP)), stretch=self.chips))
-        layout.addWidget(row((self.threshold, self.note), stretch=self.note))
+        parts = (self.threshold, self.note, self._heads, self._export, HelpButton(HELP))
+        layout.addWidget(row(parts, stretch=self.note))
+        layout.addWidget(self.chips)
         layout.addWidget(holder, stretch=1)
 
     def attach(self, part: Lining) -> None:

@@ -57,15 +57,15 @@ class Dimensions(QWidget):
 
     @property
     def _area(self) -> QRectF:
-        return QRectF(LABELS, 0, max(1, self.width() - LABELS - 1), self.height())
+        return QRectF(LABELS, PAD, max(1, self.width() - LABELS - PAD), self.height() - 2 * PAD)
 
     @property
     def _bands(self) -> tuple[QRectF, QRectF, QRectF, QRectF]:
         """Query, key, products, sum so far."""
         area = self._area
-        query = QRectF(area.left(), 1, area.width(), STRIP)
+        query = QRectF(area.left(), area.top(), area.width(), STRIP)
         key = query.translated(0, STRIP + GAP)
-        rest = area.bottom() - key.bottom() - 3 * GAP - 2
+        rest = area.bottom() - key.bottom() - 3 * GAP
         products = QRectF(area.left(), key.bottom() + GAP, area.width(), rest * 0.58)
         return query, key, products, QRectF(area.left(), products.bottom() + 2 * GAP, area.width(), rest * 0.42)
 
@@ -80,6 +80,7 @@ class Dimensions(QWidget):
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
         painter.setFont(self._font)
+        painter.fillRect(event.rect(), theme.current().base)
         if self._pair is not None and len(self._order):
             view = self._pair.view
             query, key, products, total = self._bands
@@ -152,7 +153,7 @@ class Dimensions(QWidget):
             area, step = self._area, self._area.width() / len(self._order)
             painter.setPen(QPen(theme.current().accent, 1.4))
             painter.setBrush(Qt.BrushStyle.NoBrush)
-            painter.drawRect(QRectF(area.left() + self._cursor * step - 1, 0, step + 1, self.height() - 1))
+            painter.drawRect(QRectF(area.left() + self._cursor * step - 1, area.top() - 2, step + 1, area.height() + 4))
 
     # --- mouse and keyboard ---------------------------------------------------------------------------------
 

@@ -49,7 +49,7 @@ class KeyList(QWidget):
         painter, colors, metrics = QPainter(self), theme.current(), QFontMetrics(self._font)
         painter.setFont(self._font)
         center = Qt.AlignmentFlag.AlignVCenter
-        numbers = metrics.horizontalAdvance("0.0000") + PAD
+        numbers = max((metrics.horizontalAdvance(number(row.weight)) for row in self._rows), default=0) + PAD
         largest = max((row.weight for row in self._rows), default=1.0)
         for place, row in enumerate(self._rows):
             rect = QRect(0, place * self.line, self.width(), self.line)

@@ -86,7 +86,12 @@ class PairPane(QWidget):
         layout.addWidget(row((self.orders, self.caption), stretch=self.caption))
         lower = QHBoxLayout()
         lower.setSpacing(2 * theme.SPACE)
-        lower.addWidget(self.dimensions, stretch=1)
+        frame = QFrame()
+        frame.setFrameShape(QFrame.Shape.StyledPanel)
+        inside = QVBoxLayout(frame)
+        inside.setContentsMargins(1, 1, 1, 1)
+        inside.addWidget(self.dimensions)
+        lower.addWidget(frame, stretch=1)
         lower.addWidget(self._key_column())
         layout.addLayout(lower, stretch=1)
         return page

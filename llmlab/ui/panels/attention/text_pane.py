@@ -55,7 +55,9 @@ class TextPane(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(theme.SPACE // 2)
-        layout.addWidget(row((self.axis, self.caption, self.legend, HelpButton(HELP)), stretch=self.caption))
+        gap = QWidget()
+        layout.addWidget(row((self.axis, gap, self.legend, HelpButton(HELP)), stretch=gap))
+        layout.addWidget(self.caption)
         layout.addWidget(self._frame(), stretch=1)
         theme.changed.connect(self._paint_colors)
 
