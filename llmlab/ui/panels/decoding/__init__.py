@@ -32,6 +32,18 @@ def _settled(panel: Any) -> bool:
     return bool(panel.presenter.settled)
 
 
+def _fall(panel: Any) -> None:
+    knobs = {"banned": ("play",), "presence_penalty": 0.5, "temperature": 0.7, "top_k": 40, "top_p": 0.9, "min_p": 0.05}
+    panel.presenter.change(tab="waterfall", **knobs)
+    panel.show_params(panel.presenter.params)
+
+
+def _fallen(panel: Any) -> bool:
+    """One token is followed to where it is removed."""
+    canvas = panel.pages["waterfall"].canvas
+    return _settled(panel) and bool(canvas.segments) and panel.presenter.parts["waterfall"].find("sing")
+
+
 def _branch(panel: Any) -> None:
     panel.presenter.change(tab="branches", max_new_tokens=30, seed=7, top_k=9, top_p=0.95)
     panel.show_params(panel.presenter.params)
@@ -78,6 +90,7 @@ PANEL = PanelSpec(
     create=_create,
     scenes=(
         Scene("decoder", "bundled:decoder", STORY, _generate, _settled),
+        Scene("waterfall", "bundled:decoder", STORY, _fall, _fallen),
         Scene("branches", "bundled:decoder", STORY, _branch, _branched),
         Scene("ask", "bundled:decoder", STORY, _ask, _asked),
         Scene(

@@ -24,11 +24,12 @@ from llmlab.ui.panels.decoding.readings import Reading, Readings
 from llmlab.ui.panels.decoding.run import Outcome, Run
 from llmlab.ui.panels.decoding.spelling import Spelling
 from llmlab.ui.panels.decoding.tabs import Part, PartMaker
+from llmlab.ui.panels.decoding.waterfalling import Waterfalling
 from llmlab.workbench import Completion, ModelState
 
 AT_PROMPT = 0
 # What is on the tabs besides the completion; their pages are in view.py.
-PARTS: dict[str, PartMaker] = {"branches": Branching, "ask": Asking}
+PARTS: dict[str, PartMaker] = {"waterfall": Waterfalling, "branches": Branching, "ask": Asking}
 
 
 class View(Desk, Protocol):

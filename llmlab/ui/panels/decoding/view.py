@@ -21,16 +21,18 @@ from llmlab.ui.panels.decoding.distribution_pane import DistributionPane
 from llmlab.ui.panels.decoding.params import TABS, Params
 from llmlab.ui.panels.decoding.picture import Filled, Picture, Screen
 from llmlab.ui.panels.decoding.presenter import DecodingPresenter
+from llmlab.ui.panels.decoding.waterfall_pane import WaterfallPane
 from llmlab.ui.widgets.parts import Choice
 
 FILTERS = {"csv": "Comma-separated values (*.csv)", "json": "JSON (*.json)"}
 # Of each tab: label, tooltip and, besides the completion, its widget. A page's `attach` is given its part.
 LABELS = {
     "completion": ("Completion", "The text as it is generated, token by token"),
+    "waterfall": ("Waterfall", "What each setting does to this distribution, one after the other"),
     "branches": ("Branches", "All completions and what parts from them: switch, compare, undo"),
     "ask": ("Ask", "How probable exactly this continuation is"),
 }
-PAGES: dict[str, Callable[[], Any]] = {"branches": BranchesPane, "ask": AskPane}
+PAGES: dict[str, Callable[[], Any]] = {"waterfall": WaterfallPane, "branches": BranchesPane, "ask": AskPane}
 
 
 class DecodingPanel:
@@ -48,7 +50,7 @@ class DecodingPanel:
         splitter.addWidget(self._make_lower())
         splitter.setStretchFactor(0, 3)
         splitter.setStretchFactor(1, 2)
-        splitter.setSizes([330, 190])
+        splitter.setSizes([290, 230])
         self.picture: QWidget = splitter
         self._screen: Screen | None = None
         self._frame = QTimer(splitter)
