@@ -103,28 +103,30 @@ class Comparing:
     def choose_mode(self, mode: str) -> None:
         """Compare two heads, or two prompts."""
         self.mode, self._asked = mode, None
-        self.bring(self._reading)
+        self._compare_again()
 
     def hold(self, layer: int | None = None, head: int | None = None) -> None:
         """Put another head on the right."""
-        if self.held is not None:
-            self.held = replace(
-                self.held,
-                layer=self.held.layer if layer is None else layer,
-                head=self.held.head if head is None else head,
-            )
-            self.bring(self._reading)
+        held = self.held or HeadAt("self", 0, 0)
+        self.held = replace(
+            held, layer=held.layer if layer is None else layer, head=held.head if head is None else head
+        )
+        self._compare_again()
 
     def hold_focus(self) -> None:
         """Put the head in focus on the right; the grid then changes the left one."""
         if self._reading is not None and self._reading.focus.at is not None:
             self.held = self._reading.focus.at
-            self.bring(self._reading)
+            self._compare_again()
 
     def type_other(self, text: str) -> None:
         """The second prompt."""
         self.other = text
-        self.bring(self._reading)
+        self._compare_again()
+
+    def _compare_again(self) -> None:
+        if self._reading is not None:
+            self.bring(self._reading)
 
     # --- two heads ------------------------------------------------------------------------------------------
 

@@ -283,6 +283,9 @@ class _Tiles(QWidget):
             self.chosen.emit(place)
         event.accept()
 
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        event.accept()
+
     def keyPressEvent(self, event: QKeyEvent) -> None:
         heads, layout = self.heads, self._layout()
         step = {

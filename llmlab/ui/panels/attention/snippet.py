@@ -57,7 +57,9 @@ def _reduced(reading: Reading) -> str:
 def _shown(reading: Reading) -> str:
     if not reading.params.hide_first:
         return ""
-    return "\nweights[:, 0] = 0  # without the first token\nweights = weights / weights.sum(-1, keepdim=True)"
+    return """
+weights = torch.cat((torch.zeros_like(weights[:, :1]), weights[:, 1:]), 1)  # without the first token
+weights = weights / weights.sum(-1, keepdim=True)"""
 
 
 def _inputs(reading: Reading) -> str:
