@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 import transformers as t
+from tokenizers import processors
 
 from llmlab.engine import Engine
 from llmlab.engine.types import Architecture
@@ -93,6 +94,16 @@ def make(name: str, device: str = "cpu", context: int | None = None) -> Engine:
             if each.ndim == 2:
                 each.mul_(3)
     return tiny.wrap(model, copy.deepcopy(checkpoints.tokenizer()), family, device, context)
+
+
+def pairs() -> Engine:
+    """A BERT with a tokenizer that knows pairs of sentences."""
+    tokenizer = copy.deepcopy(tiny.wordpiece())
+    tokenizer.model_input_names = ["input_ids", "token_type_ids", "attention_mask"]
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    return tiny.wrap(checkpoints.make("bert"), tokenizer, Architecture.ENCODER, context=48)
 
 
 def eager(engine: Engine, text: str, target: str | None = None) -> dict[str, list[np.ndarray]]:

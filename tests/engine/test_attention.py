@@ -8,12 +8,16 @@ import numpy as np
 import pytest
 import torch
 
+from llmlab.engine import Engine
 from llmlab.engine.attention import capture as module
 from llmlab.engine.attention.captured import AttentionCapture
+from llmlab.engine.attention.inputs import read
 from llmlab.engine.attention.masks import ByDistance, Dense, Spans, compact_bias, compact_mask
+from llmlab.engine.attention.types import AttentionRequest
 from llmlab.engine.errors import Cancelled, InputError
+from llmlab.engine.progress import UNCONTROLLED
 from llmlab.engine.types import Architecture
-from tests.engine.attention_models import KINDS, PROMPT, eager, family_of, make
+from tests.engine.attention_models import KINDS, OF_THEIR_OWN, PROMPT, eager, family_of, make
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -164,3 +168,47 @@ def test_biases_that_depend_on_more_than_distance_stay_whole() -> None:
     short = compact_bias(bias)
     assert isinstance(short, ByDistance)
     assert torch.equal(short.rows(1, 3), bias[:, 1:3])
+
+
+@pytest.mark.parametrize("name", ["decoder", "encoder", "seq2seq"])
+def test_bundled_models_attend_as_with_eager_attention(name: str) -> None:
+    engine = Engine.open(f"bundled:{name}", device="cpu")
+    target = "The small cat sat." if name == "seq2seq" else None
+    text = "The small cat sat on the mat, and then the small cat ran away. " * 6  # beyond the encoder's window
+    want = eager(engine, text, target)
+    got = engine.attention(text, target)
+    assert got.kinds == tuple(want)
+    for kind, layers in want.items():
+        for index, weights in enumerate(layers):
+            mine = got.weights(index, kind=kind)
+            np.testing.assert_allclose(mine, weights, atol=1e-5)
+            np.testing.assert_allclose(mine.sum(-1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", [*KINDS, *OF_THEIR_OWN])
+def test_rows_sum_to_one(name: str) -> None:
+    captured = make(name).attention(PROMPT, "and again" if name in ("t5", "bart") else None)
+    for kind in captured.kinds:
+        for layer in range(captured.shape(kind).layers):
+            sums = captured.weights(layer, kind=kind).sum(-1)
+            if name == "gpt_oss":  # its sinks take the rest
+                assert (sums < 1).all()
+            else:
+                np.testing.assert_allclose(sums, 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_the_logits_are_the_same_while_attention_is_captured(name: str) -> None:
+    engine = make(name)
+    loaded = engine.loaded
+    inputs = read(loaded, engine._speller, AttentionRequest(PROMPT)).tensors(loaded)
+    with torch.inference_mode():
+        before = loaded.model(**inputs, use_cache=False).logits
+        recorder = module._Recorder(loaded.model, None, UNCONTROLLED)
+        with module._capturing(loaded.model, recorder):
+            during = loaded.model(**inputs, use_cache=False).logits
+    assert all(recorder.counts.values())
+    if name in ("gemma2", "gpt_oss"):  # SDPA knows neither caps nor sinks: transformers takes another way
+        torch.testing.assert_close(during, before, atol=1e-5, rtol=1e-5)
+    else:
+        assert torch.equal(during, before)

@@ -73,7 +73,8 @@ class Inputs:
             given["attention_mask"] = mask
             if loaded.info.architecture is Architecture.DECODER and "position_ids" in accepted:
                 given["position_ids"] = np.maximum(mask.cumsum() - 1, 0) * mask  # as in transformers' `generate`
-        if (self.text.segments == 1).any() and "token_type_ids" in loaded.tokenizer.model_input_names:
+        typed = "token_type_ids" in accepted and "token_type_ids" in loaded.tokenizer.model_input_names
+        if typed and (self.text.segments == 1).any():
             given["token_type_ids"] = np.maximum(self.text.segments, 0).astype(np.int64)
         if self.target is not None:
             given["decoder_input_ids"] = self.target.ids
