@@ -213,6 +213,25 @@ def test_the_slider_moves_the_picture_before_the_model_answers(stand: Stand) -> 
     assert stand.model.paths == paths
 
 
+@pytest.mark.parametrize("said", [LAYERS - 1, LAYERS + 2])
+def test_an_encoder_has_the_layers_that_its_states_show(said: int) -> None:
+    """The model's own number may be that of its decoder."""
+    stand = Stand()
+    ready(stand.bench, replace(stand.info, layers=said), generation=2)
+    stand.jobs.run_all()
+    stand.part.set_layer(said)
+    stand.jobs.run_all()
+    assert stand.looked.layer == min(said, LAYERS)
+    assert stand.view.layer == (min(said, LAYERS), LAYERS)
+    assert stand.presenter.settled
+    stand.part.set_layer(LAYERS)
+    stand.jobs.run_all()
+    assert stand.looked.of_layer == f"after layer {LAYERS} of {LAYERS}"
+    stand.part.set_layer(0)
+    stand.jobs.run_all()
+    assert stand.view.layer == (0, LAYERS)
+
+
 def test_a_point_of_another_layer_leads_there(stand: Stand) -> None:
     stand.part.set_layer(1)
     stand.jobs.run_all()

@@ -150,9 +150,9 @@ class Embedding:
     @property
     def _layers(self) -> int:
         """Those that the slider goes through: of an encoder-decoder model, the encoder's."""
-        info, answer = self._model().info, self._answer
-        if answer is not None and answer.path is not None:
-            return len(answer.path.points) - 1
+        info, walked = self._model().info, self._walked
+        if walked is not None and walked.path is not None:
+            return len(walked.path.points) - 1
         return info.layers if info is not None else 0
 
     def _forget(self, generation: int) -> None:
