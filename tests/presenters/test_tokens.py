@@ -89,19 +89,6 @@ def test_typing_leaves_one_waiting_job_and_shows_the_last_prompt(stand: Stand) -
     assert stand.presenter.settled
 
 
-def test_an_older_answer_that_comes_late_is_dropped(stand: Stand) -> None:
-    """The files lane has two threads: a short new text can be ready before a long old one."""
-    stand.bench.prompt = "a long text"
-    slow = stand.jobs.pending.pop()
-    stand.bench.prompt = "short"
-    stand.jobs.run_all()
-    stand.jobs.pending.append(slow)
-    stand.jobs.run_all()
-    assert stand.view.encoded is not None
-    assert stand.view.encoded.tokens.text == "short"
-    assert stand.presenter.settled
-
-
 def test_special_tokens_can_be_left_out_and_the_context_counts_them_all_the_same(stand: Stand) -> None:
     whole = stand.view.encoded
     assert whole is not None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,18 +21,12 @@ T = TypeVar("T")
 
 
 class Workshop:
-    """Where the parts of the panel have their work done: one job for each owner and key, the newest wins.
-
-    The files lane has several threads, so that a short new job can overtake a long old one: an answer that is older
-    than the last one that was given is dropped.
-    """
+    """Where the parts of the panel have their work done: one job for each owner and key, the newest wins."""
 
     def __init__(self, jobs: Jobs, notifier: Notifier, opener: Opener = open_on_shelf) -> None:
         self._jobs = jobs
         self.notifier = notifier
         self.opener = opener
-        self._numbers = itertools.count()
-        self._given: dict[tuple[int, str], int] = {}  # number of the newest answer, by owner and key
 
     def ask(
         self,
@@ -56,21 +49,11 @@ class Workshop:
         failed: Callable[[ErrorInfo], None] | None = None,
     ) -> None:
         """Do `work`, which needs no model."""
-        place, number = (id(owner), key), next(self._numbers)
 
         def call(_resource: object, control: Any) -> T:
             return work(control)
 
-        def in_order(answer: Callable[[Any], None]) -> Callable[[Any], None]:
-            def give(value: Any) -> None:
-                if number > self._given.get(place, -1):
-                    self._given[place] = number
-                    answer(value)
-
-            return give
-
-        failed = failed or self.notifier.error
-        self._jobs.submit(owner, key, call, done=in_order(done), failed=in_order(failed), needs_model=False)
+        self._jobs.submit(owner, key, call, done=done, failed=failed or self.notifier.error, needs_model=False)
 
     def write(self, path: Path, text: Callable[[], str]) -> None:
         """Make a text and write it to a file, then say so."""
