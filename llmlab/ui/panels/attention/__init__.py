@@ -6,11 +6,17 @@ from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
+from llmlab.engine.attention.types import HeadAt
 from llmlab.engine.types import Feature
 from llmlab.ui.panel import Panel, PanelContext, PanelSpec, Scene
 from llmlab.ui.panels.attention.params import Params
 
 REPEATED = "Lily has a red ball. Tom has a blue car. Lily has a red ball. Tom has a blue"
+STORY = (
+    "Once upon a time, there was a little dog named Max. Max had a red ball. One day, Max lost the red ball in the "
+    "park. He looked under the big tree and behind the bench, but it was not there. A kind girl named Lily saw that "
+    "Max was sad. She helped him, and they found the red"
+)
 DAMAGED = "the dog run too the park and he play wiht a ball"
 RESTORED = "The dog runs to the park and he plays with a ball."
 
@@ -35,8 +41,31 @@ def _prepare(tab: str = "map", focus: dict[str, Any] | None = None, **params: An
     return prepare
 
 
+def _without_heads(panel: Any) -> None:
+    """The effect tab, with the two heads off that this prediction needs most."""
+    _prepare("effect")(panel)
+    panel.presenter.parts["effect"].switch(frozenset((HeadAt("self", 4, 0), HeadAt("self", 4, 3))))
+
+
 def _settled(panel: Any) -> bool:
     return bool(panel.presenter.settled)
+
+
+def _two_heads(panel: Any) -> bool:
+    """The induction head's lines, and those of the previous-token head that it reads from."""
+    from llmlab.ui.panels.attention.lines_part import Shown
+
+    lines, other = panel.presenter.parts["lines"], Shown(1, 1)
+    if _settled(panel) and other not in lines.heads:
+        lines.toggle(other)
+    return _settled(panel)
+
+
+def _by_contribution(panel: Any) -> None:
+    from llmlab.ui.panels.attention.pair_part import Order
+
+    panel.presenter.parts["pair"].sort(Order.CONTRIBUTION)
+    _prepare("pair")(panel)
 
 
 PREVIOUS = {"layer": 1, "head": 1}
@@ -58,6 +87,12 @@ PANEL = PanelSpec(
             _prepare(focus=PREVIOUS, sort="previous", score="previous", threshold=0.3),
             _settled,
         ),
+        Scene("effect", "bundled:decoder", REPEATED, _without_heads, _settled),
+        Scene("lens", "bundled:decoder", REPEATED, _prepare("lens"), _settled),
+        Scene("text", "bundled:decoder", STORY, _prepare("text", scale="row"), _settled),
+        Scene("lines", "bundled:decoder", REPEATED, _prepare("lines"), _two_heads),
+        Scene("neuron", "bundled:decoder", REPEATED, _by_contribution, _settled),
+        Scene("rollout", "bundled:decoder", REPEATED, _prepare("flow", hide_first=True, scale="row"), _settled),
         Scene("compare", "bundled:decoder", REPEATED, _prepare("compare"), _settled),
         Scene(
             "sentences",

@@ -146,7 +146,7 @@ class FlowPane(QWidget):
 
     def show_shading(self, shading: Shading | None, *, pinned: bool) -> None:
         self._shading, self._pinned = shading, pinned
-        self.legend.show_shading(shading)
+        self.legend.show_shading(shading, self._what)
         self.caption.setText("" if shading is None else f"what reaches {self._chosen_text(shading)}")
         self._paint_colors()
 
@@ -190,6 +190,10 @@ class FlowPane(QWidget):
             return f"{len(shading.chosen)} tokens, summed"
         return f"{self._name(shading.chosen[0])} ({shading.chosen[0]})"
 
+    @property
+    def _what(self) -> str:
+        return "flow" if self._part and self._part.mode is Mode.FLOW else "rollout"
+
     def _name(self, token: int) -> str:
         assert self._texts is not None
         return visible(self._texts.queries.text_of(token))
@@ -199,10 +203,10 @@ class FlowPane(QWidget):
         if shading is None:
             return None
         if self._pinned:
-            return weight_card(shading, token, self._name, self._chosen_text(shading))
+            return weight_card(shading, token, self._name, self._chosen_text(shading), self._what)
         if shading.chosen != (token,):
             return None
-        return row_card(shading, f"{self._name(token)}  ·  token {token}", self._name)
+        return row_card(shading, f"{self._name(token)}  ·  token {token}", self._name, "what reaches it")
 
     @Slot(int, int)
     def _choose(self, first: int, last: int) -> None:

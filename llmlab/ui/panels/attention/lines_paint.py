@@ -21,6 +21,7 @@ MAX_LABEL = 0.3  # of the width
 MEASURED = 400  # labels that are measured for the columns' width
 PAD = 6.0
 HEADER = 22.0
+SPREAD = 1.6  # pixels between the lines of two heads from the same token to the same token
 BLOCK = 7.0  # pixels of a head's coloured block behind a token, where several heads are shown
 
 
@@ -90,12 +91,18 @@ def columns(frame: Frame) -> Columns:
         *frame.lines.query_labels[first : first + MEASURED],
         *frame.lines.key_labels[first : first + MEASURED],
     )
-    widest = max(map(metrics.horizontalAdvance, shown), default=0.0) + 2 * PAD
+    widest = max(map(metrics.horizontalAdvance, shown), default=0.0) + 2 * PAD + blocks_width(frame)
     number = metrics.horizontalAdvance(" 0.000")
     label = min(max(widest, 50.0), MAX_LABEL * frame.width)
     gap = min(MAX_GAP, max(60.0, frame.width - 2 * (label + number)))
     left = (frame.width - gap) / 2
     return Columns(left, left + gap, label)
+
+
+def blocks_width(frame: Frame) -> float:
+    """Room for the coloured blocks of several heads behind a token."""
+    count = len(frame.lines.heads)
+    return count * (BLOCK + 1) if count > 1 else 0.0
 
 
 def row_rect(frame: Frame, place: Columns, axis: str, row: int) -> QRectF:
@@ -158,11 +165,12 @@ def _limited(wanted: list[tuple[HeadLines, Int32]]) -> list[tuple[HeadLines, Int
 def _paint_lines(painter: QPainter, frame: Frame, place: Columns, wanted: list[tuple[HeadLines, Int32]]) -> int:
     offset = HEADER + frame.row_height / 2 - frame.scroll
     count = 0
-    for head, which in wanted:
+    for number, (head, which) in enumerate(wanted):
         edges = head.edges
+        beside = (number - (len(wanted) - 1) / 2) * SPREAD  # so that heads that agree do not hide each other
         levels = np.ceil(np.minimum(edges.weights[which] / frame.lines.top, 1.0) * OPACITIES).astype(np.int32)
-        starts = (edges.queries[which] * frame.row_height + offset).tolist()
-        ends = (edges.keys[which] * frame.row_height + offset).tolist()
+        starts = (edges.queries[which] * frame.row_height + offset + beside).tolist()
+        ends = (edges.keys[which] * frame.row_height + offset + beside).tolist()
         lines = [QLineF(place.left, a, place.right, b) for a, b in zip(starts, ends, strict=True)]
         borders = np.flatnonzero(np.diff(levels, prepend=-1)).tolist()  # weakest first: levels never fall
         for first, last in zip(borders, [*borders[1:], len(lines)], strict=True):
@@ -218,7 +226,7 @@ def _paint_number(painter: QPainter, frame: Frame, rect: QRectF, axis: str, weig
 def _paint_labels(painter: QPainter, frame: Frame, place: Columns) -> None:
     colors, metrics = frame.colors, QFontMetricsF(frame.font)
     active = frame.active
-    blocks = 0.0 if active is None or len(frame.lines.heads) == 1 else len(frame.lines.heads) * (BLOCK + 1)
+    blocks = 0.0 if active is None else blocks_width(frame)
     first, last = frame.rows
     for axis, labels in ((QUERIES, frame.lines.query_labels), (KEYS, frame.lines.key_labels)):
         shift = blocks if active is not None and axis != active[0] else 0.0

@@ -47,6 +47,7 @@ class KeyList(QWidget):
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter, colors, metrics = QPainter(self), theme.current(), QFontMetrics(self._font)
+        painter.fillRect(event.rect(), colors.base)
         painter.setFont(self._font)
         center = Qt.AlignmentFlag.AlignVCenter
         numbers = max((metrics.horizontalAdvance(number(row.weight)) for row in self._rows), default=0) + PAD
@@ -55,8 +56,9 @@ class KeyList(QWidget):
             rect = QRect(0, place * self.line, self.width(), self.line)
             if row.key == self._current:
                 painter.fillRect(rect, colors.accent_base)
-            bar = QRectF(rect.left() + 2, rect.bottom() - 2, (rect.width() - 4) * row.weight / largest, 2)
-            painter.fillRect(bar, colors.bar_kept)
+            length = (rect.width() - 4) * row.weight / largest
+            if length >= 1:
+                painter.fillRect(QRectF(rect.left() + 2, rect.bottom() - 2, length, 2), colors.bar_kept)
             painter.setPen(colors.text)
             room = rect.adjusted(4, 0, -numbers - 4, 0)
             label = metrics.elidedText(f"{row.key} {row.text}", Qt.TextElideMode.ElideRight, room.width())

@@ -35,8 +35,8 @@ def color_of(shading: Shading | None) -> Callable[[int], QColor]:
     return color
 
 
-def weight_card(shading: Shading, token: int, name: Callable[[int], str], chosen: str) -> Card:
-    """The exact weight of a token, for the pinned ones."""
+def weight_card(shading: Shading, token: int, name: Callable[[int], str], chosen: str, what: str = "weight") -> Card:
+    """The exact weight of a token, for the pinned ones; `what` it is called."""
     weight = float(shading.weights[token])
     title = f"{name(token)}  ·  token {token}"
     level = shading.level(token)
@@ -46,16 +46,16 @@ def weight_card(shading: Shading, token: int, name: Callable[[int], str], chosen
     if level != level:
         return Card(title, (("", "The weight is no number (NaN)."),))
     place, count = shading.rank(token)
-    direction = f"weight from {chosen}" if shading.axis == QUERIES else f"weight on {chosen}"
+    direction = f"{what} from {chosen}" if shading.axis == QUERIES else f"{what} on {chosen}"
     return Card(title, ((direction, f"{weight:.6f}"), ("rank", f"{place} of {count}")))
 
 
-def row_card(shading: Shading, title: str, name: Callable[[int], str]) -> Card:
+def row_card(shading: Shading, title: str, name: Callable[[int], str], verb: str = "looks at") -> Card:
     """The strongest weights of the token under the mouse."""
     best = [(token, float(shading.weights[token])) for token in shading.strongest(BARS)]
     highest = max((weight for _, weight in best), default=1.0)
     bars = tuple(CardBar(f"{name(token)} {token}", weight / highest, f"{weight:.4f}") for token, weight in best)
-    verb = "looks at" if shading.axis == QUERIES else "is looked at by"
+    verb = verb if shading.axis == QUERIES else "is looked at by"
     return Card(title, (("", verb),), bars, "Click to keep it chosen.")
 
 
@@ -64,15 +64,16 @@ class ShadeLegend(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._low, self._high, self._scale = "0", "1", "linear"
+        self._low, self._high, self._scale, self._name = "0", "1", "linear", "weight"
         self.setToolTip("The background of a token tells its weight; a token without one may not be looked at")
 
-    def show_shading(self, shading: Shading | None) -> None:
-        """The range of the colours."""
+    def show_shading(self, shading: Shading | None, name: str = "weight") -> None:
+        """The range of the colours, and what they stand for."""
+        self._name = name
         if shading is not None:
             low = LOWEST * shading.top if shading.scale == "log" else 0.0
             self._low, self._high, self._scale = f"{low:.0e}" if low else "0", f"{shading.top:.3g}", shading.scale
-        self.setAccessibleName(f"Colours from weight {self._low} to {self._high}")
+        self.setAccessibleName(f"Colours from {name} {self._low} to {self._high}")
         self.updateGeometry()
         self.update()
 
@@ -91,7 +92,7 @@ class ShadeLegend(QWidget):
 
     @property
     def _word(self) -> str:
-        return "weight (log) " if self._scale == "log" else "weight "
+        return f"{self._name} (log) " if self._scale == "log" else f"{self._name} "
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter, metrics, center = QPainter(self), QFontMetrics(self.font()), Qt.AlignmentFlag.AlignVCenter
