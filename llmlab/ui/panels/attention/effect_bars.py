@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from PySide6.QtCore import QEvent, QRect, QRectF, QSize, Qt
-from PySide6.QtGui import QFontMetrics, QMouseEvent, QPainter, QPaintEvent, QPen
+from PySide6.QtGui import QFontMetrics, QHideEvent, QMouseEvent, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QFrame, QScrollArea, QWidget
 
 from llmlab.engine.attention.types import Effect
@@ -189,6 +189,10 @@ class _Rows(QWidget):
                 ("ln p after", numbers.log_probability(after)),
             ),
         )
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        super().hideEvent(event)
+        self._card.hide()  # a window of its own
 
     def leaveEvent(self, event: QEvent) -> None:
         super().leaveEvent(event)

@@ -8,6 +8,7 @@ from PySide6.QtGui import (
     QColor,
     QContextMenuEvent,
     QFontMetrics,
+    QHideEvent,
     QKeyEvent,
     QMouseEvent,
     QPainter,
@@ -31,7 +32,7 @@ def shade(norm: Norm, value: float) -> theme.Shade:
     """The colour of an effect, and one that can be read on it."""
     if norm.scale is Scale.DIFFERENCE:
         ground = colours.color_at(norm, value)
-        light, dark = QColor("#ffffff"), QColor("#15181c")
+        light, dark = QColor("#ffffff"), QColor("#000000")
         return theme.Shade(ground, max((light, dark), key=lambda text: theme.contrast(ground, text)))
     place = float(norm.places(np.array([value], np.float32))[0])
     return theme.probability_color(place)
@@ -234,6 +235,10 @@ class _Cells(QWidget):
         self._hovered = None
         self._card.hide()
         self.update()
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        super().hideEvent(event)
+        self._card.hide()  # a window of its own
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         event.accept()

@@ -135,15 +135,21 @@ class Ablating:
     def toggle(self, place: Place) -> None:
         """Switch a head or a whole layer off, or on again."""
         heads = self._effects.heads_of(place)
-        self._switch(self._off - heads if heads <= self._off else self._off | heads)
+        self.switch(self._off - heads if heads <= self._off else self._off | heads)
 
     def look_at(self, place: Place) -> None:
         """Let the whole panel look at a head, or at all heads of a layer."""
         self._looker.look(kind=place.kind, layer=place.layer, head=place.head)
 
+    def switch(self, off: frozenset[HeadAt]) -> None:
+        """Exactly these heads are off, as far as the model has them."""
+        self._off = off
+        self._compare()
+        self._show()
+
     def reset(self) -> None:
         """Switch everything on again."""
-        self._switch(frozenset())
+        self.switch(frozenset())
 
     def measure(self) -> None:
         """Measure the effect of removing each head and each layer alone."""
@@ -204,11 +210,6 @@ class Ablating:
         self._request, self._outcome, self._compared, self._error = None, None, None, None
         self._effects, self._fraction = Effects({}, {}), None
         self._sweeping = self._comparing = False
-
-    def _switch(self, off: frozenset[HeadAt]) -> None:
-        self._off = off
-        self._compare()
-        self._show()
 
     def _compare(self) -> None:
         request, off = self._request, self._off

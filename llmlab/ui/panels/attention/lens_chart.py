@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from PySide6.QtCore import QEvent, QPoint, QPointF, QRect, QRectF, QSize, Qt
-from PySide6.QtGui import QColor, QFontMetrics, QMouseEvent, QPainter, QPaintEvent, QPen, QPolygonF
+from PySide6.QtGui import QColor, QFontMetrics, QHideEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QPolygonF
 from PySide6.QtWidgets import QWidget
 
 from llmlab.engine.attention.types import LensPosition
@@ -191,6 +191,10 @@ class CourseChart(QWidget):
             self._card.hide()
         else:
             self._card.show_at(self.card(row), event.globalPosition().toPoint())
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        super().hideEvent(event)
+        self._card.hide()  # a window of its own
 
     def leaveEvent(self, event: QEvent) -> None:
         super().leaveEvent(event)
