@@ -178,6 +178,6 @@ def _wait(condition: Callable[[], bool]) -> None:
     end = time.monotonic() + TIMEOUT
     while not condition():
         QApplication.processEvents()
-        time.sleep(0)
+        time.sleep(0.0005)  # a loop that spins would take the core that the model computes on
         if time.monotonic() > end:
             raise TimeoutError("the window did not get there")

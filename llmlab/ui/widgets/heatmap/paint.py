@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from PySide6.QtCore import QPointF, QRectF, Qt
-from PySide6.QtGui import QBrush, QImage, QPainter, QPen
+from PySide6.QtCore import QLineF, QPointF, QRectF, Qt
+from PySide6.QtGui import QImage, QPainter, QPen
 
 from llmlab.ui import theme
 from llmlab.ui.widgets.heatmap import colours
@@ -15,13 +15,13 @@ from llmlab.ui.widgets.heatmap.norm import nice_limit
 from llmlab.ui.widgets.heatmap.picture import HeatPart
 from llmlab.ui.widgets.heatmap.scene import Scene, cell_rect, extent_of, level_of, row_rect
 
+HATCHING = 8.0  # pixels from one oblique line to the next, where cells are masked
 GRID_FROM = 14.0  # pixels of a cell from which on cells have gaps
 
 
 def paint(painter: QPainter, scene: Scene) -> None:
     """The map, its labels, colour bar, note and profile."""
     painter.setFont(scene.font)
-    painter.fillRect(scene.frame.map, theme.current().base)
     painter.save()
     painter.setClipRect(extent_of(scene))
     _masked_ground(painter, extent_of(scene))
@@ -39,8 +39,17 @@ def paint(painter: QPainter, scene: Scene) -> None:
 
 
 def _masked_ground(painter: QPainter, area: QRectF) -> None:
+    """What shows through where cells are masked. Lines, because a pattern brush is slow on large areas."""
     painter.fillRect(area, colours.masked_color())
-    painter.fillRect(area, QBrush(theme.current().border, Qt.BrushStyle.BDiagPattern))
+    painter.setPen(QPen(theme.current().border, 1))
+    first, last = area.left() + area.top(), area.right() + area.bottom()
+    start = math.ceil(first / HATCHING) * HATCHING
+    lines = []
+    for number in range(int((last - start) / HATCHING) + 1):
+        total = start + number * HATCHING  # of x and y along the line
+        left, right = max(area.left(), total - area.bottom()), min(area.right(), total - area.top())
+        lines.append(QLineF(left, total - left, right, total - right))
+    painter.drawLines(lines)
 
 
 def _paint_part(painter: QPainter, scene: Scene, part: HeatPart) -> None:
