@@ -284,6 +284,24 @@ def test_pointing_at_a_token_marks_it_in_the_prompt(stand: Stand) -> None:
     assert [TEXT[mark.start : mark.end] for mark in marked] == [" cat"], "the beginning of the text is not in it"
 
 
+def test_what_is_looked_at_before_it_is_there_is_in_focus_once_it_is() -> None:
+    stand = make(prompt="x")
+    stand.jobs.run_next()
+    stand.bench.prompt = "y"
+    running = stand.jobs.pending.pop()
+    stand.bench.prompt = TEXT
+    stand.presenter.look(layer=2, head=1, queries=(4, 5))
+    stand.jobs.pending.insert(0, running)
+    stand.run()
+    assert stand.presenter.reading is not None
+    assert stand.presenter.reading.focus.queries == (4, 5)
+    assert stand.map.rows == (4, 5)
+    stand.bench.prompt = TEXT + " again"
+    stand.presenter.look(queries=())
+    stand.run()
+    assert stand.map.rows == ()
+
+
 # --- the map ----------------------------------------------------------------------------------------------------
 
 

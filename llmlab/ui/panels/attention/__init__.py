@@ -94,6 +94,12 @@ PANEL = PanelSpec(
         Scene("neuron", "bundled:decoder", REPEATED, _by_contribution, _settled),
         Scene("rollout", "bundled:decoder", REPEATED, _prepare("flow", hide_first=True, scale="row"), _settled),
         Scene("compare", "bundled:decoder", REPEATED, _prepare("compare"), _settled),
+        Scene("text", "bundled:decoder", REPEATED, _prepare("text", focus={"queries": (22,)}), _settled),
+        Scene("lines", "bundled:decoder", REPEATED, _prepare("lines", focus={"queries": (22,)}), _settled),
+        Scene("neuron", "bundled:decoder", REPEATED, _prepare("pair", focus={"queries": (22,), "key": 11}), _settled),
+        Scene("rollout", "bundled:decoder", REPEATED, _prepare("flow", focus={"queries": (22,)}), _settled),
+        Scene("effect", "bundled:decoder", REPEATED, _prepare("effect"), _settled),
+        Scene("lens", "bundled:decoder", REPEATED, _prepare("lens", focus={"queries": (22,)}), _settled),
         Scene(
             "sentences",
             "bundled:encoder",

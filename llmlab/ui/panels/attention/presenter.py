@@ -279,10 +279,11 @@ class AttentionPresenter:
             assert info is not None
             self._number += 1
             focus = self._next or (self._reading.focus if self._reading else Focus())
-            self._next = None
             read = Reading(
                 self._number, outcome.request, info, outcome.shapes, outcome.spans, focus, self.params, cut=outcome.cut
             )
+            if self._is_current(read):
+                self._next = None  # a text that is no longer wanted may be too short for it
             self._set_focus(read, fitting(focus, outcome.shapes))
         self._update()
 

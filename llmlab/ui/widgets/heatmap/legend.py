@@ -11,7 +11,7 @@ from llmlab.ui.widgets.heatmap import colours
 from llmlab.ui.widgets.heatmap.axes import GAP, visible_labels
 from llmlab.ui.widgets.heatmap.codes import NAN
 from llmlab.ui.widgets.heatmap.norm import Scale
-from llmlab.ui.widgets.heatmap.scene import Scene, extent_of, pooled
+from llmlab.ui.widgets.heatmap.scene import Scene, below, extent_of, pooled
 
 NAMES = {
     Scale.LINEAR: "weight",
@@ -117,7 +117,8 @@ def paint_bar(painter: QPainter, scene: Scene) -> None:
 
 def paint_note(painter: QPainter, scene: Scene) -> None:
     """What the colours mean, and whether cells are maxima."""
-    colors, area = theme.current(), scene.frame.note
+    colors, area = theme.current(), QRectF(scene.frame.note)
+    area.moveTop(below(scene) + (scene.frame.profile.height() + GAP if scene.marks.profile is not None else 0))
     metrics = QFontMetricsF(scene.font)
     x = scene.frame.map.left()
     parts: list[tuple[object, str]] = [(None, scene.name or NAMES[scene.norm.scale])]

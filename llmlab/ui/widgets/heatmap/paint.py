@@ -13,7 +13,7 @@ from llmlab.ui.widgets.heatmap import colours
 from llmlab.ui.widgets.heatmap.legend import paint_bar, paint_labels, paint_note
 from llmlab.ui.widgets.heatmap.norm import nice_limit
 from llmlab.ui.widgets.heatmap.picture import HeatPart
-from llmlab.ui.widgets.heatmap.scene import Scene, cell_rect, extent_of, level_of, row_rect
+from llmlab.ui.widgets.heatmap.scene import Scene, below, cell_rect, extent_of, level_of, row_rect
 
 HATCHING = 8.0  # pixels from one oblique line to the next, where cells are masked
 GRID_FROM = 14.0  # pixels of a cell from which on cells have gaps
@@ -130,7 +130,7 @@ def _paint_profile(painter: QPainter, scene: Scene) -> None:
     if profile is None or not len(profile):
         return
     colors, extent = theme.current(), extent_of(scene)
-    area = QRectF(extent.left(), area.top(), extent.width(), area.height())
+    area = QRectF(extent.left(), below(scene), extent.width(), area.height())
     painter.fillRect(area, colors.base)
     pixels = max(1, math.ceil(area.width()))
     finite = np.where(np.isfinite(profile) & (profile > 0), profile, 0)

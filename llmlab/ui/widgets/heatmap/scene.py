@@ -8,7 +8,7 @@ from PySide6.QtCore import QRectF
 from PySide6.QtGui import QFont
 
 from llmlab.engine.types import Float32
-from llmlab.ui.widgets.heatmap.axes import Frame, seen
+from llmlab.ui.widgets.heatmap.axes import GAP, Frame, seen
 from llmlab.ui.widgets.heatmap.camera import Camera
 from llmlab.ui.widgets.heatmap.norm import Norm
 from llmlab.ui.widgets.heatmap.picture import HeatPart, HeatPicture
@@ -48,6 +48,11 @@ def extent_of(scene: Scene) -> QRectF:
         picture.rows * camera.height,
     )
     return whole & area
+
+
+def below(scene: Scene) -> float:
+    """Where what stands under the map begins: close to it, however much room there is."""
+    return extent_of(scene).bottom() + GAP
 
 
 def row_rect(scene: Scene, row: int) -> QRectF:
