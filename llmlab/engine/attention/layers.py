@@ -12,7 +12,7 @@ import torch
 from torch.nn import Module
 
 from llmlab.engine.attention import masks
-from llmlab.engine.attention.masks import Rows
+from llmlab.engine.attention.masks import Dense, Rows
 
 ALL = slice(None)
 
@@ -126,8 +126,8 @@ class AttentionLayer:
             scores = torch.tanh(scores / self.softcap) * self.softcap
         if self.bias is not None:
             scores += of_heads(self.bias.rows(start, stop), heads)[..., first:end].float()
-        if self.mask is not None and (rows := self.mask.rows(start, stop)).dtype != torch.bool:
-            scores += of_heads(rows, heads)[..., first:end].float()
+        if isinstance(self.mask, Dense) and self.mask.values.dtype != torch.bool:
+            scores += of_heads(self.mask.rows(start, stop), heads)[..., first:end].float()
         return scores
 
     def sight(self, heads: slice, start: int, stop: int) -> Sight:

@@ -121,7 +121,7 @@ class _Plan:
             weights = band.whole(layer.size[1])
             if self.norms:
                 weights = weights * self.norms[number][:, None]
-            block = weights.sum(0) if mean else weights.amax(0)
+            block = weights[0] if len(weights) == 1 else weights.sum(0) if mean else weights.amax(0)
             visible = torch.zeros(block.shape, dtype=torch.bool, device=block.device)
             visible[:, band.first : band.first + band.visible.shape[-1]] = band.visible.any(0)
             if result is None or seen is None:
@@ -133,7 +133,7 @@ class _Plan:
         assert result is not None
         assert seen is not None
         count = sum(len(range(layer.heads)[heads]) for layer, heads in self.sources)
-        return (result / count if mean else result), seen
+        return (result / count if mean and count > 1 else result), seen
 
     def _in_words(self, values: Float32, visible: Bool, start: int, stop: int) -> tuple[Float32, Bool]:
         """Subwords merged: keys summed, queries averaged (Clark et al. 2019, section 4.1)."""

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.lib import format as npy
 
-from llmlab.engine.attention.layers import Layer, blocks
+from llmlab.engine.attention.layers import ALL, Layer, blocks
 from llmlab.engine.errors import EngineError
 from llmlab.engine.progress import Control
 
@@ -61,19 +61,23 @@ def _write(captured: AttentionCapture, file: IO[bytes], control: Control) -> Non
 
 
 def _write_layer(layer: Layer, member: IO[bytes], control: Control) -> None:
-    """float16 (heads, queries, keys) in the npy format, head by head in blocks of rows."""
+    """float16 (heads, queries, keys) in the npy format, all at once or head by head in blocks of rows."""
     shape = (layer.heads, *layer.size)
     npy.write_array_header_1_0(member, {"descr": "<f2", "fortran_order": False, "shape": shape})
+    queries, keys = layer.size
+    if len(blocks(queries, layer.heads * keys)) == 1:
+        control.check()
+        member.write(_halves(layer, ALL, 0, queries))
+        return
     for head in range(layer.heads):
-        for start, stop in blocks(*layer.size):
+        for start, stop in blocks(queries, keys):
             control.check()
-            member.write(_halves(layer, head, start, stop))
+            member.write(_halves(layer, slice(head, head + 1), start, stop))
 
 
 @torch.inference_mode()
-def _halves(layer: Layer, head: int, start: int, stop: int) -> bytes:
-    rows = layer.rows(slice(head, head + 1), start, stop)
-    return rows.half().cpu().numpy().astype("<f2", copy=False).tobytes()
+def _halves(layer: Layer, heads: slice, start: int, stop: int) -> bytes:
+    return layer.rows(heads, start, stop).half().cpu().numpy().astype("<f2", copy=False).tobytes()
 
 
 def _words(captured: AttentionCapture) -> dict[str, np.ndarray[Any, Any]]:
