@@ -114,6 +114,11 @@ class Engine:
         """The text of every id that the logits have a place for; about 0.2 s for 152,000, then remembered."""
         return self._speller.vocabulary()
 
+    def generation_config(self) -> dict[str, object]:
+        """What the model's own generation_config.json says beyond transformers' defaults, as JSON values."""
+        config = getattr(self.loaded.model, "generation_config", None)
+        return dict(config.to_diff_dict()) if config is not None else {}
+
     def word_ids(self, words: Sequence[str]) -> tuple[tuple[tuple[int, ...], ...], ...]:
         """Of each word the token sequences it may be written with: after a space, and as it stands.
 

@@ -107,6 +107,7 @@ class FakeEngine:
         self.read: list[str] = []
         self.generated: list[dict[str, Any]] = []
         self.fails: Exception | None = None
+        self.own_settings: dict[str, object] = {}
         self.between: Callable[[int], None] = lambda _index: None
 
     def distribution(self, text: str, control: Any) -> Captured:
@@ -119,6 +120,9 @@ class FakeEngine:
 
     def vocabulary_texts(self) -> tuple[str, ...]:
         return WORDS
+
+    def generation_config(self) -> dict[str, object]:
+        return self.own_settings
 
     def word_ids(self, words: Sequence[str]) -> tuple[tuple[tuple[int, ...], ...], ...]:
         return tuple(((WORDS.index(f" {word}"),),) if f" {word}" in WORDS else () for word in words)
@@ -268,6 +272,10 @@ class FakeView:
 
     def copy(self, text: str) -> None:
         self.copied.append(text)
+
+    def ask_preset(self, then: Callable[[Path], None]) -> None:
+        if self.path is not None:
+            then(self.path)
 
     def ask_path(self, name: str, kind: str, then: Callable[[Path], None]) -> None:
         self.asked.append(name)

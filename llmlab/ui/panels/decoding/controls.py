@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from PySide6.QtCore import Qt, Signal, Slot
+from PySide6.QtCore import QMimeData, Qt, Signal, Slot
+from PySide6.QtGui import QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
     QLabel,
+    QMenu,
     QPushButton,
     QScrollArea,
     QSpinBox,
@@ -55,6 +57,10 @@ class Controls(QScrollArea):
     generate = Signal()
     stop = Signal()
     new_seed = Signal()
+    own_settings = Signal()  # the model's own, instead of these
+    open_preset = Signal()
+    save_preset = Signal()
+    dropped = Signal(str)  # a file of settings
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -89,6 +95,8 @@ class Controls(QScrollArea):
             "Put everything that decides how a token is chosen back to its default: sliders, words, order"
         )
         self.reset.clicked.connect(self._reset)
+        self.presets = self._make_presets()
+        self.setAcceptDrops(True)
         self._generating = False
         self._seed = self._seed_row()
         self.groups = self._make_groups()
@@ -120,6 +128,27 @@ class Controls(QScrollArea):
         self._seed_parts = (label, self.seed, dice)
         return row
 
+    def _make_presets(self) -> QPushButton:
+        button = QPushButton("Presets")
+        button.setToolTip("The model's own settings, and settings kept in files; a file can be dropped here as well")
+        menu = QMenu(button)
+        self._own = menu.addAction("The model's own settings", self.own_settings.emit)
+        menu.addSeparator()
+        menu.addAction("Open preset or generation_config.json…", self.open_preset.emit)
+        menu.addAction("Save as preset…", self.save_preset.emit)
+        button.setMenu(menu)
+        return button
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        if _dropped_file(event.mimeData()):
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        path = _dropped_file(event.mimeData())
+        if path:
+            event.acceptProposedAction()
+            self.dropped.emit(path)
+
     def _make_groups(self) -> dict[str, Fold]:
         sliders = self.sliders
         stop_label = MutedLabel("Stop strings")
@@ -145,9 +174,14 @@ class Controls(QScrollArea):
         self._hint.setWordWrap(True)
         self._hint.hide()
         self._order_note = OrderNote()
-        for widget in (self.button, self._hint, self.mode, self._seed, self._order_note, *self.groups.values()):
+        kept = QWidget()
+        line = QHBoxLayout(kept)
+        line.setContentsMargins(0, 0, 0, 0)
+        line.addWidget(self.presets)
+        line.addStretch(1)
+        line.addWidget(self.reset)
+        for widget in (self.button, self._hint, self.mode, self._seed, kept, self._order_note, *self.groups.values()):
             layout.addWidget(widget)
-        layout.addWidget(self.reset, alignment=Qt.AlignmentFlag.AlignRight)
         layout.addStretch(1)
         self.setWidget(column)
         column.setAutoFillBackground(False)
@@ -193,6 +227,11 @@ class Controls(QScrollArea):
         for part in self._seed_parts:
             part.setEnabled(not screen.greedy)
         self._show_button(screen)
+        self._show_own(screen.own_settings)
+
+    def _show_own(self, settings: str) -> None:
+        self._own.setText(f"The model's own: {settings}" if settings else "The model brings no settings of its own")
+        self._own.setEnabled(bool(settings))
 
     def _show_button(self, screen: Screen) -> None:
         if screen.fill_mask:
@@ -229,6 +268,12 @@ class Controls(QScrollArea):
         self.biases.set_values(())
         self.order.set_order(())
         self.changed.emit(changes)
+
+
+def _dropped_file(data: QMimeData) -> str:
+    """The file of settings that is dragged; empty if it is something else."""
+    paths = [url.toLocalFile() for url in data.urls() if url.isLocalFile()]
+    return paths[0] if len(paths) == 1 and paths[0].lower().endswith((".yaml", ".yml", ".json")) else ""
 
 
 class OrderNote(QLabel):

@@ -59,6 +59,7 @@ class Screen:
     status: str = ""  # of the completion: tokens, speed, why it ended
     former: str = ""  # the name of the model that made the completion, if it is gone
     use_label: str = ""  # what choosing a token in the bars does
+    own_settings: str = ""  # the model's generation_config.json on one line
 
 
 @dataclass(frozen=True, slots=True)

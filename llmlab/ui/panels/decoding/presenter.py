@@ -20,6 +20,7 @@ from llmlab.ui.panels.decoding.completions import Completions
 from llmlab.ui.panels.decoding.copies import Copies, Desk
 from llmlab.ui.panels.decoding.params import MAX_SEED, Params
 from llmlab.ui.panels.decoding.picture import Filled, Picture, Place, Screen, as_generated, facts, reasons
+from llmlab.ui.panels.decoding.presetting import PresetDesk, Presetting
 from llmlab.ui.panels.decoding.readings import Reading, Readings
 from llmlab.ui.panels.decoding.run import Outcome, Run
 from llmlab.ui.panels.decoding.spelling import Spelling
@@ -32,7 +33,7 @@ AT_PROMPT = 0
 PARTS: dict[str, PartMaker] = {"waterfall": Waterfalling, "branches": Branching, "ask": Asking}
 
 
-class View(Desk, Protocol):
+class View(Desk, PresetDesk, Protocol):
     """What the presenter asks of the widgets."""
 
     def show(self, screen: Screen) -> None:
@@ -81,6 +82,7 @@ class DecodingPresenter:
             context.jobs, self._steps_came, self._refresh, context.notifier.error, self._run_replaced
         )
         self._spelling = Spelling(context.jobs, self._spelled, context.notifier.error)
+        self.presets = Presetting(context.jobs, context.notifier, view, self._take_preset, self._refresh)
         self.copies = Copies(context.jobs, context.notifier, view)
         self.desk: Desk = view
         self.parts: dict[str, Part] = {name: PARTS[name](context, self, page) for name, page in (pages or {}).items()}
@@ -108,7 +110,7 @@ class DecodingPresenter:
 
     def close(self) -> None:
         """Stop all work, deliver nothing more."""
-        for part in (self._readings, self.completions, self._spelling, self.copies, *self.parts.values()):
+        for part in (self._readings, self.completions, self._spelling, self.presets, self.copies, *self.parts.values()):
             part.close()
         for disconnect in self._disconnect:
             disconnect()
@@ -165,6 +167,10 @@ class DecodingPresenter:
         self._spell()
         self._view.request_frame()
 
+    def _take_preset(self, changes: Mapping[str, Any]) -> None:
+        self.change(**changes)
+        self.show_params()
+
     def _spell(self) -> None:
         """Find out the tokens of the words in the settings."""
         if self.params.words and self.info is not None and self._workbench.model.ready:
@@ -215,6 +221,7 @@ class DecodingPresenter:
             self._generation = state.generation
             self._readings.forget_model()
             self._spelling.forget_model()
+            self.presets.forget_model()
             self.completions.forget_model()
             self._wanted, self._place = True, AT_PROMPT
             self._view.select_step(-1)
@@ -233,6 +240,7 @@ class DecodingPresenter:
             self._wanted = False
             self._spell()
             self._readings.read_prompt(prompt)
+            self.presets.want_own()
         self._refresh()
 
     # --- the picture ----------------------------------------------------------------------------------------
@@ -488,6 +496,7 @@ class DecodingPresenter:
                 has_run=run is not None and bool(run.steps),
                 status=run.status if run is not None else "",
                 former=run.info.name if run is not None and run.former else "",
+                own_settings="" if self._fills_masks else self.presets.own,
                 use_label=stages.use_label(self.info, self._place, branches=self._step_at_place is not None),
             )
         )

@@ -24,7 +24,8 @@ from llmlab.ui.panels.decoding.presenter import DecodingPresenter
 from llmlab.ui.panels.decoding.waterfall_pane import WaterfallPane
 from llmlab.ui.widgets.parts import Choice
 
-FILTERS = {"csv": "Comma-separated values (*.csv)", "json": "JSON (*.json)"}
+FILTERS = {"csv": "Comma-separated values (*.csv)", "json": "JSON (*.json)", "yaml": "Presets (*.yaml)"}
+PRESETS = "Presets and generation_config.json (*.yaml *.yml *.json)"
 # Of each tab: label, tooltip and, besides the completion, its widget. A page's `attach` is given its part.
 LABELS = {
     "completion": ("Completion", "The text as it is generated, token by token"),
@@ -86,6 +87,10 @@ class DecodingPanel:
         controls.generate.connect(presenter.generate)
         controls.stop.connect(presenter.stop)
         controls.new_seed.connect(presenter.new_seed)
+        controls.own_settings.connect(presenter.presets.use_own)
+        controls.open_preset.connect(presenter.presets.open)
+        controls.save_preset.connect(lambda: presenter.presets.save(presenter.params))
+        controls.dropped.connect(lambda path: presenter.presets.read(Path(path)))
         distribution.went.connect(presenter.go)
         distribution.logarithmic.connect(lambda on: presenter.change(logarithmic=on))
         distribution.logarithmic.connect(distribution.bars.set_logarithmic)
@@ -174,6 +179,13 @@ class DecodingPanel:
 
     def copy(self, text: str) -> None:
         QGuiApplication.clipboard().setText(text)
+
+    def ask_preset(self, then: Callable[[Path], None]) -> None:
+        dialog = QFileDialog(self.picture, "Open settings", "", PRESETS)
+        dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
+        dialog.fileSelected.connect(lambda chosen: then(Path(chosen)))
+        dialog.finished.connect(dialog.deleteLater)
+        dialog.open()
 
     def ask_path(self, name: str, kind: str, then: Callable[[Path], None]) -> None:
         dialog = QFileDialog(self.picture, "Save", name, FILTERS[kind])
