@@ -42,9 +42,9 @@ def _prepare(tab: str = "map", focus: dict[str, Any] | None = None, **params: An
 
 
 def _without_heads(panel: Any) -> None:
-    """The effect tab, with the two heads off that this prediction needs most."""
+    """The effect tab, with the previous-token head off and the induction head that needs it."""
     _prepare("effect")(panel)
-    panel.presenter.parts["effect"].switch(frozenset((HeadAt("self", 4, 0), HeadAt("self", 4, 3))))
+    panel.presenter.parts["effect"].switch(frozenset((HeadAt("self", 1, 1), HeadAt("self", 4, 3))))
 
 
 def _settled(panel: Any) -> bool:
@@ -94,12 +94,6 @@ PANEL = PanelSpec(
         Scene("neuron", "bundled:decoder", REPEATED, _by_contribution, _settled),
         Scene("rollout", "bundled:decoder", REPEATED, _prepare("flow", hide_first=True, scale="row"), _settled),
         Scene("compare", "bundled:decoder", REPEATED, _prepare("compare"), _settled),
-        Scene("text", "bundled:decoder", REPEATED, _prepare("text", focus={"queries": (22,)}), _settled),
-        Scene("lines", "bundled:decoder", REPEATED, _prepare("lines", focus={"queries": (22,)}), _settled),
-        Scene("neuron", "bundled:decoder", REPEATED, _prepare("pair", focus={"queries": (22,), "key": 11}), _settled),
-        Scene("rollout", "bundled:decoder", REPEATED, _prepare("flow", focus={"queries": (22,)}), _settled),
-        Scene("effect", "bundled:decoder", REPEATED, _prepare("effect"), _settled),
-        Scene("lens", "bundled:decoder", REPEATED, _prepare("lens", focus={"queries": (22,)}), _settled),
         Scene(
             "sentences",
             "bundled:encoder",
