@@ -117,3 +117,30 @@ def test_the_pages_can_be_painted_empty(qtbot: QtBot, scheme: str) -> None:
         assert not page.grab().isNull()
         assert page.childAt(QPoint(1, 1)) is not page
     theme.set_scheme("system")
+
+
+def test_strategies_are_compared_and_the_beams_are_those_of_transformers(qtbot: QtBot, open_lab: OpenLab) -> None:
+    lab, panel = started(qtbot, open_lab)
+    panel.presenter.change(max_new_tokens=8, seed=2)
+    open_tab(qtbot, panel, "strategies")
+    page, part = panel.pages["strategies"], panel.presenter.parts["strategies"]
+    page.samples.setValue(1)
+    qtbot.mouseClick(page.run, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: len(page.columns) == 4 and not part.busy, timeout=WAIT)
+    greedy, sample, beams, lookup = part.columns
+    assert greedy.text == lookup.text
+    engine = Engine.open("bundled:decoder")
+    *_, last = engine.beam_search(lab.workbench.prompt, num_beams=4, max_new_tokens=8)
+    assert beams.text == last.hypotheses[0].text
+    steps = engine.generate(lab.workbench.prompt, max_new_tokens=8, seed=2, temperature=0.8, top_k=40, top_p=0.95)
+    assert sample.text == "".join(step.text for step in steps)
+    shown = page.columns[2].text.toPlainText()
+    assert shown == beams.text
+    qtbot.mouseClick(page.view._group.button(1), Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(page.tree.isVisible, timeout=WAIT)
+    best = beams.nodes[beams.best[0]]
+    page.tree.horizontalScrollBar().setValue(0)
+    assert page.tree.node_at(page.tree.place_of(best).center()) is best
+    qtbot.mouseClick(page.run, Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(page.run, Qt.MouseButton.LeftButton)  # it says Stop now
+    qtbot.waitUntil(lambda: not part.busy, timeout=WAIT)

@@ -24,6 +24,11 @@ def log_probability(value: float) -> str:
     return f"{math.log(value):.4f}" if value > 0 else "-∞"
 
 
+def probability_of(log_probability: float) -> str:
+    """The probability whose natural logarithm is given, as `probability` shows it."""
+    return probability(math.exp(max(log_probability, -700.0)))
+
+
 def axis_limit(largest: float) -> float:
     """The end of a probability axis: the next of 1, 2, 5 × 10ⁿ that `largest` fits under, at most 1."""
     if largest <= 0:

@@ -66,6 +66,27 @@ def _branched(panel: Any) -> bool:
     return True
 
 
+def _compare(panel: Any) -> None:
+    panel.presenter.change(tab="strategies", max_new_tokens=40, seed=7, top_k=9, top_p=0.95)
+    panel.show_params(panel.presenter.params)
+    panel.pages["strategies"].samples.setValue(2)
+    panel.presenter.parts["strategies"].run()
+
+
+def _search(panel: Any) -> None:
+    _compare(panel)
+    panel.pages["strategies"].view._group.button(1).click()
+
+
+def _compared(panel: Any) -> bool:
+    """The picture begins where the tree does."""
+    columns = panel.presenter.parts["strategies"].columns
+    if not _settled(panel) or not columns or not all(column.state.value == "finished" for column in columns):
+        return False
+    panel.pages["strategies"].tree.horizontalScrollBar().setValue(0)
+    return True
+
+
 def _ask(panel: Any) -> None:
     panel.presenter.change(tab="ask")
     panel.show_params(panel.presenter.params)
@@ -92,6 +113,8 @@ PANEL = PanelSpec(
         Scene("decoder", "bundled:decoder", STORY, _generate, _settled),
         Scene("waterfall", "bundled:decoder", STORY, _fall, _fallen),
         Scene("branches", "bundled:decoder", STORY, _branch, _branched),
+        Scene("strategies", "bundled:decoder", STORY, _compare, _compared),
+        Scene("beams", "bundled:decoder", STORY, _search, _compared),
         Scene("ask", "bundled:decoder", STORY, _ask, _asked),
         Scene(
             "encoder",

@@ -16,6 +16,7 @@ from llmlab.ui.panel import PanelContext
 from llmlab.ui.panels.decoding import snippet, stages
 from llmlab.ui.panels.decoding.asking import Asking
 from llmlab.ui.panels.decoding.branching import Branching
+from llmlab.ui.panels.decoding.comparing import Comparing
 from llmlab.ui.panels.decoding.completions import Completions
 from llmlab.ui.panels.decoding.copies import Copies, Desk
 from llmlab.ui.panels.decoding.params import MAX_SEED, Params
@@ -30,7 +31,12 @@ from llmlab.workbench import Completion, ModelState
 
 AT_PROMPT = 0
 # What is on the tabs besides the completion; their pages are in view.py.
-PARTS: dict[str, PartMaker] = {"waterfall": Waterfalling, "branches": Branching, "ask": Asking}
+PARTS: dict[str, PartMaker] = {
+    "waterfall": Waterfalling,
+    "branches": Branching,
+    "strategies": Comparing,
+    "ask": Asking,
+}
 
 
 class View(Desk, PresetDesk, Protocol):

@@ -21,6 +21,7 @@ from llmlab.ui.panels.decoding.distribution_pane import DistributionPane
 from llmlab.ui.panels.decoding.params import TABS, Params
 from llmlab.ui.panels.decoding.picture import Filled, Picture, Screen
 from llmlab.ui.panels.decoding.presenter import DecodingPresenter
+from llmlab.ui.panels.decoding.strategies_pane import StrategiesPane
 from llmlab.ui.panels.decoding.waterfall_pane import WaterfallPane
 from llmlab.ui.widgets.parts import Choice
 
@@ -31,9 +32,15 @@ LABELS = {
     "completion": ("Completion", "The text as it is generated, token by token"),
     "waterfall": ("Waterfall", "What each setting does to this distribution, one after the other"),
     "branches": ("Branches", "All completions and what parts from them: switch, compare, undo"),
+    "strategies": ("Strategies", "Greedy, samples, beam search and prompt lookup side by side"),
     "ask": ("Ask", "How probable exactly this continuation is"),
 }
-PAGES: dict[str, Callable[[], Any]] = {"waterfall": WaterfallPane, "branches": BranchesPane, "ask": AskPane}
+PAGES: dict[str, Callable[[], Any]] = {
+    "waterfall": WaterfallPane,
+    "branches": BranchesPane,
+    "strategies": StrategiesPane,
+    "ask": AskPane,
+}
 
 
 class DecodingPanel:
