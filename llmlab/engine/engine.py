@@ -260,12 +260,18 @@ class Engine:
         """
         return guarded(lambda: ablation.ablation(self.loaded, self._speller, self._given(request), off, control))
 
-    def ablation_effects(self, request: AttentionRequest, control: Control = UNCONTROLLED) -> Iterator[LayerEffects]:
-        """The effect of removing every head and every layer's attention alone, layer by layer as it is known.
+    def ablation_effects(
+        self,
+        request: AttentionRequest,
+        control: Control = UNCONTROLLED,
+        *,
+        known: Collection[tuple[str, int]] = (),
+    ) -> Iterator[LayerEffects]:
+        """The effect of removing every head and every layer's attention alone, layer by layer as it is found.
 
-        Raises as `ablation`.
+        Layers that are `known`, by kind and number, are left out. Raises as `ablation`.
         """
-        return ablation.ablation_effects(self.loaded, self._given(request), control)
+        return ablation.ablation_effects(self.loaded, self._given(request), control, known=known)
 
     def logit_lens(
         self,

@@ -16,10 +16,10 @@ from llmlab.engine.attention.types import AttentionRequest, Lens
 from llmlab.engine.errors import Cancelled, InputError, UnsupportedFeatureError
 from llmlab.engine.types import Architecture
 from tests.engine import tiny
+from tests.engine.attention_models import KINDS, PROMPT, SMALL, family_of, make
 from tests.engine.test_ablation import DECODER, ENCODER, PAIR, TARGET, CancelAfter, given, request_for, untouched
-from tests.engine.test_attention import KINDS, PROMPT, SMALL, make
 
-ALL = [*KINDS, ("bloom", DECODER), ("deberta", ENCODER)]
+ALL = [(name, family_of(name)) for name in (*KINDS, "bloom", "deberta")]
 
 
 def all_probabilities(engine: Engine, request: AttentionRequest) -> np.ndarray:
@@ -31,7 +31,7 @@ def all_probabilities(engine: Engine, request: AttentionRequest) -> np.ndarray:
 
 @pytest.mark.parametrize(("name", "family"), ALL)
 def test_the_last_row_is_the_models_own_prediction(name: str, family: Architecture, device: str) -> None:
-    engine = make(name, family, device)
+    engine = make(name, device)
     request = request_for(family)
     want = all_probabilities(engine, request)
     lens = engine.logit_lens(request, best=3)
@@ -50,7 +50,7 @@ def test_the_last_row_is_the_models_own_prediction(name: str, family: Architectu
 
 
 def test_the_last_row_of_the_last_position_is_the_next_token() -> None:
-    engine = make("llama", DECODER)
+    engine = make("llama")
     want = engine.next_token(PROMPT).raw_probabilities
     lens = engine.logit_lens(AttentionRequest(PROMPT))
     np.testing.assert_allclose(lens.probabilities[-1, -1], want[lens.ids[-1, -1]], atol=1e-5)
@@ -89,7 +89,7 @@ def by_hand(engine: Engine, name: str) -> dict[tuple[int, str], np.ndarray]:
 
 @pytest.mark.parametrize("name", ["gpt2", "llama"])
 def test_every_row_is_norm_and_head_of_its_state(name: str) -> None:
-    engine = make(name, DECODER)
+    engine = make(name)
     places = by_hand(engine, name)
     lens = engine.logit_lens(AttentionRequest(PROMPT), best=4)
     assert [(row.layer, row.place) for row in lens.rows] == list(places)
@@ -108,7 +108,7 @@ def test_every_row_is_norm_and_head_of_its_state(name: str) -> None:
 
 def test_after_attention_where_the_norm_comes_last() -> None:
     """BERT adds and then normalises: its state after attention is what its attention module returns."""
-    engine = make("bert", ENCODER)
+    engine = make("bert")
     model: Any = engine.loaded.model
     seen: list[torch.Tensor] = []
     handle = model.bert.encoder.layer[1].attention.register_forward_hook(lambda _m, _i, out: seen.append(out[0]))
@@ -121,15 +121,15 @@ def test_after_attention_where_the_norm_comes_last() -> None:
 
 
 def test_attention_and_mlp_side_by_side_have_no_rows_between() -> None:
-    lens = make("gpt_neox", DECODER).logit_lens(AttentionRequest(PROMPT))
+    lens = make("gpt_neox").logit_lens(AttentionRequest(PROMPT))
     assert [row.place for row in lens.rows] == ["embedding", "layer", "layer"]
     assert "side by side" in lens.without_attention
-    assert make("llama", DECODER).logit_lens(AttentionRequest(PROMPT)).without_attention == ""
+    assert make("llama").logit_lens(AttentionRequest(PROMPT)).without_attention == ""
 
 
 @pytest.mark.parametrize(("name", "family"), [("llama", DECODER), ("bert", ENCODER), ("t5", PAIR)])
 def test_blocks_and_parts_say_the_same(name: str, family: Architecture, monkeypatch: pytest.MonkeyPatch) -> None:
-    engine = make(name, family)
+    engine = make(name)
     request = request_for(family)
     whole = engine.logit_lens(request)
     part = engine.logit_lens(request, (2, 5))
@@ -148,7 +148,7 @@ def alike(first: Lens, second: Lens, positions: slice) -> None:
 
 @pytest.mark.parametrize(("name", "family"), [("llama", DECODER), ("bert", ENCODER), ("t5", PAIR)])
 def test_a_position_has_the_course_of_every_token_that_was_ever_first(name: str, family: Architecture) -> None:
-    engine = make(name, family)
+    engine = make(name)
     request = request_for(family)
     lens = engine.logit_lens(request)
     course = engine.lens_position(request, 3)
@@ -166,7 +166,7 @@ def test_a_position_has_the_course_of_every_token_that_was_ever_first(name: str,
 
 @pytest.mark.parametrize("padding", [3, -3])
 def test_padding_changes_nothing(padding: int) -> None:
-    engine = make("llama", DECODER)
+    engine = make("llama")
     plain = engine.logit_lens(AttentionRequest(PROMPT))
     padded = engine.logit_lens(AttentionRequest(PROMPT, padding=padding))
     size = len(plain.tokens)
@@ -175,21 +175,21 @@ def test_padding_changes_nothing(padding: int) -> None:
 
 
 def test_of_an_encoder_decoder_model_the_decoder_is_read() -> None:
-    engine = make("t5", PAIR)
+    engine = make("t5")
     lens = engine.logit_lens(AttentionRequest(PROMPT, target=TARGET))
     assert lens.tokens[0] == "<pad>"
     assert "".join(lens.tokens[1:]) == TARGET
 
 
 def test_a_wide_logit_lens_names_no_more_tokens_than_there_are() -> None:
-    engine = make("llama", DECODER)
+    engine = make("llama")
     assert engine.logit_lens(AttentionRequest("a"), best=10_000).ids.shape[-1] == engine.info.vocabulary
 
 
 @pytest.mark.parametrize("positions", [(-1, 2), (2, 2), (0, 99), (5, 3)])
 def test_positions_that_are_not_there(positions: tuple[int, int]) -> None:
     with pytest.raises(InputError, match="There are no positions") as caught:
-        make("llama", DECODER).logit_lens(AttentionRequest(PROMPT), positions)
+        make("llama").logit_lens(AttentionRequest(PROMPT), positions)
     assert caught.value.hint
 
 
@@ -203,7 +203,7 @@ def test_a_layer_that_runs_several_times_cannot_be_read() -> None:
 
 @pytest.mark.parametrize(("name", "family"), [("llama", DECODER), ("t5", PAIR)])
 def test_the_model_is_as_before_also_when_cancelled(name: str, family: Architecture) -> None:
-    engine = make(name, family)
+    engine = make(name)
     request = request_for(family)
     before = engine.next_token(PROMPT).logits
     complete = CancelAfter(10_000)
@@ -218,7 +218,7 @@ def test_the_model_is_as_before_also_when_cancelled(name: str, family: Architect
 
 def test_a_head_that_reads_more_than_the_last_state_is_refused() -> None:
     """A model whose final norm is given what an early layer computed as well: the last state alone does not tell."""
-    engine = make("llama", DECODER)
+    engine = make("llama")
     model: Any = engine.loaded.model
     early: list[torch.Tensor] = []
     model.model.layers[0].mlp.register_forward_hook(lambda _module, _inputs, output: early.append(output))

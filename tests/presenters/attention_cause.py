@@ -82,6 +82,7 @@ class CauseEngine:
         self.shapes = {shape.kind: shape for shape in shapes}
         self.compared: list[tuple[AttentionRequest, frozenset[HeadAt]]] = []
         self.swept: list[AttentionRequest] = []
+        self.known: list[frozenset[tuple[str, int]]] = []
         self.read: list[tuple[AttentionRequest, tuple[int, int]]] = []
         self.followed: list[int] = []
         self.labels: tuple[str, ...] = ("next",)
@@ -98,15 +99,19 @@ class CauseEngine:
         self.compared.append((request, frozenset(off)))
         return tuple(effect(tuple(sorted(off)), label) for label in self.labels)
 
-    def ablation_effects(self, request: AttentionRequest, control: Any) -> Iterator[LayerEffects]:
+    def ablation_effects(
+        self, request: AttentionRequest, control: Any, *, known: Collection[tuple[str, int]] = ()
+    ) -> Iterator[LayerEffects]:
         self._check()
         self.swept.append(request)
+        self.known.append(frozenset(known))
         places = [(kind, layer) for kind, shape in self.shapes.items() for layer in range(shape.layers)]
         for done, (kind, layer) in enumerate(places):
             self.between(done)
             control.check()
             control.report("Removing", done / len(places))
-            yield layer_effects(kind, layer)
+            if (kind, layer) not in known:
+                yield layer_effects(kind, layer)
 
     def logit_lens(self, request: AttentionRequest, positions: tuple[int, int], control: Any) -> Lens:
         self._check()

@@ -170,14 +170,39 @@ def test_what_takes_long_waits_for_the_user(monkeypatch: pytest.MonkeyPatch) -> 
     assert tab.screen.effects.complete
 
 
-def test_measuring_can_be_stopped(tab: Tab) -> None:
+def test_a_sweep_gives_way_to_a_click_and_goes_on_afterwards() -> None:
+    tab = Tab().bring()
+    order: list[str] = []
+
+    def click(done: int) -> None:
+        order.append(f"layer {done}")
+        if done == 1 and len(tab.engine.swept) == 1:
+            tab.part.toggle(Place("self", 0, 0))
+            order.append("click")
+
+    tab.engine.between = click
+    tab.stand.run()
+    assert not tab.part.busy
+    assert tab.screen.effects.complete
+    assert tab.screen.effect is not None
+    assert tab.screen.effect.off == (HeadAt("self", 0, 0),)
+    assert tab.engine.known == [frozenset(), {("self", 0)}]
+    assert order[:3] == ["layer 0", "layer 1", "click"]
+
+
+def test_measuring_can_be_stopped_and_goes_on_with_the_rest() -> None:
+    tab = Tab().bring()
     tab.engine.between = lambda done: tab.part.cancel() if done == 2 else None
-    tab.part.measure()
     tab.stand.run()
     assert not tab.part.busy
     assert len(tab.screen.effects.known) == 2
     assert tab.screen.offered == LAYERS * HEADS
     assert tab.screen.fraction is None
+    tab.engine.between = lambda _: None
+    tab.part.measure()
+    tab.stand.run()
+    assert tab.screen.effects.complete
+    assert len(tab.engine.known[-1]) == 2
 
 
 def test_a_text_that_was_read_meanwhile_ends_the_sweep() -> None:

@@ -51,9 +51,14 @@ def ablation(
 
 
 def ablation_effects(
-    loaded: LoadedModel, given: Given, control: Control = UNCONTROLLED, *, reuse: bool = True
+    loaded: LoadedModel,
+    given: Given,
+    control: Control = UNCONTROLLED,
+    *,
+    known: Collection[tuple[str, int]] = (),
+    reuse: bool = True,
 ) -> Iterator[LayerEffects]:
-    """The effect of removing every head and every layer's attention alone, layer by layer.
+    """The effect of removing every head and every layer's attention alone, layer by layer, without the `known` ones.
 
     The heads of a layer are one batch, in which each element has one head switched off, and the layers before it are
     not computed again, unless `reuse` is False. Where several positions are predicted their mean counts.
@@ -62,6 +67,8 @@ def ablation_effects(
     sweep = guarded(lambda: _Sweep.begun(loaded, given, control, reuse=reuse))
     for done, site in enumerate(sweep.sites):
         control.check()
+        if (site.kind, site.layer) in known:
+            continue
         control.report(f"Removing the heads of layer {site.layer} ({site.kind})", done / len(sweep.sites))
         yield guarded(partial(sweep.effects, site))
 

@@ -94,6 +94,7 @@ class Ablating:
         self._comparing = False
         self._fraction: float | None = None
         self._sweeping = False
+        self._goes_on = False  # measuring, as soon as the prediction that the user waits for is there
         self._error: ErrorInfo | None = None
 
     # --- as a part ------------------------------------------------------------------------------------------
@@ -123,7 +124,7 @@ class Ablating:
     @property
     def busy(self) -> bool:
         """See `Part`."""
-        return self._sweeping or self._comparing
+        return self._sweeping or self._comparing or self._goes_on
 
     # --- what the user does ---------------------------------------------------------------------------------
 
@@ -142,8 +143,11 @@ class Ablating:
         self._looker.look(kind=place.kind, layer=place.layer, head=place.head)
 
     def switch(self, off: frozenset[HeadAt]) -> None:
-        """Exactly these heads are off, as far as the model has them."""
+        """Exactly these heads are off, as far as the model has them. A sweep that runs gives way, and goes on later."""
         self._off = off
+        if self._sweeping:
+            self._goes_on = True
+            self.cancel()
         self._compare()
         self._show()
 
@@ -152,15 +156,15 @@ class Ablating:
         self.switch(frozenset())
 
     def measure(self) -> None:
-        """Measure the effect of removing each head and each layer alone."""
+        """Measure the effect of removing each head and each layer alone, where that has not been done."""
         request = self._request
         if request is None or self._sweeping:
             return
-        self._effects = replace(self._effects, known={})
-        self._sweeping, self._fraction = True, 0.0
+        known = frozenset(self._effects.known)
+        self._sweeping, self._goes_on, self._fraction = True, False, 0.0
 
         def work(engine: Engine, control: JobControl) -> None:
-            for effects in engine.ablation_effects(request, control):
+            for effects in engine.ablation_effects(request, control, known=known):
                 control.emit(effects)
 
         self._asking.engine(
@@ -209,7 +213,7 @@ class Ablating:
             self._asking.cancel(self, "sweep")
         self._request, self._outcome, self._compared, self._error = None, None, None, None
         self._effects, self._fraction = Effects({}, {}), None
-        self._sweeping = self._comparing = False
+        self._sweeping = self._comparing = self._goes_on = False
 
     def _compare(self) -> None:
         request, off = self._request, self._off
@@ -220,6 +224,8 @@ class Ablating:
         def came(outcome: tuple[Effect, ...]) -> None:
             self._outcome, self._compared = outcome, off
             self._comparing = off != self._off
+            if self._goes_on and not self._comparing:
+                self.measure()
             self._show()
 
         self._asking.engine(
@@ -249,11 +255,11 @@ class Ablating:
         self._show()
 
     def _comparison_stopped(self, _: object) -> None:
-        self._comparing = False
+        self._comparing = self._goes_on = False
         self._show()
 
     def _failed(self, error: ErrorInfo) -> None:
-        self._sweeping = self._comparing = False
+        self._sweeping = self._comparing = self._goes_on = False
         self._fraction, self._error = None, error
         self._show()
 
