@@ -14,11 +14,11 @@ from llmlab.ui.panels.attention.lines_edges import Edges, strongest
 from llmlab.ui.panels.attention.lines_part import HeadLines, Lines
 from llmlab.ui.panels.attention.reading import KEYS, QUERIES
 
-LIMIT = 5000  # lines painted at once; a painting takes about 20 ms then
+LIMIT = 5000  # lines painted at once
+FEW = 60  # lines, up to which they are drawn a little wider; beyond a width of 1 Qt paints fifty times slower
 OPACITIES = 24  # levels that are told apart
 MAX_GAP = 460.0  # pixels between the columns
 MAX_LABEL = 0.3  # of the width
-MEASURED = 400  # labels that are measured for the columns' width
 PAD = 6.0
 HEADER = 22.0
 SPREAD = 1.6  # pixels between the lines of two heads from the same token to the same token
@@ -44,7 +44,7 @@ class Frame:
     @property
     def row_height(self) -> float:
         """Of a token."""
-        return QFontMetricsF(self.font).height() + 5
+        return QFontMetricsF(self.font).height() + 4
 
     @property
     def whole_height(self) -> float:
@@ -86,12 +86,7 @@ class Painted:
 def columns(frame: Frame) -> Columns:
     """The columns in the middle of the picture, no further apart than the eye can follow."""
     metrics = QFontMetricsF(frame.font)
-    first = max(0, frame.rows[0] - MEASURED // 2)
-    shown = (
-        *frame.lines.query_labels[first : first + MEASURED],
-        *frame.lines.key_labels[first : first + MEASURED],
-    )
-    widest = max(map(metrics.horizontalAdvance, shown), default=0.0) + 2 * PAD + blocks_width(frame)
+    widest = frame.lines.longest * metrics.horizontalAdvance("0") + 2 * PAD + blocks_width(frame)
     number = metrics.horizontalAdvance(" 0.000")
     label = min(max(widest, 50.0), MAX_LABEL * frame.width)
     gap = min(MAX_GAP, max(60.0, frame.width - 2 * (label + number)))
@@ -164,7 +159,8 @@ def _limited(wanted: list[tuple[HeadLines, Int32]]) -> list[tuple[HeadLines, Int
 
 def _paint_lines(painter: QPainter, frame: Frame, place: Columns, wanted: list[tuple[HeadLines, Int32]]) -> int:
     offset = HEADER + frame.row_height / 2 - frame.scroll
-    count = 0
+    count, total = 0, sum(len(which) for _, which in wanted)
+    width = 1.5 if total <= FEW else 1.0
     for number, (head, which) in enumerate(wanted):
         edges = head.edges
         beside = (number - (len(wanted) - 1) / 2) * SPREAD  # so that heads that agree do not hide each other
@@ -174,7 +170,7 @@ def _paint_lines(painter: QPainter, frame: Frame, place: Columns, wanted: list[t
         lines = [QLineF(place.left, a, place.right, b) for a, b in zip(starts, ends, strict=True)]
         borders = np.flatnonzero(np.diff(levels, prepend=-1)).tolist()  # weakest first: levels never fall
         for first, last in zip(borders, [*borders[1:], len(lines)], strict=True):
-            painter.setPen(QPen(_shade(frame, head.slot, levels[first] / OPACITIES), 1.4))
+            painter.setPen(QPen(_shade(frame, head.slot, levels[first] / OPACITIES), width))
             painter.drawLines(lines[first:last])
         count += len(lines)
     return count

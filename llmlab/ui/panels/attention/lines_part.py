@@ -70,7 +70,7 @@ class Lines:
     """Everything between the two columns. `covered`: the rows (start, stop) whose lines are known.
 
     `query_edges`, `key_edges`: the first token of each row, a word or a token, and of the one after the last.
-    `top`: the weight of a line that is fully opaque.
+    `top`: the weight of a line that is fully opaque. `longest`: characters of the longest label.
     """
 
     query_labels: tuple[str, ...]
@@ -80,6 +80,7 @@ class Lines:
     heads: tuple[HeadLines, ...]
     covered: tuple[int, int]
     top: float = 1.0
+    longest: int = 8
 
     def row_of(self, query: int) -> int:
         """The row that query token `query` is in."""
@@ -95,6 +96,7 @@ class _Found:
     key_labels: tuple[str, ...]
     query_edges: Int32
     key_edges: Int32
+    longest: int
 
 
 _Place = tuple[MapRequest, tuple[int, int]]  # a map and the rows of it that were asked for
@@ -250,6 +252,7 @@ class Lining:
             heads,
             self._rows,
             max(highest, FLOOR) if reading.params.value_weighted else 1.0,
+            first.longest,
         )
         self._shown = self._wanted
         self._view.show_lines(self.lines)
@@ -269,13 +272,10 @@ class Lining:
                 control.check()
                 answer = capture.map(replace(request, rows=rows) if is_long else request, control)
                 queries = np.arange(count + 1, dtype=np.int32) if is_long else answer.row_edges
-                found[request, rows] = _Found(
-                    Edges.of(answer, rows[0]),
-                    labels_of(shape.query_tokens, queries),
-                    labels_of(shape.key_tokens, answer.column_edges),
-                    queries,
-                    answer.column_edges,
-                )
+                texts = labels_of(shape.query_tokens, queries), labels_of(shape.key_tokens, answer.column_edges)
+                longest = max(map(len, texts[0] + texts[1]), default=0)
+                edges = Edges.of(answer, rows[0])
+                found[request, rows] = _Found(edges, *texts, queries, answer.column_edges, longest)
             return number, found
 
         self._asking.capture(
