@@ -22,9 +22,9 @@ def run() -> list[Row]:
     """GPT-2 small's and Llama's shapes with random weights."""
     gpt2 = _gpt2(layers=12)
     return [
-        _compare("GPT-2 small", gpt2, 512, repeats=5),
-        _compare("GPT-2 small", gpt2, 2048, repeats=3),
-        _compare("a Llama of 8 layers", _llama(), 512, repeats=5),
+        _compare("GPT-2 of 4 layers", _gpt2(layers=4), 512, repeats=7),
+        _compare("GPT-2 of 4 layers", _gpt2(layers=4), 2048, repeats=3),
+        _compare("a Llama of 8 layers", _llama(), 512, repeats=7),
         *_thumbnails(gpt2),
         *_file(gpt2),
         *_long_head(),
