@@ -57,7 +57,7 @@ def frame(width: float, height: float, chrome: Chrome) -> Frame:
     if not (chrome.rows and chrome.bar):  # one of two whose maps shall be equally wide
         wide = max(labels, BAR_ROOM)
         left, right = (wide, GAP) if chrome.rows else (GAP, wide)
-    bottom = NOTE + (PROFILE + GAP if chrome.profile else 0)
+    bottom = GAP + NOTE + (PROFILE + GAP if chrome.profile else 0)
     area = QRectF(left, top, max(1.0, width - left - right), max(1.0, height - top - bottom))
     strip = QRectF(area.left(), area.bottom() + GAP, area.width(), PROFILE) if chrome.profile else QRectF()
     return Frame(
