@@ -9,6 +9,7 @@ from typing import Literal, Unpack
 from torch import Tensor
 
 from llmlab.engine import beams, embedding, generation, logits, lookup, scoring, tokenization
+from llmlab.engine import sweep as sweeping
 from llmlab.engine.attention import ablation, cost, lens, repeats
 from llmlab.engine.attention import capture as attention
 from llmlab.engine.attention import inputs as attention_inputs
@@ -183,6 +184,15 @@ class Engine:
             shelf=self._shelf if keep_cache else None,
             control=control,
         )
+
+    def sweep(
+        self, text: str, settings: Sequence[GenerationSettings], control: Control = UNCONTROLLED
+    ) -> Iterator[tuple[int, GenerationStep]]:
+        """Complete `text` once with each of `settings`, side by side; each step comes with its settings' number.
+
+        But for rounding each is what `generate` writes. Raises InputError at once, and Cancelled between steps.
+        """
+        return sweeping.sweep(self.loaded, self._speller, text, settings, control)
 
     def beam_search(
         self,

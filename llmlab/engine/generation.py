@@ -78,10 +78,10 @@ def generate(
     settings.validated()
     beginning.validated(loaded, settings)
     ids = prompt_ids(loaded, text)
-    return _steps(_Completion(loaded, speller, ids, settings, beginning, capture, shelf), control)
+    return _steps(CompletionState(loaded, speller, ids, settings, beginning, capture, shelf), control)
 
 
-def _steps(completion: _Completion, control: Control) -> Iterator[GenerationStep]:
+def _steps(completion: CompletionState, control: Control) -> Iterator[GenerationStep]:
     # Inference mode belongs to the thread: it must not stay on while the caller has the step in hand.
     guarded(lambda: completion.begin(control), completion.drop)
     try:
@@ -95,7 +95,7 @@ def _steps(completion: _Completion, control: Control) -> Iterator[GenerationStep
         completion.end()
 
 
-class _Completion:
+class CompletionState:
     """A completion as far as it has come."""
 
     def __init__(
@@ -132,11 +132,15 @@ class _Completion:
         else:
             self._reader = Reader(self._loaded, self._prompt, control)
             self._unread = [*self._reader.start, *known]
-        self._context = Context.of(self._reader.start, source=self._prompt, ends=self._ends)
-        goes_on = self._loaded.info.architecture is Architecture.DECODER
-        self._detokenizer = Detokenizer(self._loaded.tokenizer, self._prompt if goes_on else ())
+        self.begin_text(self._reader.start)
         for token in known:
             self._pass(token)
+
+    def begin_text(self, start: list[int]) -> None:
+        """The text before the first token; `start` is what the decoder reads."""
+        self._context = Context.of(start, source=self._prompt, ends=self._ends)
+        goes_on = self._loaded.info.architecture is Architecture.DECODER
+        self._detokenizer = Detokenizer(self._loaded.tokenizer, self._prompt if goes_on else ())
 
     def _pass(self, token: int) -> None:
         """Come to the state in which the completion was after `token`, without telling it."""
@@ -146,9 +150,13 @@ class _Completion:
         self._index += 1
 
     def step(self) -> GenerationStep:
-        """Choose the next token."""
+        """Read what has not been read, and choose the next token."""
         assert self._reader is not None
-        captured = sort(self._reader.next_logits(self._unread), self._context)
+        return self.choose(self._reader.next_logits(self._unread))
+
+    def choose(self, logits: torch.Tensor) -> GenerationStep:
+        """The next token, from the logits (vocabulary,) of its place."""
+        captured = sort(logits, self._context)
         shaped = shape(captured, self._settings.sampling)
         uniform, given = self._uniform(), self._index < len(self._beginning.given)
         if given or self._settings.sampling.greedy:
