@@ -51,9 +51,9 @@ class AttentionRequest:
 class AttentionCost:
     """What a capture would take: tokens and bytes, before anything is computed.
 
-    `over`: tokens beyond the context window. `bytes`: what is kept, and an estimate
-    of what passes through while the text is read. `bytes_of_a_layer`: with `layers` of the request holding just one.
-    `available`: free bytes where the model is.
+    `over`: tokens beyond the context window. `bytes`: what is kept, and an estimate of what passes through while the
+    text is read. `bytes_of_a_layer`: the same with `layers` of the request holding just one. `available`: free bytes
+    where the model is.
     """
 
     tokens: int
@@ -103,9 +103,10 @@ class MapRequest:
     """One map to look at. `layer`, `head` None: `reduction` over all of them.
 
     `value_weighted`: each weight times the length of what it carries (Kobayashi et al. 2020). `hide_first`: without
-    the first key that is no padding, each row (over several heads: of their mean) rescaled to sum to 1. `words`: subwords merged, keys summed and queries averaged.
-    `segments`: only from the first to the second of these sentences, all else masked. `rows`, `columns`: a part
-    (start, stop) of the map, in tokens. `limit`: pooled to at most so many rows and columns.
+    the first key that is no padding, each row rescaled to sum to 1, after the reduction. `words`: subwords merged, keys
+    summed and queries averaged. `segments`: only from the first to the second of these sentences, all else masked.
+    `rows`, `columns`: a part (start, stop) of the map, in tokens, of whole words where these are merged. `limit`:
+    pooled to at most so many rows and columns.
     """
 
     kind: str = "self"
@@ -126,7 +127,7 @@ class AttentionMap:
     """`values` float32 (rows, columns), MASKED where the model may not look; NaN and infinity stay what they are.
 
     `row_edges` int32 (rows + 1,), `column_edges` int32 (columns + 1,): row i covers the tokens row_edges[i] up to, not
-    including, row_edges[i + 1]. `pooled`: whether a cell is the maximum of several weights; merging words pools nothing.
+    including, row_edges[i + 1]. `pooled`: whether a cell is the maximum of several weights; merging words is no pooling.
     """
 
     request: MapRequest
