@@ -160,7 +160,7 @@ def _panning() -> list[Row]:
         heat_map.zoom(factor)
         for _ in range(FRAMES // 3):
             start, computed = time.perf_counter(), time.thread_time()
-            heat_map._pan(QPointF(-3.0, -2.0))
+            heat_map.pan(QPointF(-3.0, -2.0))
             heat_map.repaint()
             took.append(time.perf_counter() - start)
             used.append(time.thread_time() - computed)
