@@ -56,6 +56,7 @@ class StreamedTokens(TokenArea):
         self._settled: dict[int, list[QRectF]] = {}  # places that will not change until the width does
         self._placeholder = ""
         self._former = False
+        self._mark = -1
         self._flow = self._new_flow()
         self.menu_asked.connect(self._add_copy)
 
@@ -85,6 +86,12 @@ class StreamedTokens(TokenArea):
         """Whether the text is of a model that is gone: it is kept, without the colours' claim."""
         if former != self._former:
             self._former = former
+            self.viewport().update()
+
+    def set_mark(self, index: int) -> None:
+        """Draw a line before a token, as where something ends; -1 for none."""
+        if index != self._mark:
+            self._mark = index
             self.viewport().update()
 
     def set_placeholder(self, text: str) -> None:
@@ -191,6 +198,7 @@ class StreamedTokens(TokenArea):
                 painter.setBrush(shades[theme.probability_level(probability)].background)
                 for rect in self._places(index):
                     painter.drawRoundedRect(rect.translated(offset).adjusted(0.5, -1, -0.5, 1), 3, 3)
+        self._paint_mark(painter)
         low, high = self.selection
         painter.setBrush(Qt.BrushStyle.NoBrush)
         painter.setPen(QPen(theme.current().muted, 1))
@@ -200,6 +208,17 @@ class StreamedTokens(TokenArea):
             self._outline(painter, low, high)
         else:
             self._underline(painter, max(low, first), min(high, last))
+
+    def _paint_mark(self, painter: QPainter) -> None:
+        places = self.token_rects(self._mark) if 0 <= self._mark < len(self._pieces) else []
+        if places:
+            left = places[0].adjusted(0, -LEADING / 2, 0, LEADING / 2)
+            painter.setPen(QPen(theme.current().cut_line, 2.4))
+            painter.drawLine(left.topLeft(), left.bottomLeft())
+            for rect in places:
+                painter.drawLine(
+                    rect.adjusted(0, 2.2, 0, 2.2).bottomLeft(), rect.adjusted(0, 2.2, 0, 2.2).bottomRight()
+                )
 
     def _outline(self, painter: QPainter, first: int, last: int) -> None:
         for index in range(max(0, first), min(last, len(self._pieces) - 1) + 1):

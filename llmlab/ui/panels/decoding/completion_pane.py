@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 from PySide6.QtCore import Signal, Slot
-from PySide6.QtWidgets import QFrame, QMenu, QSizePolicy, QStackedLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QMenu, QPushButton, QSizePolicy, QStackedLayout, QVBoxLayout, QWidget
 
 from llmlab.engine.types import GenerationStep
 from llmlab.ui import theme
-from llmlab.ui.panels.decoding.picture import Filled, Screen
+from llmlab.ui.panels.decoding.picture import Filled, Screen, ShownChange
 from llmlab.ui.panels.decoding.text_editor import TextEditor
 from llmlab.ui.widgets import numbers
 from llmlab.ui.widgets.card import Card, CardBar
@@ -38,6 +38,7 @@ class CompletionPane(QWidget):
     copy_asked = Signal(str)  # "text" or "python"
     export_asked = Signal(str)  # "csv" or "json"
     clear_asked = Signal()
+    change_taken = Signal()  # go on from where the settings would have made another text
     branch_asked = Signal(int, object, bool)  # after so many tokens, the ids to go on with, with a new seed?
     edited = Signal(str)
 
@@ -69,6 +70,7 @@ class CompletionPane(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(theme.SPACE // 2)
         layout.addWidget(self._make_head())
+        layout.addWidget(self._make_change())
         layout.addWidget(frame, stretch=1)
 
     def _make_head(self) -> QWidget:
@@ -92,6 +94,29 @@ class CompletionPane(QWidget):
         self.status.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
         parts = (self.title, self.status, ProbabilityLegend(), *buttons, HelpButton(HELP))
         return row(parts, stretch=self.status)
+
+    def _make_change(self) -> QWidget:
+        """One line that says where the settings of the moment would have made another text."""
+        self.change = ElidedLabel()
+        self.change.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
+        self._take = QPushButton("Go on from there")
+        self._take.setToolTip(
+            "A new branch: the text up to there stays, and the model goes on with the settings of the moment.\n"
+            "The random numbers are those of the same seed."
+        )
+        self._take.clicked.connect(self.change_taken)
+        self._change_line = row((self.change, self._take), stretch=self.change)
+        self._change_line.hide()
+        return self._change_line
+
+    def _show_change(self, change: ShownChange | None) -> None:
+        self.tokens.set_mark(-1 if change is None else change.at)
+        self._change_line.setVisible(change is not None)
+        if change is not None:
+            drawn, other = visible(change.drawn), visible(change.other)
+            self.change.setText(
+                f"With these settings the text would change at token {change.at + 1}: {other} instead of {drawn}"
+            )
 
     # --- what is shown --------------------------------------------------------------------------------------
 
@@ -146,6 +171,7 @@ class CompletionPane(QWidget):
             action.setEnabled(has_run)
         empty = "" if screen.fill_mask or screen.generating else "Press Generate (Ctrl+Return) to continue the prompt."
         self.tokens.set_placeholder(empty)
+        self._show_change(None if screen.generating else screen.change)
 
     def _set_filling(self, filling: bool) -> None:
         if filling == self._filling:

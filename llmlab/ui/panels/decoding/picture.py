@@ -45,6 +45,15 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class ShownChange:
+    """The first token that the settings of the moment would have drawn differently: its place, itself, the other."""
+
+    at: int
+    drawn: str
+    other: str
+
+
+@dataclass(frozen=True, slots=True)
 class Screen:
     """Everything but the bars and the tokens: cheap to make, compared as a whole."""
 
@@ -59,6 +68,7 @@ class Screen:
     status: str = ""  # of the completion: tokens, speed, why it ended
     former: str = ""  # the name of the model that made the completion, if it is gone
     use_label: str = ""  # what choosing a token in the bars does
+    change: ShownChange | None = None  # where these settings would have made another text
     own_settings: str = ""  # the model's generation_config.json on one line
 
 

@@ -17,10 +17,11 @@ from llmlab.ui.panels.decoding import snippet, stages
 from llmlab.ui.panels.decoding.asking import Asking
 from llmlab.ui.panels.decoding.branching import Branching
 from llmlab.ui.panels.decoding.comparing import Comparing
+from llmlab.ui.panels.decoding.changing import Changing, seed_at
 from llmlab.ui.panels.decoding.completions import Completions
 from llmlab.ui.panels.decoding.copies import Copies, Desk
 from llmlab.ui.panels.decoding.params import MAX_SEED, Params
-from llmlab.ui.panels.decoding.picture import Filled, Picture, Place, Screen, as_generated, facts, reasons
+from llmlab.ui.panels.decoding.picture import Filled, Picture, Place, Screen, ShownChange, as_generated, facts, reasons
 from llmlab.ui.panels.decoding.presetting import PresetDesk, Presetting
 from llmlab.ui.panels.decoding.readings import Reading, Readings
 from llmlab.ui.panels.decoding.run import Outcome, Run
@@ -89,6 +90,7 @@ class DecodingPresenter:
         )
         self._spelling = Spelling(context.jobs, self._spelled, context.notifier.error)
         self.presets = Presetting(context.jobs, context.notifier, view, self._take_preset, self._refresh)
+        self._changing = Changing(context.jobs, self._refresh, context.notifier.error)
         self.copies = Copies(context.jobs, context.notifier, view)
         self.desk: Desk = view
         self.parts: dict[str, Part] = {name: PARTS[name](context, self, page) for name, page in (pages or {}).items()}
@@ -116,7 +118,8 @@ class DecodingPresenter:
 
     def close(self) -> None:
         """Stop all work, deliver nothing more."""
-        for part in (self._readings, self.completions, self._spelling, self.presets, self.copies, *self.parts.values()):
+        own = (self._readings, self.completions, self._spelling, self.presets, self._changing, self.copies)
+        for part in (*own, *self.parts.values()):
             part.close()
         for disconnect in self._disconnect:
             disconnect()
@@ -125,7 +128,7 @@ class DecodingPresenter:
     def settled(self) -> bool:
         """Whether everything that was asked for is on screen."""
         part = self._part
-        reading = self._readings.busy or self._spelling.busy
+        reading = self._readings.busy or self._spelling.busy or self._changing.busy
         waiting = self._wanted or reading or self.completions.running or (part is not None and part.busy)
         return not waiting and self._picture is not None
 
@@ -377,6 +380,13 @@ class DecodingPresenter:
                 self.new_seed()
             self.completions.go_on(run, at, self.params.generation, given)
 
+    def take_change(self) -> None:
+        """A branch from the first token that these settings would have drawn differently, with the same seed."""
+        run, change = self.run, self._changing.change
+        if run is not None and change is not None and self._workbench.model.ready:
+            settings = replace(self.params.generation, seed=seed_at(run, change.at))
+            self.completions.go_on(run, change.at, settings)
+
     def edit(self, text: str) -> None:
         """A branch that begins with `text` in the place of the completion's own."""
         run = self.run
@@ -486,10 +496,19 @@ class DecodingPresenter:
             greedy=self.params.sampling.greedy,
         )
 
+    @property
+    def _change(self) -> ShownChange | None:
+        """Where the settings of the moment would have made another text."""
+        run, change = self.run, self._changing.change
+        if run is None or change is None or change.at >= len(run.steps):
+            return None
+        return ShownChange(change.at, run.steps[change.at].token, self.text_of(change.token_id))
+
     def _refresh(self) -> None:
         model, prompt, run = self._workbench.model, self._workbench.prompt, self.run
         read = self._reading is not None or (self._place != AT_PROMPT and self._picture is not None)
         reason = self._cannot_generate
+        self._changing.look(None if self._fills_masks else run, self.params.sampling)
         self._view.show(
             Screen(
                 stage=stages.stage(model, prompt, self._readings.error, read),
@@ -502,6 +521,7 @@ class DecodingPresenter:
                 has_run=run is not None and bool(run.steps),
                 status=run.status if run is not None else "",
                 former=run.info.name if run is not None and run.former else "",
+                change=self._change,
                 own_settings="" if self._fills_masks else self.presets.own,
                 use_label=stages.use_label(self.info, self._place, branches=self._step_at_place is not None),
             )

@@ -108,6 +108,7 @@ class DecodingPanel:
         completion.selected.connect(self._selected)
         completion.regenerate.connect(lambda new_seed: presenter.regenerate(new_seed=new_seed))
         completion.clear_asked.connect(presenter.clear)
+        completion.change_taken.connect(presenter.take_change)
         completion.branch_asked.connect(lambda at, given, new: presenter.go_on(at, given, new_seed=new))
         completion.edited.connect(presenter.edit)
         completion.export_asked.connect(presenter.export_run)
