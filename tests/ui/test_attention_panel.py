@@ -353,6 +353,15 @@ def test_only_what_means_something_is_offered(qtbot: QtBot) -> None:
     assert "induction" not in [controls.score.itemData(i) for i in range(controls.score.count())]
 
 
+def test_settings_that_mean_nothing_on_a_tab_are_not_there(qtbot: QtBot) -> None:
+    controls = Controls()
+    qtbot.addWidget(controls)
+    controls.show()
+    for tab, scale, words in (("map", True, True), ("lens", False, False), ("flow", True, False), ("text", True, True)):
+        controls.show_params(Params(tab=tab))
+        assert (controls.scale.isVisible(), controls.switches["words"].isVisible()) == (scale, words), tab
+
+
 def test_steps_go_forth_and_back(qtbot: QtBot) -> None:
     bar = StepBar()
     qtbot.addWidget(bar)

@@ -20,6 +20,8 @@ SHORTCUTS = (
     ("Ctrl+L", "the prompt"),
     ("Ctrl+Return", "generate, or insert a mask"),
     ("Esc", "stop generating"),
+    ("Alt+Left, Alt+Right", "attention: the generated token before, or the next"),
+    ("Arrows, Return, + − 0", "attention: go to a head or cell, pin its row, zoom, show everything"),
     ("Ctrl+O", "open a model"),
     ("Ctrl+Shift+O", "open a text file as the prompt"),
     ("F1", "these shortcuts"),

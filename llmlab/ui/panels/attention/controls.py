@@ -49,6 +49,14 @@ SEGMENT_TIPS = {
     "B→A": "Only from the second sentence to the first",
     "B→B": "Only from the second sentence to itself",
 }
+# Which settings of the weights mean something on which tab; on those that are not named all do.
+MEANT = {
+    "lines": ("hide_first", "words", "value_weighted"),
+    "flow": ("scale", "hide_first"),
+    "effect": ("scale",),
+    "pair": (),
+    "lens": (),
+}
 THRESHOLD = Knob(
     "Show from", Scale(0, 1, decimals=2), 0.0, "Heads whose score is smaller are pale in the grid.", step=0.05, off=0.0
 )
@@ -180,7 +188,16 @@ class Controls(QScrollArea):
         for name, box in self.switches.items():
             _quietly(box, lambda box=box, name=name: box.setChecked(getattr(params, name)))
         self.threshold.set_value(params.threshold)
+        self.show_tab(params.tab)
         self._choose()
+
+    def show_tab(self, tab: str) -> None:
+        """Leave only the settings that mean something on this tab."""
+        widgets = {"scale": self.scale, **self.switches}
+        meant = MEANT.get(tab, tuple(widgets))
+        for name, widget in widgets.items():
+            widget.setVisible(name in meant)
+        self._groups["map"].setVisible(bool(meant))
 
     def show_screen(self, screen: Screen) -> None:
         """What there is to choose from, and the numbers of the head in focus."""

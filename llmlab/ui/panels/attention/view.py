@@ -103,6 +103,7 @@ class AttentionPanel:
     @Slot(int)
     def _choose_tab(self, index: int) -> None:
         self._pages.setCurrentIndex(index)
+        self.controls.show_tab(self.names[index])
         self.presenter.change(tab=self.names[index])
 
     @Slot(object)
