@@ -127,7 +127,7 @@ class AttentionMap:
     """`values` float32 (rows, columns), MASKED where the model may not look; NaN and infinity stay what they are.
 
     `row_edges` int32 (rows + 1,), `column_edges` int32 (columns + 1,): row i covers the tokens row_edges[i] up to, not
-    including, row_edges[i + 1]. `pooled`: whether a cell is the maximum of several weights; merging words is no pooling.
+    including, row_edges[i + 1]. `pooled`: whether a cell is the maximum of several weights; merging words is none.
     """
 
     request: MapRequest
