@@ -72,6 +72,9 @@ def test_a_click_pins_ctrl_adds_and_an_empty_place_lets_go(qtbot: QtBot, make: M
     assert "look, summed" in pane.caption.text()
     qtbot.mouseClick(view, Qt.MouseButton.LeftButton, ctrl, centre(pane.queries, 2))
     assert around.reading.focus.queries == (5,)
+    qtbot.keyClick(pane.queries, Qt.Key.Key_Escape)
+    assert around.reading.focus.queries == ()
+    around.look(queries=(1,))
     qtbot.mouseClick(view, Qt.MouseButton.LeftButton, pos=QPoint(view.width() - 4, view.height() - 4))
     assert around.reading.focus.queries == ()
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 from typing import Any
 
 import numpy as np
 import pytest
 from PySide6.QtCore import Qt
+from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
@@ -37,6 +40,14 @@ def tab(qtbot: QtBot, lab: Lab, name: str, **focus: Any) -> Any:
     panel.presenter.look(**focus)
     settle(qtbot, lab)
     return panel.pages[name]
+
+
+def run(script: str) -> dict[str, Any]:
+    """What a copied script leaves behind."""
+    names: dict[str, Any] = {}
+    with contextlib.redirect_stdout(io.StringIO()):
+        exec(script, names)
+    return names
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +92,8 @@ def test_all_four_tabs_tell_what_transformers_computes(qtbot: QtBot, open_lab: O
     pair._part.choose_key(0)
     settle(qtbot, lab)
     assert pair._part.pair.view.weight == pytest.approx(weights[4, 3, 22, 0], abs=1e-5)
+    pair.copy_python()
+    assert run(QGuiApplication.clipboard().text())["view"].weight == pytest.approx(weights[4, 3, 22, 0], abs=1e-5)
 
     rollout = tab(qtbot, lab, "flow")
     rolled = np.eye(weights.shape[-1])
@@ -88,6 +101,8 @@ def test_all_four_tabs_tell_what_transformers_computes(qtbot: QtBot, open_lab: O
         rolled = (0.5 * layer.mean(0) + 0.5 * np.eye(len(rolled))) @ rolled
     shown = rollout.map.picture.base.values
     np.testing.assert_allclose(np.maximum(shown, 0), rolled, atol=1e-5)
+    rollout.copy_python()
+    np.testing.assert_allclose(run(QGuiApplication.clipboard().text())["rollout"], rolled, atol=1e-5)
     rollout._part.switch(Mode.TEXT)
     np.testing.assert_allclose(rollout._part.shading.weights, rolled[22], atol=1e-5)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from PySide6.QtCore import QPoint, Slot
-from PySide6.QtGui import QGuiApplication, QPainter
+from PySide6.QtCore import QPoint, Qt, Slot
+from PySide6.QtGui import QGuiApplication, QKeyEvent, QPainter
 from PySide6.QtWidgets import QFrame, QMenu, QProgressBar, QPushButton, QStackedLayout, QVBoxLayout, QWidget
 
 from llmlab.jobs.job import ErrorInfo
@@ -250,12 +250,20 @@ class FlowPane(QWidget):
         scene = self.map.scene()
         return scene.marks.pinned if scene else ()
 
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        if event.key() == Qt.Key.Key_Escape and self._pinned:
+            self._choose(-1, -1)
+        else:
+            super().keyPressEvent(event)
+
     def _fill_menu(self, menu: QMenu) -> None:
         menu.addAction("Copy picture", self._copy)
         menu.addSeparator()
         for kind in ("png", "svg", "pdf"):
             menu.addAction(f"{kind.upper()}…", lambda kind=kind: self._save(kind))
         menu.addAction("CSV…", lambda: self._part and self._part.save_csv())
+        menu.addSeparator()
+        menu.addAction("Copy as Python", self.copy_python)
 
     @Slot(object)
     def _open_menu(self, event: object) -> None:
@@ -267,6 +275,12 @@ class FlowPane(QWidget):
     @Slot()
     def _copy(self) -> None:
         QGuiApplication.clipboard().setImage(self.map.image(self.map.devicePixelRatioF()))
+
+    @Slot()
+    def copy_python(self) -> None:
+        """A script that computes the same, to the clipboard."""
+        if self._part and self._part.python:
+            QGuiApplication.clipboard().setText(self._part.python)
 
     def _save(self, kind: str) -> None:
         if self._part is None or self.map.picture is None:

@@ -13,7 +13,7 @@ import numpy as np
 from llmlab.engine.progress import Progress
 from llmlab.engine.types import Float32
 from llmlab.jobs.job import ErrorInfo
-from llmlab.ui.panels.attention import exports, text_rows
+from llmlab.ui.panels.attention import exports, snippet, text_rows
 from llmlab.ui.panels.attention.asking import Asking
 from llmlab.ui.panels.attention.flow_roll import WHOLE_TOKENS, Rolled, masked, obstacle, rolled, rows_of
 from llmlab.ui.panels.attention.reading import QUERIES, Looker, Reading
@@ -315,6 +315,11 @@ class Flowing:
         self._looker.point(QUERIES, token)
         if self.mode is Mode.TEXT and not reading.focus.queries:
             self._refresh()
+
+    @property
+    def python(self) -> str:
+        """A script that makes the same rollout; empty where there is none."""
+        return "" if self._reading is None or self._stuck else snippet.rollout(self._reading)
 
     def save_csv(self) -> None:
         """The whole map as a CSV file."""

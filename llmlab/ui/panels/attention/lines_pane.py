@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from PySide6.QtCore import Slot
+from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QMenu, QStackedLayout, QVBoxLayout, QWidget
 
 from llmlab.jobs.job import ErrorInfo
@@ -86,6 +87,8 @@ class LinesPane(QWidget):
         menu.addAction("Save what is seen as PNG…", lambda: self._save("png"))
         menu.addAction("Save what is seen as SVG…", lambda: self._save("svg"))
         menu.addAction("Save what is seen as PDF…", lambda: self._save("pdf"))
+        menu.addSeparator()
+        menu.addAction("Copy as Python", self.copy_python)
 
     def _save(self, kind: str) -> None:
         if self._part:
@@ -134,3 +137,9 @@ class LinesPane(QWidget):
         if broken:
             words += f" · {broken:,} weights are NaN or infinite and have no line"
         self.note.setText(words)
+
+    @Slot()
+    def copy_python(self) -> None:
+        """A script that computes the same, to the clipboard."""
+        if self._part and self._part.python:
+            QGuiApplication.clipboard().setText(self._part.python)

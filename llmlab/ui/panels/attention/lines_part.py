@@ -12,6 +12,7 @@ import numpy as np
 from llmlab.engine.attention.types import MapRequest, Reduction
 from llmlab.engine.types import Int32
 from llmlab.jobs.job import ErrorInfo
+from llmlab.ui.panels.attention import snippet
 from llmlab.ui.panels.attention.asking import Asking
 from llmlab.ui.panels.attention.lines_edges import FLOOR, Edges
 from llmlab.ui.panels.attention.reading import QUERIES, Looker, Reading
@@ -350,6 +351,11 @@ class Lining:
         if self.lines is not None and self._reading is not None:
             edges = self.lines.query_edges if axis == QUERIES else self.lines.key_edges
             self._looker.point(axis, None if row is None else int(edges[row]))
+
+    @property
+    def python(self) -> str:
+        """A script that prints the weights of the head in focus; empty where nothing was read."""
+        return "" if self._reading is None else snippet.weights(self._reading)
 
     def save(self, kind: str) -> None:
         """Write what is seen as a picture: "png", "svg" or "pdf"."""

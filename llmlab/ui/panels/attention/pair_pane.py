@@ -60,6 +60,7 @@ class PairPane(QWidget):
         self._copy = menu_button("copy", "Copy all dimensions with their numbers", "Copy the numbers")
         self._copy.clicked.connect(self.copy)
         self._copy.menu().addAction("Copy as a table", self.copy)
+        self._copy.menu().addAction("Copy as Python", self.copy_python)
         self._copy.menu().addAction("Save as CSV…", lambda: self._part and self._part.save())
         self.chain, self.dimensions, self.keys = ChainView(), Dimensions(), KeyList()
         self.keys.chosen.connect(lambda token: self._part and self._part.choose_key(token))
@@ -171,3 +172,9 @@ class PairPane(QWidget):
 
     def ask_path(self, name: str, kinds: tuple[str, ...], then: Callable[[Path], None]) -> None:
         ask_path(self, name, kinds, then)
+
+    @Slot()
+    def copy_python(self) -> None:
+        """A script that computes the same, to the clipboard."""
+        if self._part and self._part.python:
+            QGuiApplication.clipboard().setText(self._part.python)

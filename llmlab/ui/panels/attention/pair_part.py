@@ -15,6 +15,7 @@ import numpy as np
 from llmlab.engine.attention.types import MASKED, MapRequest, NeuronView
 from llmlab.engine.types import Float32, Int32
 from llmlab.jobs.job import ErrorInfo
+from llmlab.ui.panels.attention import snippet
 from llmlab.ui.panels.attention.asking import Asking
 from llmlab.ui.panels.attention.pair_chain import Link, chain
 from llmlab.ui.panels.attention.reading import Looker, Reading
@@ -198,6 +199,13 @@ class Pairing:
     def table(self, delimiter: str = "\t") -> str:
         """All dimensions in the order in which they are shown, and the chain of numbers."""
         return "" if self.pair is None else table_text(self.pair, self.order, delimiter)
+
+    @property
+    def python(self) -> str:
+        """A script that prints the same numbers; empty where there are none."""
+        if self._reading is None or self.pair is None:
+            return ""
+        return snippet.neuron(self._reading, self.pair.view.query_index, self.pair.view.key_index)
 
     def save(self) -> None:
         """Write the table as a CSV file."""

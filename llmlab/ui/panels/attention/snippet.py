@@ -37,6 +37,42 @@ print(weights)
 """
 
 
+def rollout(reading: Reading) -> str:
+    """A script that prints the attention rollout of the kind in focus."""
+    if reading.request.padding or _is_cut(reading):
+        return f"""{_captured(reading, "AttentionRequest, Truncation")}
+rollout = engine.captured(request).rollout({reading.focus.kind!r})
+print(rollout.shape)
+print(rollout)
+"""
+    hidden = """
+rollout = torch.cat((torch.zeros_like(rollout[:, :1]), rollout[:, 1:]), 1)  # without the first token
+rollout = rollout / rollout.sum(-1, keepdim=True)"""
+    return f"""import torch
+{_loading(reading.info)}
+{_inputs(reading)}
+with torch.inference_mode():
+    layers = model(**inputs, output_attentions=True).{FIELDS[reading.focus.kind]}
+identity = torch.eye(layers[0].shape[-1], device=layers[0].device)
+rollout = identity
+for layer in layers:  # Abnar and Zuidema 2020, eq. 1
+    rollout = (0.5 * layer[0].float().mean(0) + 0.5 * identity) @ rollout{hidden if reading.params.hide_first else ""}
+print(rollout.shape)
+print(rollout)
+"""
+
+
+def neuron(reading: Reading, query: int, key: int) -> str:
+    """A script that prints how one weight came about; transformers hands out no queries and keys, our library does."""
+    focus = reading.focus
+    return f"""{_captured(reading, "AttentionRequest, HeadAt, Truncation")}
+head = HeadAt({focus.kind!r}, {focus.layer!r}, {focus.head!r})
+view = engine.captured(request).neuron(head, query={query}, key={key})
+print("q·k", view.dot, "score", view.score, "weight", view.weight)
+print(view.products)  # of each dimension
+"""
+
+
 def _is_cut(reading: Reading) -> bool:
     return reading.request.truncation is not Truncation.REFUSE
 
@@ -116,21 +152,9 @@ def _quantization(info: ModelInfo) -> str:
 
 
 def _ours(reading: Reading) -> str:
-    info, request, focus, params = reading.info, reading.request, reading.focus, reading.params
-    opened = f"{info.request.spec!r}, device={info.device!r}, dtype={info.dtype!r}, quantization={info.quantization!r}"
+    request, focus, params = reading.request, reading.focus, reading.params
     segments = SEGMENTS[params.segments] if request.pair is not None else None
-    return f"""from llmlab.engine import Engine
-from llmlab.engine.attention.types import AttentionRequest, MapRequest, Reduction, Truncation
-
-engine = Engine.open({opened})
-request = AttentionRequest(
-    {request.text!r},
-    target={request.target!r},
-    pair={request.pair!r},
-    continued={request.continued!r},
-    padding={request.padding!r},
-    truncation=Truncation.{request.truncation.name},
-)
+    return f"""{_captured(reading, "AttentionRequest, MapRequest, Reduction, Truncation")}
 made = engine.captured(request).map(
     MapRequest(
         kind={focus.kind!r},
@@ -146,3 +170,21 @@ made = engine.captured(request).map(
 print(made.values.shape)
 print(made.values)  # -1 where the model may not look
 """
+
+
+def _captured(reading: Reading, names: str) -> str:
+    """Opening the model with our library, and what it is to read."""
+    info, request = reading.info, reading.request
+    opened = f"{info.request.spec!r}, device={info.device!r}, dtype={info.dtype!r}, quantization={info.quantization!r}"
+    return f"""from llmlab.engine import Engine
+from llmlab.engine.attention.types import {names}
+
+engine = Engine.open({opened})
+request = AttentionRequest(
+    {request.text!r},
+    target={request.target!r},
+    pair={request.pair!r},
+    continued={request.continued!r},
+    padding={request.padding!r},
+    truncation=Truncation.{request.truncation.name},
+)"""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt, Slot
-from PySide6.QtGui import QGuiApplication
+from PySide6.QtGui import QGuiApplication, QKeyEvent
 from PySide6.QtWidgets import QFrame, QMenu, QSplitter, QStackedLayout, QVBoxLayout, QWidget
 
 from llmlab.engine.attention.types import MASKED
@@ -194,9 +194,16 @@ class TextPane(QWidget):
         if self._part:
             self._part.choose(axis, range(first, last + 1) if first >= 0 else ())
 
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        if event.key() == Qt.Key.Key_Escape and self._pinned:
+            self._choose(self._shading.axis if self._shading else QUERIES, -1, -1)
+        else:
+            super().keyPressEvent(event)
+
     def _fill_menu(self, menu: QMenu) -> None:
         if self._shading is not None:
             menu.addAction("Copy the weights", self.copy_weights)
+            menu.addAction("Copy as Python", self.copy_python)
         if self._pinned and self._part:
             axis = self._shading.axis if self._shading else QUERIES
             menu.addAction("Choose no token", lambda: self._choose(axis, -1, -1))
@@ -213,3 +220,9 @@ class TextPane(QWidget):
             for token, weight in enumerate(shading.weights.tolist())
         ]
         QGuiApplication.clipboard().setText("\n".join(("token\ttext\tweight", *lines)))
+
+    @Slot()
+    def copy_python(self) -> None:
+        """A script that computes the same, to the clipboard."""
+        if self._part and self._part.python:
+            QGuiApplication.clipboard().setText(self._part.python)

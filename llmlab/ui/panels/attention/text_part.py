@@ -9,7 +9,7 @@ from typing import Protocol
 from llmlab.engine.attention.types import AttentionMap, MapRequest
 from llmlab.engine.types import Float32
 from llmlab.jobs.job import ErrorInfo
-from llmlab.ui.panels.attention import text_rows
+from llmlab.ui.panels.attention import snippet, text_rows
 from llmlab.ui.panels.attention.asking import Asking
 from llmlab.ui.panels.attention.reading import KEYS, QUERIES, Looker, Reading
 from llmlab.ui.panels.attention.text_rows import Shading
@@ -210,6 +210,11 @@ class Texting:
         own = axis == self._axis or not self._is_two
         before = self.pinned if own else ()
         self.choose(axis, [*before, token] if token not in before else [each for each in before if each != token])
+
+    @property
+    def python(self) -> str:
+        """A script that prints the weights of the head in focus; empty where nothing was read."""
+        return "" if self._reading is None else snippet.weights(self._reading)
 
     def turn(self, axis: str) -> None:
         """Look the other way: "queries" for where the tokens look, "keys" for who looks at them."""
