@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from llmlab.engine import Engine
+from llmlab.engine.knobs import STAGES
 from llmlab.engine.sampling import GenerationSettings, SamplingSettings, shape
 from llmlab.engine.types import ModelInfo
 from llmlab.ui.panels.decoding import snippet
@@ -41,6 +42,17 @@ def engine(spec: str) -> tuple[Engine, ModelInfo]:
 
 SAMPLE = GenerationSettings(SamplingSettings(temperature=1.3, top_k=50, min_p=0.01), 20, seed=3)
 GREEDY = GenerationSettings(SamplingSettings(do_sample=False, repetition_penalty=1.3), 20)
+WORDS = GenerationSettings(
+    SamplingSettings(
+        do_sample=False, no_repeat_ngram_size=2, min_new_tokens=5, encoder_repetition_penalty=1.2,
+        bad_words_ids=((400,), (30, 31)), sequence_bias=(((500,), 2.5), ((30, 40), -3.0)),
+    ),
+    20,
+)  # fmt: skip
+OURS = GenerationSettings(
+    SamplingSettings(do_sample=False, frequency_penalty=1.0, order=tuple(reversed(STAGES)), no_repeat_ngram_size=3), 20
+)
+TYPICAL = GenerationSettings(SamplingSettings(typical_p=0.7, eta_cutoff=0.001, presence_penalty=0.5), 20, seed=9)
 STOPPED = GenerationSettings(SamplingSettings(do_sample=False), 20, stop=("the",))
 
 
@@ -50,28 +62,33 @@ STOPPED = GenerationSettings(SamplingSettings(do_sample=False), 20, stop=("the",
         ("bundled:decoder", SAMPLE),
         ("bundled:decoder", GREEDY),
         ("bundled:decoder", STOPPED),
+        ("bundled:decoder", WORDS),
+        ("bundled:decoder", OURS),
+        ("bundled:decoder", TYPICAL),
+        ("bundled:seq2seq", WORDS),
         ("bundled:seq2seq", GREEDY),
     ],
 )
 def test_a_script_prints_the_completion(spec: str, settings: GenerationSettings, tmp_path: Path) -> None:
     opened, info = engine(spec)
-    sampling = settings.sampling
     steps = opened.generate(
         PROMPTS[spec],
         max_new_tokens=settings.max_new_tokens,
-        do_sample=sampling.do_sample,
-        temperature=sampling.temperature,
-        top_k=sampling.top_k,
-        min_p=sampling.min_p,
-        repetition_penalty=sampling.repetition_penalty,
         seed=settings.seed,
         stop=settings.stop,
+        **settings.sampling.knobs(),
     )
     expected = "".join(step.text for step in steps)
     printed = run(snippet.generation(info, PROMPTS[spec], settings), tmp_path).removesuffix("\n")
     if settings.stop:  # transformers keeps the stop string and what stands before it in the last token
         printed = printed[: printed.find(settings.stop[0])] if settings.stop[0] in printed else printed
     assert printed == expected
+
+
+def test_greedy_scripts_need_transformers_alone_as_far_as_it_can() -> None:
+    _, info = engine("bundled:decoder")
+    assert "model.generate(" in snippet.generation(info, "a", WORDS)
+    assert "llmlab.engine" in snippet.generation(info, "a", OURS)
 
 
 def test_the_fill_mask_script_prints_the_same_tokens(tmp_path: Path) -> None:

@@ -21,14 +21,14 @@ def test_a_slider_marks_the_first_token_that_changes_and_a_click_goes_on_from_th
     pane = bench.panel.completion
     bench.panel.controls.button.click()
     bench.settle()
-    assert pane._change_line.isHidden()
+    assert pane._take.isHidden()
+    assert "8 tokens" in pane.status.text()
     first = bench.panel.presenter.run
     bench.panel.controls.changed.emit({"temperature": 0.1})
     bench.settle()
-    assert pane._change_line.isVisible()
-    assert pane.change.text().startswith("With these settings the text would change at token ")
+    assert pane._take.isVisible()
     marked = pane.tokens._mark
-    assert pane.change.text().split("token ")[1].startswith(f"{marked + 1}:")
+    assert pane.status.text().startswith(f"With these settings token {marked + 1} would be “␣word")
     before = pane.tokens.viewport().grab().toImage()
     pane.tokens.set_mark(-1)
     assert pane.tokens.viewport().grab().toImage() != before, "it is painted"
@@ -41,4 +41,4 @@ def test_a_slider_marks_the_first_token_that_changes_and_a_click_goes_on_from_th
     assert run.parted == marked
     assert run.ids[:marked] == first.ids[:marked]
     assert run.ids[marked] != first.ids[marked]
-    assert pane._change_line.isHidden()
+    assert pane._take.isHidden()

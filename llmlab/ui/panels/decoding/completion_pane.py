@@ -59,6 +59,7 @@ class CompletionPane(QWidget):
         self.title = heading("Completion")
         self.status = ElidedLabel()
         self._sum = ""
+        self._changes = ""
         self._status = ""
         frame = QFrame()
         frame.setFrameShape(QFrame.Shape.StyledPanel)
@@ -70,7 +71,6 @@ class CompletionPane(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(theme.SPACE // 2)
         layout.addWidget(self._make_head())
-        layout.addWidget(self._make_change())
         layout.addWidget(frame, stretch=1)
 
     def _make_head(self) -> QWidget:
@@ -92,31 +92,29 @@ class CompletionPane(QWidget):
         self._edit.clicked.connect(self._begin_editing)
         buttons = (self._edit, self._again, self._copy, self._clear)
         self.status.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
-        parts = (self.title, self.status, ProbabilityLegend(), *buttons, HelpButton(HELP))
+        self._take = self._make_take()
+        parts = (self.title, self.status, self._take, ProbabilityLegend(), *buttons, HelpButton(HELP))
         return row(parts, stretch=self.status)
 
-    def _make_change(self) -> QWidget:
-        """One line that says where the settings of the moment would have made another text."""
-        self.change = ElidedLabel()
-        self.change.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
-        self._take = QPushButton("Go on from there")
-        self._take.setToolTip(
+    def _make_take(self) -> QPushButton:
+        take = QPushButton("Go on from there")
+        take.setToolTip(
             "A new branch: the text up to there stays, and the model goes on with the settings of the moment.\n"
             "The random numbers are those of the same seed."
         )
-        self._take.clicked.connect(self.change_taken)
-        self._change_line = row((self.change, self._take), stretch=self.change)
-        self._change_line.hide()
-        return self._change_line
+        take.clicked.connect(self.change_taken)
+        take.hide()
+        return take
 
     def _show_change(self, change: ShownChange | None) -> None:
+        """Say where the settings of the moment would have made another text; no line of its own, so nothing jumps."""
         self.tokens.set_mark(-1 if change is None else change.at)
-        self._change_line.setVisible(change is not None)
+        self._take.setVisible(change is not None)
+        self._changes = ""
         if change is not None:
             drawn, other = visible(change.drawn), visible(change.other)
-            self.change.setText(
-                f"With these settings the text would change at token {change.at + 1}: {other} instead of {drawn}"
-            )
+            self._changes = f"With these settings token {change.at + 1} would be “{other}” instead of “{drawn}”"
+        self._show_status()
 
     # --- what is shown --------------------------------------------------------------------------------------
 
@@ -182,7 +180,7 @@ class CompletionPane(QWidget):
             self.tokens.append([_piece(step) for step in self._steps])
 
     def _show_status(self) -> None:
-        text = self._sum or self._status
+        text = self._sum or self._changes or self._status
         if text != self.status.text():
             self.status.setText(text)
 

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from llmlab.engine.sampling import GenerationSettings
+from llmlab.engine.knobs import PROCESSORS
+from llmlab.engine.sampling import GenerationSettings, SamplingSettings
 from llmlab.engine.types import Architecture, ModelInfo
 
 BUNDLED = "bundled:"
+OURS = ("presence_penalty", "frequency_penalty")  # settings that transformers does not have
 BEST = 10  # how many tokens the fill-mask snippet prints
 
 
 def generation(info: ModelInfo, prompt: str, settings: GenerationSettings) -> str:
     """A script that prints the same completion: transformers alone where nothing is drawn, our loop where it is.
 
-    transformers draws from torch's global generator, so a seed means something else there.
+    transformers draws from torch's global generator, so a seed means something else there. Our loop also where
+    transformers has no such setting, or another order.
     """
-    return _greedy(info, prompt, settings) if settings.sampling.greedy else _sampled(info, prompt, settings)
+    sampling = settings.sampling
+    ours = not sampling.greedy or not sampling.standard_order or any(name in OURS for name in sampling.stages)
+    return _sampled(info, prompt, settings) if ours else _greedy(info, prompt, settings)
 
 
 def fill_mask(info: ModelInfo, prompt: str) -> str:
@@ -37,9 +42,8 @@ def _greedy(info: ModelInfo, prompt: str, settings: GenerationSettings) -> str:
     decodes = info.architecture is Architecture.DECODER
     model_class = "AutoModelForCausalLM" if decodes else "AutoModelForSeq2SeqLM"
     first = 'inputs["input_ids"].shape[1]' if decodes else "1"
-    penalty = settings.sampling.repetition_penalty
-    extra = f"\n    repetition_penalty={penalty!r}," if penalty != 1 else ""
-    extra += f"\n    stop_strings={list(settings.stop)!r},\n    tokenizer=tokenizer," if settings.stop else ""
+    extra = "".join(f"\n        {name}={_as_transformers(settings.sampling, name)!r}," for name in _acting(settings))
+    extra += f"\n        stop_strings={list(settings.stop)!r},\n        tokenizer=tokenizer," if settings.stop else ""
     return f"""import torch
 {_loading(info, model_class)}
 inputs = tokenizer({prompt!r}, return_tensors="pt").to(model.device)
@@ -49,32 +53,43 @@ with torch.inference_mode():
         **inputs,
         do_sample=False,
         num_beams=1,
-        max_new_tokens={settings.max_new_tokens},{extra.replace(chr(10) + "    ", chr(10) + "        ")}
+        max_new_tokens={settings.max_new_tokens},{extra}
     )
 print(tokenizer.decode(output[0, {first}:], skip_special_tokens=True))
 """
 
 
 def _sampled(info: ModelInfo, prompt: str, settings: GenerationSettings) -> str:
-    sampling = settings.sampling
     opened = f"{info.request.spec!r}, device={info.device!r}, dtype={info.dtype!r}, quantization={info.quantization!r}"
+    neutral, knobs = SamplingSettings().knobs(), settings.sampling.knobs()
+    given = {name: value for name, value in knobs.items() if name == "do_sample" or value != neutral.get(name)}
+    lines = "".join(f"    {name}={value!r},\n" for name, value in given.items())
     return f"""from llmlab.engine import Engine
 
 engine = Engine.open({opened})
 steps = engine.generate(
     {prompt!r},
     max_new_tokens={settings.max_new_tokens},
-    do_sample=True,
-    temperature={sampling.temperature!r},
-    top_k={sampling.top_k!r},
-    top_p={sampling.top_p!r},
-    min_p={sampling.min_p!r},
-    repetition_penalty={sampling.repetition_penalty!r},
-    seed={settings.seed!r},
+{lines}    seed={settings.seed!r},
     stop={list(settings.stop)!r},
 )
 print("".join(step.text for step in steps))
 """
+
+
+def _acting(settings: GenerationSettings) -> tuple[str, ...]:
+    """The settings that act in greedy decoding."""
+    return tuple(name for name in settings.sampling.stages if name in PROCESSORS)
+
+
+def _as_transformers(sampling: SamplingSettings, name: str) -> object:
+    """The value of a setting as `model.generate` takes it."""
+    if name == "bad_words_ids":
+        return [list(tokens) for tokens in sampling.bad_words_ids]
+    if name == "sequence_bias":
+        return [[list(tokens), float(bias)] for tokens, bias in sampling.sequence_bias]
+    value: object = getattr(sampling, name)
+    return value
 
 
 def _loading(info: ModelInfo, model_class: str) -> str:
