@@ -144,3 +144,25 @@ def test_strategies_are_compared_and_the_beams_are_those_of_transformers(qtbot: 
     qtbot.mouseClick(page.run, Qt.MouseButton.LeftButton)
     qtbot.mouseClick(page.run, Qt.MouseButton.LeftButton)  # it says Stop now
     qtbot.waitUntil(lambda: not part.busy, timeout=WAIT)
+
+
+def test_a_sweeps_texts_are_those_that_generate_writes(qtbot: QtBot, open_lab: OpenLab) -> None:
+    lab, panel = started(qtbot, open_lab)
+    panel.presenter.change(max_new_tokens=6, seed=4, top_k=0)
+    open_tab(qtbot, panel, "sweep")
+    page, part = panel.pages["sweep"], panel.presenter.parts["sweep"]
+    page.columns.values.setText("0 1")
+    page.rows.values.setText("0.9")
+    page.seeds.setValue(2)
+    qtbot.mouseClick(page.run, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: part.swept is not None and not part.busy, timeout=WAIT)
+    engine = Engine.open("bundled:decoder")
+    steps = engine.generate(lab.workbench.prompt, max_new_tokens=6, seed=5, temperature=1.0, top_p=0.9)
+    expected = "".join(step.text for step in steps)
+    assert part.swept.cell(0, 1)[1].text == expected
+    assert part.swept.value("self_bleu", 0, 0) == pytest.approx(1), "nothing is drawn at temperature 0"
+    qtbot.mouseClick(page.map, Qt.MouseButton.LeftButton, pos=page.map.place_of(0, 1).center().toPoint())
+    assert expected.strip() in page.text.toPlainText()
+    page.rows.values.setText("much")
+    qtbot.mouseClick(page.run, Qt.MouseButton.LeftButton)
+    assert "no values of top_p" in page.note.text()

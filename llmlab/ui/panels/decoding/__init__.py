@@ -87,6 +87,22 @@ def _compared(panel: Any) -> bool:
     return True
 
 
+def _sweep(panel: Any) -> None:
+    panel.presenter.change(tab="sweep", max_new_tokens=30, seed=7, top_k=0)
+    panel.show_params(panel.presenter.params)
+    pane = panel.pages["sweep"]
+    panel.presenter.parts["sweep"].run(pane.columns.typed, pane.rows.typed, pane.seeds.value())
+
+
+def _swept(panel: Any) -> bool:
+    """The texts of the last cell are looked at."""
+    pane, part = panel.pages["sweep"], panel.presenter.parts["sweep"]
+    if not _settled(panel) or part.swept is None or not all(text.finish_reason for text in part.swept.texts):
+        return False
+    pane.map._choose(3, 3)
+    return True
+
+
 def _ask(panel: Any) -> None:
     panel.presenter.change(tab="ask")
     panel.show_params(panel.presenter.params)
@@ -115,6 +131,7 @@ PANEL = PanelSpec(
         Scene("branches", "bundled:decoder", STORY, _branch, _branched),
         Scene("strategies", "bundled:decoder", STORY, _compare, _compared),
         Scene("beams", "bundled:decoder", STORY, _search, _compared),
+        Scene("sweep", "bundled:decoder", STORY, _sweep, _swept),
         Scene("ask", "bundled:decoder", STORY, _ask, _asked),
         Scene(
             "encoder",

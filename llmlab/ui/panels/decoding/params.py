@@ -16,7 +16,7 @@ MAX_STOP_LENGTH = 200
 MAX_WORDS = 32  # that are banned, and as many that are biased
 MAX_WORD_LENGTH = 100
 GROUPS = ("Shape", "Cut-offs", "Penalties", "Words", "Length", "Order")  # of the controls
-TABS = ("completion", "waterfall", "branches", "strategies", "ask")  # below the bars, in this order
+TABS = ("completion", "waterfall", "branches", "strategies", "sweep", "ask")  # below the bars, in this order
 
 # What each setting may be; the sliders end here too, so that the engine never has to refuse one.
 LIMITS: Mapping[str, tuple[float, float]] = {

@@ -16,8 +16,8 @@ from llmlab.ui.panel import PanelContext
 from llmlab.ui.panels.decoding import snippet, stages
 from llmlab.ui.panels.decoding.asking import Asking
 from llmlab.ui.panels.decoding.branching import Branching
-from llmlab.ui.panels.decoding.comparing import Comparing
 from llmlab.ui.panels.decoding.changing import Changing, seed_at
+from llmlab.ui.panels.decoding.comparing import Comparing
 from llmlab.ui.panels.decoding.completions import Completions
 from llmlab.ui.panels.decoding.copies import Copies, Desk
 from llmlab.ui.panels.decoding.params import MAX_SEED, Params
@@ -26,6 +26,7 @@ from llmlab.ui.panels.decoding.presetting import PresetDesk, Presetting
 from llmlab.ui.panels.decoding.readings import Reading, Readings
 from llmlab.ui.panels.decoding.run import Outcome, Run
 from llmlab.ui.panels.decoding.spelling import Spelling
+from llmlab.ui.panels.decoding.sweeping import Sweeping
 from llmlab.ui.panels.decoding.tabs import Part, PartMaker
 from llmlab.ui.panels.decoding.waterfalling import Waterfalling
 from llmlab.workbench import Completion, ModelState
@@ -36,6 +37,7 @@ PARTS: dict[str, PartMaker] = {
     "waterfall": Waterfalling,
     "branches": Branching,
     "strategies": Comparing,
+    "sweep": Sweeping,
     "ask": Asking,
 }
 

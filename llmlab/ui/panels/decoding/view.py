@@ -22,6 +22,7 @@ from llmlab.ui.panels.decoding.params import TABS, Params
 from llmlab.ui.panels.decoding.picture import Filled, Picture, Screen
 from llmlab.ui.panels.decoding.presenter import DecodingPresenter
 from llmlab.ui.panels.decoding.strategies_pane import StrategiesPane
+from llmlab.ui.panels.decoding.sweep_pane import SweepPane
 from llmlab.ui.panels.decoding.waterfall_pane import WaterfallPane
 from llmlab.ui.widgets.parts import Choice
 
@@ -33,12 +34,14 @@ LABELS = {
     "waterfall": ("Waterfall", "What each setting does to this distribution, one after the other"),
     "branches": ("Branches", "All completions and what parts from them: switch, compare, undo"),
     "strategies": ("Strategies", "Greedy, samples, beam search and prompt lookup side by side"),
+    "sweep": ("Sweep", "A grid over two settings and several seeds, measured and compared"),
     "ask": ("Ask", "How probable exactly this continuation is"),
 }
 PAGES: dict[str, Callable[[], Any]] = {
     "waterfall": WaterfallPane,
     "branches": BranchesPane,
     "strategies": StrategiesPane,
+    "sweep": SweepPane,
     "ask": AskPane,
 }
 
