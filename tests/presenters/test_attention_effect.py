@@ -247,14 +247,14 @@ def test_each_mask_can_be_looked_at() -> None:
     assert tab.screen.effect.label == "only"
 
 
-def test_focus_and_scale_follow_the_panel(tab: Tab) -> None:
+def test_the_focus_is_the_panels(tab: Tab) -> None:
     assert tab.screen.focused == Place("self", 1, 2)
     tab.stand.look(layer=0, head=None)
     assert tab.screen.focused == Place("self", 0, None)
     tab.stand.look(layer=None, head=None)
     assert tab.screen.focused is None
-    tab.stand.change(scale="log")
-    assert tab.screen.logarithmic
+    tab.part.choose(logarithmic=True)
+    assert tab.screen.choices.logarithmic
     tab.part.look_at(Place("self", 2, 1))
     assert (tab.stand.reading.focus.layer, tab.stand.reading.focus.head) == (2, 1)
 

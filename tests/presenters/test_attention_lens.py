@@ -14,6 +14,7 @@ import pytest
 
 from llmlab.engine.attention.types import AttentionRequest, AttentionShape
 from llmlab.engine.errors import UnsupportedFeatureError
+from llmlab.engine.types import Architecture
 from llmlab.jobs.job import ErrorInfo
 from llmlab.ui.panels.attention import lens_part
 from llmlab.ui.panels.attention.lens_chart import CourseView
@@ -21,6 +22,7 @@ from llmlab.ui.panels.attention.lens_part import Lensing, LensScreen
 from llmlab.ui.panels.attention.lens_values import LensMeasure, LensTable, json_text, row_name, row_short
 from tests.presenters.attention_cause import NAMES, ROWS, cause_stand, lens_of
 from tests.presenters.attention_tabs import LAYERS, TARGET, TOKENS, shape_of
+from tests.presenters.decoding_fakes import MASK, model_info
 
 
 class FakeLensView:
@@ -113,6 +115,14 @@ def test_of_an_encoder_decoder_model_the_decoders_positions_are_read() -> None:
     tab.stand.look(kind="cross")
     tab.part.hover(1)
     assert tab.stand.pointed == [("queries", 1)]
+
+
+def test_of_an_encoder_the_first_mask_is_looked_at() -> None:
+    info = model_info(Architecture.ENCODER)
+    tab = Tab(shape_of("self", ("[CLS]", "a", MASK, "b", MASK, "[SEP]")), info=info).bring()
+    tab.stand.run()
+    assert tab.screen.position == 2
+    assert tab.engine.followed == [2]
 
 
 def test_long_texts_are_read_in_windows(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -216,7 +216,8 @@ def test_bars_tell_before_and_after(make: Make, qtbot: QtBot) -> None:
     assert pane.bars.rows._card.isVisible()
     pane.hide()
     linear = shown(pane.bars)
-    around.change(scale="log")
+    pane.log.click()
+    assert around.part._choices.logarithmic
     assert shown(pane.bars) != linear
 
 

@@ -42,9 +42,11 @@ def ablation(
     check_heads(sites, off)
     control.check()
     stack = stack_of(subject)
-    with switched(subject, Switches(sites, [(), off], control)):  # both at once: the same arithmetic for both
-        encoded = subject.encode(2) if subject.is_pair else None
-        before, after = _predictions(subject, stack, positions, 2, encoded)
+    offs = [(), off] if off else [()]  # both at once: the same arithmetic for both
+    with switched(subject, Switches(sites, offs, control)):
+        encoded = subject.encode(len(offs)) if subject.is_pair else None
+        predictions = _predictions(subject, stack, positions, len(offs), encoded)
+    before, after = predictions[0], predictions[-1]
     return tuple(
         _effect(speller, tuple(sorted(off)), label, before[place], after[place]) for place, label in enumerate(labels)
     )

@@ -102,7 +102,7 @@ class _Cells(QWidget):
         """See `EffectMap`."""
         self.screen_ = screen
         if screen is not None:
-            self._norm = screen.effects.norm(screen.choices.measure, logarithmic=screen.logarithmic)
+            self._norm = screen.effects.norm(screen.choices.measure, logarithmic=screen.choices.logarithmic)
         self._fit()
         self._describe()
 
@@ -307,7 +307,7 @@ class EffectLegend(QWidget):
     def show_screen(self, screen: EffectScreen) -> None:
         """The scale of what is shown."""
         measure = screen.choices.measure
-        self._norm = screen.effects.norm(measure, logarithmic=screen.logarithmic)
+        self._norm = screen.effects.norm(measure, logarithmic=screen.choices.logarithmic)
         self._unit = "KL in nats" if measure is Measure.KL else "change of p"
         self.setAccessibleName(f"Colours: {' to '.join(self.texts)}, {self._unit}")
         self.setToolTip(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from PySide6.QtCore import Qt, Slot
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import (
+    QCheckBox,
     QComboBox,
     QHBoxLayout,
     QProgressBar,
@@ -15,6 +16,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from llmlab.engine.errors import InputError
 from llmlab.jobs.job import ErrorInfo
 from llmlab.ui import theme
 from llmlab.ui.panels.attention import saving
@@ -38,6 +40,7 @@ HELP = Help(
 )
 MEASURES = (Measure.KL, Measure.DELTA)
 ORDERS = (Order.LAYER, Order.EFFECT)
+ROW, TITLE = 28, 40  # pixels of a layer on the map, and of what stands above the layers of a kind
 
 
 class EffectPane(QWidget):
@@ -108,7 +111,7 @@ class EffectPane(QWidget):
         return self.progress
 
     def _splitter(self) -> QWidget:
-        splitter = QSplitter(Qt.Orientation.Vertical)
+        splitter = self.splitter = QSplitter(Qt.Orientation.Vertical)
         splitter.setObjectName("effect")
         splitter.setChildrenCollapsible(False)
         splitter.addWidget(self.map)
@@ -122,7 +125,10 @@ class EffectPane(QWidget):
         self.position.setToolTip("Which of the masks the model fills in")
         self.position.setAccessibleName("Predicted position")
         self.position.activated.connect(lambda index: self._part and self._part.choose(position=index))
-        layout.addWidget(row((self.facts, self.position), stretch=self.facts))
+        self.log = QCheckBox("Log scale")
+        self.log.setToolTip("Bars, and the colours of divergences, by order of magnitude")
+        self.log.clicked.connect(lambda on: self._part and self._part.choose(logarithmic=on))
+        layout.addWidget(row((self.facts, self.position, self.log), stretch=self.facts))
         layout.addWidget(self.bars, stretch=1)
         splitter.addWidget(lower)
         splitter.setStretchFactor(0, 1)
@@ -159,6 +165,8 @@ class EffectPane(QWidget):
     # --- to the part ----------------------------------------------------------------------------------------
 
     def show_effects(self, screen: EffectScreen | None) -> None:
+        if screen is not None and (self._screen is None or screen.effects.sizes != self._screen.effects.sizes):
+            self._divide(screen)
         self._screen = screen
         self._stack.setCurrentIndex(0)
         self.map.show_screen(screen)
@@ -166,14 +174,26 @@ class EffectPane(QWidget):
             self.bars.show_effect(None, stale=False)
             return
         self.measure.set_chosen(MEASURES.index(screen.choices.measure))
+        self.log.setChecked(screen.choices.logarithmic)
         self.order.set_chosen(ORDERS.index(screen.choices.order))
         self.legend.show_screen(screen)
         self._show_progress(screen)
         self._show_switches(screen)
         self._show_comparison(screen)
 
+    def _divide(self, screen: EffectScreen) -> None:
+        """Give the map the height that this model's layers need, and the prediction the rest."""
+        layers = [count for count, _ in screen.effects.sizes.values()]
+        wanted = ROW * sum(layers) + TITLE * len(layers)
+        height = max(self.splitter.height(), 1)
+        upper = min(wanted, round(0.6 * height))
+        self.splitter.setSizes([upper, height - upper])
+
     def show_error(self, error: ErrorInfo) -> None:
-        self.state.show_error(error.message, error.hint)
+        if error.kind == InputError.__name__:  # a text without a mask: nothing has gone wrong
+            self.state.show_empty(error.message, error.hint)
+        else:
+            self.state.show_error(error.message, error.hint)
         self._stack.setCurrentIndex(1)
 
     def _show_progress(self, screen: EffectScreen) -> None:
@@ -207,7 +227,7 @@ class EffectPane(QWidget):
 
     def _show_comparison(self, screen: EffectScreen) -> None:
         effect, outcome = screen.effect, screen.outcome or ()
-        self.bars.show_effect(effect, stale=screen.stale, logarithmic=screen.logarithmic)
+        self.bars.show_effect(effect, stale=screen.stale, logarithmic=screen.choices.logarithmic)
         self.position.setVisible(len(outcome) > 1)
         if [self.position.itemText(i) for i in range(self.position.count())] != [each.label for each in outcome]:
             self.position.clear()

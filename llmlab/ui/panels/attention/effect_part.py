@@ -23,11 +23,15 @@ AT_ONCE = 5e11  # parameters × tokens × elements run: what takes more is measu
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """How the effects are shown: by which measure, in which order, and at which of the predicted positions."""
+    """How the effects are shown: by which measure, in which order, and at which of the predicted positions.
+
+    `logarithmic`: the colours of divergences, and the bars, by order of magnitude.
+    """
 
     measure: Measure = Measure.KL
     order: Order = Order.LAYER
     position: int = 0
+    logarithmic: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,7 +47,6 @@ class EffectScreen:
     off: frozenset[HeadAt]
     choices: Choices
     focus: Focus
-    logarithmic: bool
     outcome: tuple[Effect, ...] | None
     fraction: float | None
     offered: int
@@ -273,7 +276,6 @@ class Ablating:
             off=self._off,
             choices=self._choices,
             focus=self._reading.focus,
-            logarithmic=self._reading.params.scale == "log",
             outcome=self._outcome,
             fraction=(self._fraction or 0.0) if self._sweeping else None,
             offered=0 if self._sweeping or self._effects.complete else places,

@@ -34,14 +34,19 @@ class CourseView:
         at = self.rows[row], token
         if self.ranks:
             return max(0.0, 1 - math.log10(int(self.course.ranks[at]) + 1) / RANK_DECADES)
-        return float(self.course.probabilities[at])
+        return float(self.course.probabilities[at]) / self._limit
+
+    @property
+    def _limit(self) -> float:
+        """Where the axis of probabilities ends."""
+        return numbers.axis_limit(float(self.course.probabilities.max()))
 
     @property
     def ticks(self) -> tuple[tuple[float, str], ...]:
         """(share, label) of the marks on the axis."""
         if self.ranks:
             return tuple((1 - power / RANK_DECADES, f"{10**power:,}") for power in range(RANK_DECADES + 1))
-        return ((0.0, "0"), (0.5, "0.5"), (1.0, "1"))
+        return tuple((share, f"{share * self._limit:g}") for share in (0.0, 0.5, 1.0))
 
 
 class CourseChart(QWidget):

@@ -83,8 +83,9 @@ class Lensing:
             self._forget()
             self._request = request
             total = self._total
-            self._window = (max(0, total - WINDOW), total)
-            self._position = total - 1
+            self._position = self._first_position
+            first = min(max(0, self._position - WINDOW // 2), max(0, total - WINDOW))
+            self._window = (first, min(first + WINDOW, total))
             self._ask_table()
             self._ask_course()
         self._show()
@@ -153,6 +154,13 @@ class Lensing:
     def _total(self) -> int:
         assert self._reading is not None
         return len(self._reading.shapes[self._kind].query_tokens)
+
+    @property
+    def _first_position(self) -> int:
+        """What is looked at first: the first mask of an encoder, or the end of the text."""
+        assert self._reading is not None
+        tokens, mask = self._reading.shapes[self._kind].query_tokens, self._reading.info.mask_token
+        return tokens.index(mask) if mask in tokens else len(tokens) - 1
 
     @property
     def _is_looked_at(self) -> bool:

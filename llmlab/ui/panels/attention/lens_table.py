@@ -48,7 +48,7 @@ class LensGrid(QAbstractScrollArea):
     # --- what is shown --------------------------------------------------------------------------------------
 
     def show_table(self, table: LensTable | None, measure: LensMeasure, position: int) -> None:
-        """Show these cells; `position` is framed. A new text is shown from its end."""
+        """Show these cells; `position` is framed. Of a new text the cells of the position are brought into sight."""
         before, self._table, self._measure, self._position = self._table, table, measure, position
         self._levels = []
         if table is not None:
@@ -56,8 +56,9 @@ class LensGrid(QAbstractScrollArea):
             self._levels = shades
         self._measure_bars()
         if table is not None and (before is None or before.lens is not table.lens):
-            self.horizontalScrollBar().setValue(self.horizontalScrollBar().maximum())
             self._row = len(table.rows) - 1
+            column = min(max(position - int(table.lens.positions[0]), 0), table.columns - 1)
+            self._show_cell(0, column)
         self._describe()
         self.viewport().update()
 
@@ -104,10 +105,11 @@ class LensGrid(QAbstractScrollArea):
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
-        at_end = self.horizontalScrollBar().value() == self.horizontalScrollBar().maximum()
+        bar = self.horizontalScrollBar()
+        at_end = bar.value() == bar.maximum() > 0
         self._measure_bars()
         if at_end:
-            self.horizontalScrollBar().setValue(self.horizontalScrollBar().maximum())
+            bar.setValue(bar.maximum())
 
     def _describe(self) -> None:
         table = self._table
