@@ -243,4 +243,5 @@ def _allowed(part: HeatPart, row: int) -> int:
 
 def _about(mapped: Mapped) -> str:
     rows, columns = mapped.picture.rows, mapped.picture.columns
-    return f"{rows:,} × {columns:,} {'words' if mapped.request.words else 'tokens'}"
+    unit = "words" if mapped.request.words else "tokens"
+    return f"{rows:,} × {columns:,} {unit} · largest {mapped.largest:.3g}"

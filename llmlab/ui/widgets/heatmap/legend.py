@@ -13,6 +13,7 @@ from llmlab.ui.widgets.heatmap.codes import NAN
 from llmlab.ui.widgets.heatmap.norm import Scale
 from llmlab.ui.widgets.heatmap.scene import Scene, below, extent_of, pooled
 
+SHORTEST_BAR = 110.0  # pixels, so that its numbers have room
 NAMES = {
     Scale.LINEAR: "weight",
     Scale.LOG: "weight, log scale",
@@ -98,7 +99,9 @@ def paint_bar(painter: QPainter, scene: Scene) -> None:
     colors, bar, norm = theme.current(), QRectF(scene.frame.bar), scene.norm
     if bar.isEmpty():
         return
-    bar.moveLeft(extent_of(scene).right() + 2 * GAP)
+    extent = extent_of(scene)
+    bar.moveLeft(extent.right() + 2 * GAP)
+    bar.setHeight(min(bar.height(), max(SHORTEST_BAR, extent.height())))
     shades = colours.diverging(colors.dark) if norm.scale is Scale.DIFFERENCE else colours.heat()
     column = np.ascontiguousarray(shades[::-1]).reshape(-1, 1)
     image = QImage(column.data, 1, len(column), 4, QImage.Format.Format_RGB32)
