@@ -95,8 +95,8 @@ def test_the_lines_are_the_weights_from_the_floor_on(tab: Tab) -> None:
 
 
 def test_heads_are_added_and_keep_their_colours(tab: Tab) -> None:
-    assert [chip.head.label for chip in tab.view.chips] == ["1.2", "1.0", "1.1", "1.3"]
-    assert tab.view.chips[0].fixed
+    assert [chip.head.label for chip in tab.view.chips] == ["1.0", "1.1", "1.2", "1.3"]
+    assert [chip.fixed for chip in tab.view.chips] == [False, False, True, False]
     tab.part.toggle(Shown(1, 0))
     tab.part.toggle(Shown(1, 3))
     tab.stand.run()
@@ -115,7 +115,7 @@ def test_heads_of_other_layers_stay_when_one_goes_on(tab: Tab) -> None:
     tab.stand.look(layer=2, head=1)
     tab.stand.run()
     assert tab.shown == ["2.1", "1.0"]
-    assert [chip.head.label for chip in tab.view.chips] == ["2.1", "1.0", "2.0", "2.2", "2.3"]
+    assert [chip.head.label for chip in tab.view.chips] == ["2.0", "2.1", "2.2", "2.3", "1.0"]
     tab.part.show_one()
     assert tab.shown == ["2.1"]
 

@@ -109,17 +109,30 @@ def test_the_legend_switches_heads_in_their_colours(qtbot: QtBot, make: Make) ->
         place = pane.chips.chip_rect(Shown(1, head)).center()
         qtbot.mouseClick(pane.chips, Qt.MouseButton.LeftButton, pos=place)
     around.run()
-    assert [chip.slot for chip in pane.chips.chips] == [0, 1, 2, 3]
+    assert [chip.slot for chip in pane.chips.chips] == [1, 2, 0, 3]
     assert ink(pane, 1) > 0
     qtbot.mouseClick(pane.chips, Qt.MouseButton.LeftButton, pos=pane.chips.chip_rect(Shown(1, 0)).center())
-    assert [chip.slot for chip in pane.chips.chips if chip.slot is not None] == [0, 2, 3]
+    assert [chip.slot for chip in pane.chips.chips] == [None, 2, 0, 3]
     rects = [pane.chips.chip_rect(chip.head) for chip in pane.chips.chips]
     assert not any(a.intersects(b) for a in rects for b in rects if a is not b)
     pane.chips.resize(90, 200)
     assert max(pane.chips.chip_rect(chip.head).right() for chip in pane.chips.chips) <= 90, "as many rows as it takes"
 
 
-def test_ten_thousand_tokens_paint_only_what_is_in_sight(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_legend_is_worked_by_keyboard(qtbot: QtBot, make: Make) -> None:
+    pane, around = make()
+    for key in (Qt.Key.Key_Right, Qt.Key.Key_Space):
+        qtbot.keyClick(pane.chips, key)
+    around.run()
+    assert [chip.head.label for chip in pane.chips.chips if chip.slot is not None] == ["1.1", "1.2"]
+    for _ in range(9):
+        qtbot.keyClick(pane.chips, Qt.Key.Key_Right)
+    qtbot.keyClick(pane.chips, Qt.Key.Key_Return)
+    around.run()
+    assert len(around.part.heads) == 3
+
+
+def test_of_a_long_text_only_what_is_in_sight_is_painted(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     pane, around = make(shape_of("self", tuple(f" t{i}" for i in range(1500))))
     painted: list[str] = []
     paint_labels = lines_paint._paint_labels

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QRect, QSize, Qt, Signal
-from PySide6.QtGui import QFontMetrics, QMouseEvent, QPainter, QPaintEvent, QPen
+from PySide6.QtGui import QFontMetrics, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from llmlab.ui import theme
@@ -19,17 +19,20 @@ class HeadChips(QWidget):
         super().__init__(parent)
         self._chips: tuple[Chip, ...] = ()
         self._full = False
+        self._cursor = 0
         self._font = theme.monospace(0.92)
         policy = QSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
         policy.setHeightForWidth(True)
         self.setSizePolicy(policy)
         self.setMouseTracking(True)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setAccessibleName("Heads whose lines are shown")
         theme.changed.connect(self.update)
 
     def show_chips(self, chips: tuple[Chip, ...], *, full: bool) -> None:
         """Other heads."""
         self._chips, self._full = chips, full
+        self._cursor = min(self._cursor, max(0, len(chips) - 1))
         shown = ", ".join(chip.head.name for chip in chips if chip.slot is not None)
         self.setAccessibleDescription(f"Shown: {shown}")
         self.updateGeometry()
@@ -72,17 +75,19 @@ class HeadChips(QWidget):
         painter, colors = QPainter(self), theme.current()
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setFont(self._font)
-        for chip, rect in self._places(self.width()):
+        for place, (chip, rect) in enumerate(self._places(self.width())):
             on = chip.slot is not None
+            if place == self._cursor and self.hasFocus():
+                painter.fillRect(rect, colors.accent_base)
             painter.setPen(QPen(colors.series[chip.slot] if on else colors.border, 1.4 if on else 1))
             painter.setBrush(colors.base if on else Qt.BrushStyle.NoBrush)
             painter.drawRoundedRect(rect.adjusted(1, 1, -1, -1), 4, 4)
             if on:
                 painter.fillRect(QRect(rect.left() + 6, rect.center().y() - 4, 9, 9), colors.series[chip.slot])
             painter.setPen(colors.text if on else colors.disabled if self._full else colors.muted)
-            place = rect.adjusted(20 if on else 6, 0, -5, 0)
+            inside = rect.adjusted(20 if on else 6, 0, -5, 0)
             side = Qt.AlignmentFlag.AlignLeft if on else Qt.AlignmentFlag.AlignHCenter
-            painter.drawText(place, side | Qt.AlignmentFlag.AlignVCenter, chip.head.label)
+            painter.drawText(inside, side | Qt.AlignmentFlag.AlignVCenter, chip.head.label)
         painter.end()
 
     def _chip_at(self, event: QMouseEvent) -> Chip | None:
@@ -104,3 +109,15 @@ class HeadChips(QWidget):
         chip = self._chip_at(event)
         if chip is not None and event.button() == Qt.MouseButton.LeftButton:
             self.clicked.emit(chip.head)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        key = Qt.Key
+        step = {key.Key_Left: -1, key.Key_Right: 1}.get(Qt.Key(event.key()))
+        if step is not None and 0 <= self._cursor + step < len(self._chips):
+            self._cursor += step
+            self.setAccessibleDescription(self._chips[self._cursor].head.name)
+            self.update()
+        elif event.key() in (key.Key_Space, key.Key_Return) and self._chips:
+            self.clicked.emit(self._chips[self._cursor].head)
+        else:
+            super().keyPressEvent(event)

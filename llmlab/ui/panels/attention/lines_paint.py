@@ -18,7 +18,7 @@ LIMIT = 5000  # lines painted at once
 FEW = 60  # lines, up to which they are drawn a little wider; beyond a width of 1 Qt paints fifty times slower
 OPACITIES = 24  # levels that are told apart
 MAX_GAP = 460.0  # pixels between the columns
-MAX_LABEL = 0.3  # of the width
+MAX_LABEL = 0.26  # of the width
 PAD = 6.0
 HEADER = 22.0
 SPREAD = 1.6  # pixels between the lines of two heads from the same token to the same token
@@ -87,7 +87,7 @@ def columns(frame: Frame) -> Columns:
     """The columns in the middle of the picture, no further apart than the eye can follow."""
     metrics = QFontMetricsF(frame.font)
     widest = frame.lines.longest * metrics.horizontalAdvance("0") + 2 * PAD + blocks_width(frame)
-    number = metrics.horizontalAdvance(" 0.000")
+    number = metrics.horizontalAdvance(" 0.000") if len(frame.lines.heads) == 1 else 0.0
     label = min(max(widest, 50.0), MAX_LABEL * frame.width)
     gap = min(MAX_GAP, max(60.0, frame.width - 2 * (label + number)))
     left = (frame.width - gap) / 2

@@ -233,11 +233,11 @@ class Lining:
             self._slots.setdefault(head, next(free, 0))
 
     def _chips(self, reading: Reading) -> tuple[Chip, ...]:
-        """The head in focus, those that were added, then the others of its layer."""
-        shown = self.heads
-        layer = reading.focus.layer
-        others = () if layer is None else tuple(Shown(layer, head) for head in range(reading.shape.heads))
-        ordered = dict.fromkeys((*shown, *others))
+        """The heads of the layer in their order, so that none moves under the mouse, then the others that are shown."""
+        shown, layer = self.heads, reading.focus.layer
+        own = () if layer is None else tuple(Shown(layer, head) for head in range(reading.shape.heads))
+        several = () if shown[0] in own else shown[:1]
+        ordered = dict.fromkeys((*several, *own, *shown))
         return tuple(Chip(head, self._slots.get(head), fixed=head == shown[0]) for head in ordered)
 
     def _show(self, reading: Reading) -> None:
