@@ -53,7 +53,7 @@ SEGMENT_TIPS = {
 MEANT = {
     "lines": ("hide_first", "words", "value_weighted"),
     "flow": ("scale", "hide_first"),
-    "effect": ("scale",),
+    "effect": (),
     "pair": (),
     "lens": (),
 }
