@@ -100,6 +100,20 @@ def test_another_token_makes_a_branch_and_the_former_text_stays(stand: Stand) ->
     assert stand.bench.completion.ids == first.ids
 
 
+def test_a_branchs_script_gives_its_beginning_along(stand: Stand) -> None:
+    first = stand.run
+    assert first.given == ()
+    stand.presenter.change(do_sample=False)
+    stand.presenter.go_on(2, (3, 4))
+    stand.settle()
+    assert stand.run.given == (*first.ids[:2], 3, 4)
+    stand.presenter.copy_python()
+    script = stand.view.copied[-1]
+    compile(script, "snippet", "exec")
+    assert f"given={[*first.ids[:2], 3, 4]!r}" in script
+    assert "do_sample=False" in script
+
+
 def test_a_bar_at_a_place_of_the_completion_branches_there(stand: Stand) -> None:
     stand.presenter.select_step(3)
     assert stand.view.screen is not None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from PySide6.QtCore import QPoint, Qt
-from PySide6.QtGui import QContextMenuEvent
+from PySide6.QtGui import QContextMenuEvent, QGuiApplication
 from PySide6.QtWidgets import QApplication, QMenu
 from pytestqt.qtbot import QtBot
 
@@ -32,7 +34,7 @@ def started(qtbot: QtBot, open_lab: OpenLab) -> tuple[Lab, DecodingPanel]:
     return lab, panel_of(lab)
 
 
-def test_another_token_is_taken_from_a_tokens_menu(qtbot: QtBot, open_lab: OpenLab) -> None:
+def test_another_token_is_taken_from_a_tokens_menu(qtbot: QtBot, open_lab: OpenLab, capsys: Any) -> None:
     lab, panel = started(qtbot, open_lab)
     panel.presenter.change(max_new_tokens=12, seed=3, temperature=1.0)
     first = generate(qtbot, lab)
@@ -58,6 +60,10 @@ def test_another_token_is_taken_from_a_tokens_menu(qtbot: QtBot, open_lab: OpenL
         lab.workbench.prompt, given=branch.ids[:5], max_new_tokens=17, seed=3, temperature=1.0, top_k=40, top_p=0.95
     )
     assert [step.token_id for step in whole] == list(branch.ids), "a script gives the same branch"
+    panel.presenter.copy_python()
+    capsys.readouterr()
+    exec(compile(QGuiApplication.clipboard().text(), "copied", "exec"), {"__name__": "__main__"})
+    assert branch.text.strip() in capsys.readouterr().out
     open_tab(qtbot, panel, "branches")
     page = panel.pages["branches"]
     assert page.table.rows_model.rowCount() == 2

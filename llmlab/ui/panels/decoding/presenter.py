@@ -469,7 +469,8 @@ class DecodingPresenter:
         if self._fills_masks:
             self._view.copy(snippet.fill_mask(self.info, self._workbench.prompt))
         elif self.run is not None:
-            self._view.copy(snippet.generation(self.run.info, self.run.prompt, self.run.settings))
+            run = self.run
+            self._view.copy(snippet.generation(run.info, run.prompt, run.settings, run.given))
         else:
             self._view.copy(snippet.generation(self.info, self._workbench.prompt, self.params.generation))
 

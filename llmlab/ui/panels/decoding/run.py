@@ -48,6 +48,12 @@ class Run:
         return tuple(step.token_id for step in self.steps)
 
     @property
+    def given(self) -> tuple[int, ...]:
+        """The tokens that a branch begins with: those it shares, and those that the user chose."""
+        chosen = [place + 1 for place, step in enumerate(self.steps) if step.given]
+        return self.ids[: max([self.parted, *chosen])]
+
+    @property
     def new_tokens(self) -> int:
         """How many new tokens were allowed, counted from where a branch parts."""
         return self.settings.max_new_tokens - self.parted

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from llmlab.engine.knobs import PROCESSORS
@@ -13,12 +14,14 @@ OURS = ("presence_penalty", "frequency_penalty")  # settings that transformers d
 BEST = 10  # how many tokens the fill-mask snippet prints
 
 
-def generation(info: ModelInfo, prompt: str, settings: GenerationSettings) -> str:
+def generation(info: ModelInfo, prompt: str, settings: GenerationSettings, given: Sequence[int] = ()) -> str:
     """A script that prints the same completion: transformers alone where nothing is drawn, our loop where it is.
 
     transformers draws from torch's global generator, so a seed means something else there. Our loop also where
-    transformers has no such setting, or another order.
+    transformers has no such setting, or another order, and for a branch, which begins with the tokens `given`.
     """
+    if given:
+        return _sampled(info, prompt, settings, given)
     sampling = settings.sampling
     ours = not sampling.greedy or not sampling.standard_order or any(name in OURS for name in sampling.stages)
     return _sampled(info, prompt, settings) if ours else _greedy(info, prompt, settings)
@@ -59,11 +62,13 @@ print(tokenizer.decode(output[0, {first}:], skip_special_tokens=True))
 """
 
 
-def _sampled(info: ModelInfo, prompt: str, settings: GenerationSettings) -> str:
+def _sampled(info: ModelInfo, prompt: str, settings: GenerationSettings, given: Sequence[int] = ()) -> str:
     opened = f"{info.request.spec!r}, device={info.device!r}, dtype={info.dtype!r}, quantization={info.quantization!r}"
     neutral, knobs = SamplingSettings().knobs(), settings.sampling.knobs()
-    given = {name: value for name, value in knobs.items() if name == "do_sample" or value != neutral.get(name)}
-    lines = "".join(f"    {name}={value!r},\n" for name, value in given.items())
+    changed = {name: value for name, value in knobs.items() if name == "do_sample" or value != neutral.get(name)}
+    lines = "".join(f"    {name}={value!r},\n" for name, value in changed.items())
+    if given:
+        lines = f"    given={list(given)!r},\n{lines}"
     return f"""from llmlab.engine import Engine
 
 engine = Engine.open({opened})
