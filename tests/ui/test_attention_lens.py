@@ -186,8 +186,9 @@ def test_the_chart_names_every_token_of_a_place(make: Make, qtbot: QtBot) -> Non
 
 
 def test_the_table_can_be_copied(make: Make) -> None:
-    pane, _, _ = make()
+    pane, around, _ = make()
     pane._copy()
+    around.run()
     assert QGuiApplication.clipboard().text().startswith("place,layer,position,token")
 
 

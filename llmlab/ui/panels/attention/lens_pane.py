@@ -164,7 +164,7 @@ class LensPane(QWidget):
 
     def _copy(self) -> None:
         if self._part:
-            QGuiApplication.clipboard().setText(self._part.text("csv"))
+            self._part.copy(QGuiApplication.clipboard().setText)
 
     def _export(self, kind: str) -> None:
         part = self._part

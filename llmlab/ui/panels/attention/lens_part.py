@@ -129,11 +129,11 @@ class Lensing:
             self._ask_table()
             self._show()
 
-    def text(self, kind: str) -> str:
-        """The table as "csv" or "json"; "" while there is none."""
-        if self._lens is None:
-            return ""
-        return csv_text(self._lens) if kind == "csv" else json_text(self._lens)
+    def copy(self, take: Callable[[str], None]) -> None:
+        """Make the table a text, which takes a moment for a long one, and give it to `take`."""
+        lens = self._lens
+        if lens is not None:
+            self._asking.beside(self, "copy", lambda: csv_text(lens), take)
 
     def save(self, path: Path) -> None:
         """Write the table to a file, as its suffix says."""

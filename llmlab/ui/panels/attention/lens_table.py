@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from PySide6.QtCore import QEvent, QPoint, QRect, QSize, Qt, Signal
 from PySide6.QtGui import QFontMetrics, QHideEvent, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QResizeEvent
 from PySide6.QtWidgets import QAbstractScrollArea, QWidget
@@ -52,8 +53,7 @@ class LensGrid(QAbstractScrollArea):
         before, self._table, self._measure, self._position = self._table, table, measure, position
         self._levels = []
         if table is not None:
-            shades = [[theme.probability_level(share) for share in row] for row in table.shares(measure).tolist()]
-            self._levels = shades
+            self._levels = np.rint(table.shares(measure) * (theme.SHADES - 1)).astype(int).tolist()
         self._measure_bars()
         if table is not None and (before is None or before.lens is not table.lens):
             self._row = len(table.rows) - 1
