@@ -259,6 +259,13 @@ def test_word_pieces_are_set_apart_where_a_word_begins() -> None:
     assert Joined.of(("the", " cat", "s")).text == "the cats"
 
 
+def test_where_generated_text_or_a_second_sentence_begins() -> None:
+    assert np.flatnonzero(Texts.of(shape_of(generated=4)).begins).tolist() == [4]
+    segments = np.array([0, 0, 0, 1, 1, -1], np.int32)
+    assert np.flatnonzero(Texts.of(shape_of(query_segments=segments)).begins).tolist() == [3]
+    assert not Texts.of(shape_of()).begins.any()
+
+
 @given(st.integers(1, 6), st.integers(1, 6), st.integers(0, 2**31))
 def test_sums_are_masked_only_where_all_are(rows: int, columns: int, seed: int) -> None:
     rng = np.random.default_rng(seed)

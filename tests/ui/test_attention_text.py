@@ -101,6 +101,15 @@ def test_cards_tell_the_strongest_or_the_exact_weight(qtbot: QtBot, make: Make) 
     assert "may not look" in pane.queries.card.facts[0][1]
 
 
+def test_a_generated_token_is_named_beside_the_row_it_came_from(make: Make) -> None:
+    pane, around = make(shape_of(generated=4))
+    around.look(queries=(3,))
+    assert pane.caption.text() == "where ␣saw (3) looks; ␣the was generated from this row"
+    for query in (2, 5):
+        around.look(queries=(query,))
+        assert "generated" not in pane.caption.text()
+
+
 def test_two_texts_for_cross_attention(qtbot: QtBot, make: Make) -> None:
     pane, around = make(shape_of("cross", TARGET, TOKENS))
     assert pane.keys.isVisible()

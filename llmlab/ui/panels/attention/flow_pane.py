@@ -133,6 +133,7 @@ class FlowPane(QWidget):
         if texts is not self._texts:
             self._texts, self._shading = texts, None
             self.strip.set_source(texts.queries if texts else None)
+            self.strip.set_flags(texts.begins if texts else None)
             self._paint_colors()
 
     def show_map(self, picture: HeatPicture | None, norm: Norm) -> None:

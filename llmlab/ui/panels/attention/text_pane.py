@@ -29,7 +29,7 @@ HELP = Help(
     "value flows to the token under the mouse. Click to keep a token chosen and to read exact weights from the others; "
     "with Ctrl or Shift several are chosen and their rows are summed. Turn the question round to see who looks at a "
     "token. A token without a background may not be looked at: it comes later, is padding, or lies outside a sliding "
-    "window.",
+    "window. A bar before a token tells where the generated text or the second sentence begins.",
     "row of token i:  softmax(qᵢ·kⱼ / √d + mask) over all j, sum 1\nwho looks at j:  column j; its sum is not 1",
 )
 
@@ -102,6 +102,7 @@ class TextPane(QWidget):
         self._texts, self._shading = texts, None
         two = texts is not None and texts.two
         self.queries.set_source(texts.queries if texts else None)
+        self.queries.set_flags(texts.begins if texts else None)
         self.keys.set_source(texts.keys if texts and two else None)
         self._second.setVisible(two)
         for label in self._labels:
@@ -151,11 +152,12 @@ class TextPane(QWidget):
     def _caption(self, shading: Shading | None) -> str:
         if shading is None:
             return ""
-        verb = "looks" if len(shading.chosen) == 1 else "look, summed"
-        words = f"where {self._chosen_text(shading)} {verb}"
+        chosen, single = self._chosen_text(shading), len(shading.chosen) == 1
         if shading.axis == KEYS:
-            words = f"who looks at {self._chosen_text(shading)}" + (", summed" if len(shading.chosen) > 1 else "")
-        return words
+            return f"who looks at {chosen}{'' if single else ', summed'}"
+        after = self._texts.chosen_after(shading.chosen[0]) if self._texts and single else None
+        more = "" if after is None else f"; {self._name(QUERIES, after)} was generated from this row"
+        return f"where {chosen} {'looks' if single else 'look, summed'}{more}"
 
     def _chosen_text(self, shading: Shading) -> str:
         chosen = shading.chosen
