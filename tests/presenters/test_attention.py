@@ -15,7 +15,7 @@ from llmlab.engine.attention.types import MASKED, Reduction, Truncation
 from llmlab.engine.errors import InputError
 from llmlab.engine.types import Architecture, Feature
 from llmlab.ui.panel import PanelContext
-from llmlab.ui.panels.attention import mapping
+from llmlab.ui.panels.attention import mapping, surveying
 from llmlab.ui.panels.attention.comparing import Difference, Pair, Words
 from llmlab.ui.panels.attention.params import Params
 from llmlab.ui.panels.attention.presenter import AttentionPresenter
@@ -300,6 +300,26 @@ def test_what_is_looked_at_before_it_is_there_is_in_focus_once_it_is() -> None:
     stand.presenter.look(queries=())
     stand.run()
     assert stand.map.rows == ()
+
+
+def test_what_is_looked_at_comes_before_the_survey(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(surveying, "QUICK", 0)
+    stand = make()
+    stand.jobs.run_next()
+    assert stand.jobs.titles() == ["map", "survey"]
+    stand.jobs.run_next()
+    running = stand.jobs.pending[0]
+    stand.jobs.pending.clear()
+    stand.jobs.running = running
+    stand.presenter.look(layer=2)
+    assert running.cancelled
+    assert stand.jobs.titles() == ["map", "survey"]
+    stand.jobs.running = None
+    stand.jobs._call(running, running.stopped, None)
+    assert not stand.presenter.settled
+    stand.run()
+    assert stand.presenter.settled
+    assert stand.capture.surveyed == ["self"]
 
 
 # --- the map ----------------------------------------------------------------------------------------------------

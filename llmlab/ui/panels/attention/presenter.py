@@ -166,13 +166,13 @@ class AttentionPresenter:
             self._read()
             return
         focus = fitting(focus, self._reading.shapes)
+        self.surveying.give_way(self._reading)
         self._set_focus(self._reading, focus)
         self._update()
 
     def _set_focus(self, reading: Reading, focus: Focus) -> None:
         surveyed = self.surveying.of(reading.number, focus.kind)
         self._reading = replace(reading, focus=focus, survey=surveyed.survey if surveyed else None)
-        self.surveying.ask(self._reading)
 
     def step_to(self, step: int) -> None:
         """Pin the row from which generated token `step` came: that of the token before it."""
@@ -323,6 +323,8 @@ class AttentionPresenter:
         part = self.parts.get(self.params.tab)
         if part:
             part.bring(self._reading)
+        if reading is not None:
+            self.surveying.ask(reading)  # after what is looked at
 
     def _refresh(self) -> None:
         bench, reading = self._workbench, self._reading

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from llmlab.engine.attention.captured import AttentionCapture
     from llmlab.engine.progress import Control
 
+QUICK = 1024 * 1024  # weights of a head up to which nobody waits for a survey
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Surveyed:
@@ -35,6 +37,7 @@ class Surveying:
         self._surveys: dict[str, Surveyed] = {}
         self._failed: set[str] = set()
         self._asked: str | None = None
+        self._turn = 0
 
     @property
     def busy(self) -> bool:
@@ -55,13 +58,15 @@ class Surveying:
         if partial or kind in self._surveys or kind in self._failed or kind == self._asked:
             return
         self._asked = kind
+        self._turn += 1
+        turn = self._turn
 
         def work(capture: AttentionCapture, control: Control) -> tuple[int, str, Surveyed]:
             survey = capture.survey(kind, control)
             return number, kind, Surveyed(survey, tiles_of(survey))
 
         def failed(error: ErrorInfo) -> None:
-            self._end(number, kind)
+            self._end(turn, kind)
             self._asking.notifier.error(error)
 
         self._asking.capture(
@@ -72,8 +77,16 @@ class Surveying:
             self._has_come,
             title="Looking through all heads",
             failed=failed,
-            stopped=lambda: self._end(number, kind),
+            stopped=lambda: self._end(turn, kind),
         )
+
+    def give_way(self, reading: Reading) -> None:
+        """The user waits for something else: stop a survey that takes long. `ask` begins it anew, behind that."""
+        cells = len(reading.shape.query_tokens) * len(reading.shape.key_tokens)
+        if self._asked is not None and cells > QUICK:
+            self._asked = None
+            self._turn += 1
+            self._asking.cancel(self, "survey")
 
     def forget(self) -> None:
         """The model is gone."""
@@ -92,7 +105,7 @@ class Surveying:
             self._asked = None
         self._came()
 
-    def _end(self, number: int, kind: str) -> None:
-        if number == self._number:
+    def _end(self, turn: int, kind: str) -> None:
+        if turn == self._turn:
             self._failed.add(kind)
             self._asked = None
