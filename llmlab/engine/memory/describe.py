@@ -1,0 +1,125 @@
+"""From a configuration to a `ModelShape`: the architecture is built on the meta device and looked over."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from transformers import PreTrainedConfig, PreTrainedModel
+
+from llmlab.engine.architecture import architecture_of
+from llmlab.engine.memory.cache import cached_elements, caching_layers
+from llmlab.engine.memory.layout import ConfigLike, as_config, layout_of, meta_model, quantized_weights
+from llmlab.engine.memory.shape import Block, CacheLayer, Group, ModelShape, WeightTensor
+from llmlab.engine.types import Architecture
+
+_ATTENTION = ("attn", "attention", "SelfAttention", "EncDecAttention", "self_attention")
+_NORMS = ("norm", "ln_", "ln1", "ln2", "layernorm")
+_MLP = ("mlp", "fc1", "fc2", "fc_in", "fc_out", "feed_forward", "DenseReluDense", "intermediate", "ffn", "dense_h")
+_HEAD = ("lm_head", "cls.", "score", "classifier", "qa_outputs", "embed_out", "pooler", "predictions", "head.")
+_WRITTEN_OUT = ("gelu_new", "gelu_fast", "quick_gelu", "gelu_accurate")
+
+
+def describe(config: ConfigLike, name: str = "") -> ModelShape:
+    """The architecture of `config` in numbers. Raises ModelFileError or UnsupportedModelError."""
+    configuration = as_config(config)
+    model = meta_model(configuration)
+    layout = layout_of(model, config)
+    text = configuration.get_text_config(decoder=True)
+    heads = int(text.num_attention_heads)
+    size = int(getattr(text, "qk_head_dim", None) or getattr(text, "head_dim", None) or getattr(text, "d_kv", None) or text.hidden_size // heads)
+    key_value = int(getattr(text, "num_key_value_heads", None) or heads)
+    tensors = _tensors(model, layout.parameters)
+    experts, active = _experts(text)
+    return ModelShape(
+        name=name or configuration.name_or_path or configuration.model_type,
+        architecture=architecture_of(configuration),
+        tensors=tensors,
+        layout=layout,
+        layers=_layers(configuration),
+        hidden=int(text.hidden_size),
+        heads=heads,
+        query=heads * size,
+        key_value=key_value * size,
+        intermediate=_intermediate(text) * max(1, active + int(getattr(text, "n_shared_experts", None) or 0)),
+        vocabulary=int(text.vocab_size),
+        context=_context(text),
+        cache=_cache(configuration, text),
+        block=Block.GATED if _is_gated(tensors) else Block.CLASSIC,
+        query_key_norm=any("q_norm" in tensor.name for tensor in tensors),
+        primitive_gelu=_activation(text) in _WRITTEN_OUT,
+        experts=experts,
+        active_experts=active,
+    )
+
+
+def _tensors(model: PreTrainedModel, counted: int) -> tuple[WeightTensor, ...]:
+    quantized = quantized_weights(model)
+    found = [
+        WeightTensor(name, tuple(parameter.shape), group_of(name, tuple(parameter.shape)), name in quantized)
+        for name, parameter in model.named_parameters()
+    ]
+    untied = counted - sum(tensor.elements for tensor in found)
+    if untied:  # an output layer that the file has although the class ties it
+        output: Any = model.get_output_embeddings()  # type: ignore[no-untyped-call]
+        found.append(WeightTensor("lm_head.weight", tuple(output.weight.shape), Group.HEAD, quantized=False))
+    return tuple(found)
+
+
+def group_of(name: str, shape: tuple[int, ...]) -> Group:
+    """Which kind of module a parameter belongs to, from its name and shape."""
+    parts = name.split(".")
+    if any("expert" in part for part in parts) and "shared" not in name:
+        return Group.EXPERTS
+    if any(mark in part.lower() for part in parts[-2:] for mark in _NORMS):
+        return Group.NORMS
+    if any(mark in name for mark in _HEAD):
+        return Group.HEAD
+    if "embed" in name or any(part in ("wte", "wpe", "shared") for part in parts):
+        return Group.EMBEDDINGS
+    if "relative_attention_bias" in name or any(part in _ATTENTION or part.endswith("_attn") for part in parts):
+        return Group.ATTENTION
+    if any(mark in part for part in parts for mark in _MLP) or (parts[-2] in ("output", "dense") and len(shape) < 3):
+        return Group.MLP
+    return Group.OTHER
+
+
+def _layers(config: PreTrainedConfig) -> int:
+    if not config.is_encoder_decoder:
+        return int(config.get_text_config(decoder=True).num_hidden_layers)
+    encoder = getattr(config, "encoder_layers", None) or getattr(config, "num_layers", None)
+    decoder = getattr(config, "decoder_layers", None) or getattr(config, "num_decoder_layers", None)
+    return int(encoder or config.num_hidden_layers) + int(decoder or config.num_hidden_layers)
+
+
+def _cache(config: PreTrainedConfig, text: PreTrainedConfig) -> tuple[CacheLayer, ...]:
+    if architecture_of(config) is Architecture.ENCODER:
+        return ()
+    return tuple(CacheLayer(cached_elements(layer), window) for layer, window in caching_layers(text))
+
+
+def _intermediate(config: PreTrainedConfig) -> int:
+    """The width of the hidden layer of one MLP, or of one expert."""
+    names = ("moe_intermediate_size", "intermediate_size", "d_ff", "ffn_dim", "decoder_ffn_dim", "n_inner")
+    found = next((value for name in names if (value := getattr(config, name, None))), None)
+    return int(found or 4 * config.hidden_size)
+
+
+def _experts(config: PreTrainedConfig) -> tuple[int, int]:
+    """How many routed experts there are, and how many of them one token goes through."""
+    names = ("n_routed_experts", "num_local_experts", "num_experts")
+    experts = int(next((value for name in names if (value := getattr(config, name, None))), 0))
+    return (experts, int(getattr(config, "num_experts_per_tok", None) or 1)) if experts else (0, 0)
+
+
+def _context(config: PreTrainedConfig) -> int | None:
+    value = getattr(config, "max_position_embeddings", None)
+    return int(value) if value else None
+
+
+def _activation(config: PreTrainedConfig) -> str:
+    names = ("hidden_act", "activation_function", "dense_act_fn")
+    return str(next((value for name in names if (value := getattr(config, name, None))), ""))
+
+
+def _is_gated(tensors: tuple[WeightTensor, ...]) -> bool:
+    return any("gate_proj" in t.name or "gate_up_proj" in t.name or "experts.w1" in t.name for t in tensors)

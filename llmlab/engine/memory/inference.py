@@ -1,0 +1,274 @@
+"""What running a model takes: weights, cache, working memory, logits, context, margin. Imports no torch."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from llmlab.engine.errors import InputError
+from llmlab.engine.memory.checks import at_least, share
+from llmlab.engine.memory.formats import GGUF_BITS, bits, cache_format, matrix_bytes, packed_bytes, state_bytes
+from llmlab.engine.memory.shape import Group, ModelShape
+from llmlab.engine.memory.terms import Estimate, Term, plain, with_margin
+from llmlab.engine.memory.weights import weight_bytes
+
+CUDA_CONTEXT = 500 * 2**20
+PAGE = 16  # tokens in one block of a paged cache
+CONVENTIONS = ("transformers", "paged")
+
+
+@dataclass(frozen=True, slots=True)
+class InferenceSettings:
+    """How a model is run.
+
+    `dtype` is the precision of weights and activations; `quantization` None, int8, nf4, fp4 (bitsandbytes, `double`:
+    scales quantized too) or a GGUF type such as Q4_K_M. `tokens` are prompt and completion of each of `batch`
+    sequences, `source_tokens` the encoder's. `prefill` is how many tokens are read at once, None for all of them;
+    `all_logits`: logits of every position are made, not only of the last. `convention`: "transformers" lets sliding
+    layers drop what left their window; "paged" keeps whole pages of 16 tokens in every layer. `flash`: attention never
+    materialises its scores. `cuda_context` in bytes; `margin` a share of everything else.
+    """
+
+    dtype: str = "bfloat16"
+    quantization: str | None = None
+    double: bool = False
+    tokens: int = 4096
+    source_tokens: int = 0
+    batch: int = 1
+    cache_dtype: str = "bfloat16"
+    convention: str = "transformers"
+    prefill: int | None = None
+    all_logits: bool = False
+    flash: bool = True
+    cuda_context: int = CUDA_CONTEXT
+    margin: float = 0.05
+
+
+def inference(shape: ModelShape, settings: InferenceSettings) -> Estimate:
+    """Bytes of each component while `shape` runs; they add up. Raises InputError for settings that make no sense."""
+    _check(settings)
+    terms = [*weight_terms(shape, settings.dtype, settings.quantization, double=settings.double)]
+    terms += cache_terms(shape, settings)
+    terms += [working_term(shape, settings), logits_term(shape, settings)]
+    return Estimate(
+        with_margin(terms, settings.cuda_context, settings.margin),
+        quantization_warnings(shape, settings.dtype, settings.quantization, double=settings.double),
+    )
+
+
+def weight_terms(
+    shape: ModelShape, dtype: str, quantization: str | None = None, *, double: bool = False
+) -> tuple[Term, ...]:
+    """The weights: one term, or what is quantized, its scales and codebooks, and what stays in `dtype`."""
+    if quantization in GGUF_BITS:
+        width = GGUF_BITS[quantization]
+        size = math.ceil(shape.parameters * width / 8)
+        note = "Bits per weight of Llama 3.1 8B; the mixture of another model differs by a few per cent."
+        values = f"{shape.parameters:,} · {plain(width)} / 8"
+        return (Term("Weights", size, "parameters · bits per weight / 8", values, note),)
+    whole = weight_bytes(shape.layout, dtype, quantization, double=double)
+    if quantization is None:
+        return (_plain_weights(shape, dtype, whole),)
+    matrices = shape.layout.matrices
+    packed = sum(packed_bytes(o, i, dtype, quantization) for o, i in matrices)
+    scales = sum(state_bytes(o, i, quantization, double=double) for o, i in matrices)
+    elements = sum(o * i for o, i in matrices)
+    per = "1" if quantization == "int8" else "1/2"
+    return (
+        Term("Quantized weights", packed, f"elements · {per}", f"{elements:,} · {per}"),
+        Term("Scales and codebooks", scales, *_state_formula(shape, quantization, double=double)),
+        Term(
+            "Weights left as they are",
+            whole - packed - scales,
+            f"other elements · {bits(dtype) // 8}",
+            f"{shape.parameters - elements:,} · {bits(dtype) // 8}{_exceptions(shape, dtype)}",
+            "Embeddings, output layer, norms and biases are not quantized.",
+        ),
+    )
+
+
+def cache_terms(shape: ModelShape, settings: InferenceSettings) -> tuple[Term, ...]:
+    """Keys and values: of the sequence, and of the encoder's text where there is one."""
+    if not shape.cache:
+        return ()
+    terms = [_own_cache(shape, settings)]
+    if shape.encodes_first and settings.source_tokens:
+        elements = sum(layer.elements for layer in shape.cache)
+        kind = cache_format(settings.cache_dtype)
+        size = _stored(elements, settings.source_tokens, settings.batch, settings.cache_dtype)
+        terms.append(
+            Term(
+                "Cross-attention cache",
+                size,
+                "elements per token · source tokens · batch · bits / 8",
+                f"{elements:,} · {settings.source_tokens:,} · {settings.batch:,} · {plain(kind.bits)} / 8",
+                "Fixed once the encoder has read its text.",
+            )
+        )
+    return tuple(terms)
+
+
+def cache_bytes(shape: ModelShape, settings: InferenceSettings) -> int:
+    """All bytes of the cache; what `kv_cache_bytes` says, for every format and convention."""
+    return sum(term.bytes for term in cache_terms(shape, settings))
+
+
+def working_term(shape: ModelShape, settings: InferenceSettings) -> Term:
+    """The largest set of tensors that one layer holds at once while it reads a block of tokens."""
+    width = max(2, bits(settings.dtype) // 8)
+    read = _read_at_once(shape, settings)
+    rows = settings.batch * read
+    mlp = width * (2 * shape.hidden + 3 * shape.intermediate)
+    attention = width * (2 * shape.hidden + 2 * shape.query + 2 * shape.key_value)
+    seen = settings.source_tokens if shape.encodes_first and settings.source_tokens else settings.tokens
+    scores = 0 if settings.flash else (4 + width) * shape.heads * max(seen, read)
+    note = "The larger of attention and MLP in one layer; an estimate, since kernels differ."
+    if mlp >= attention + scores:
+        values = f"{settings.batch:,} · {read:,} · {width} · (2 · {shape.hidden:,} + 3 · {shape.intermediate:,})"
+        formula = "batch · tokens at once · bytes · (2 · hidden + 3 · intermediate)"
+        return Term("Activations", rows * mlp, formula, values, note)
+    formula = "batch · tokens at once · bytes · (2 · hidden + 2 · query + 2 · key/value width)"
+    values = (
+        f"{settings.batch:,} · {read:,} · {width} · "
+        f"(2 · {shape.hidden:,} + 2 · {shape.query:,} + 2 · {shape.key_value:,})"
+    )
+    if scores:
+        formula += " + batch · tokens at once · heads · tokens · (4 + bytes)"
+        values += f" + {settings.batch:,} · {read:,} · {shape.heads} · {max(seen, read):,} · {4 + width}"
+    return Term("Activations", rows * (attention + scores), formula, values, note)
+
+
+def logits_term(shape: ModelShape, settings: InferenceSettings) -> Term:
+    """The next-token scores, in the model's precision and once more in float32 for sampling."""
+    width = max(2, bits(settings.dtype) // 8)
+    rows = settings.batch * (_read_at_once(shape, settings) if settings.all_logits else 1)
+    each = width + 4 if width < 4 else 4
+    return Term(
+        "Logits",
+        rows * shape.vocabulary * each,
+        "positions · vocabulary · (bytes + 4 for the float32 copy)" if width < 4 else "positions · vocabulary · 4",
+        f"{rows:,} · {shape.vocabulary:,} · {each}",
+        "" if settings.all_logits else "Only the last position of each sequence, as generate() asks for.",
+    )
+
+
+def footprint(shape: ModelShape, dtype: str, quantization: str | None = None) -> int:
+    """What transformers' get_memory_footprint() shows: quantization scales and codebooks are missing from it."""
+    scales = sum(state_bytes(o, i, quantization) for o, i in shape.layout.matrices)
+    return weight_bytes(shape.layout, dtype, quantization) - scales
+
+
+def cache_pool(gpu_bytes: int, utilization: float, weights: int, activations: int, other: int) -> int:
+    """Bytes that a paged engine such as vLLM sets aside for its cache: its share of the GPU less everything else."""
+    at_least("The GPU's memory", gpu_bytes, 1)
+    share("The share of the GPU that is used", utilization)
+    return max(0, math.floor(gpu_bytes * utilization) - weights - activations - other)
+
+
+def quantization_warnings(
+    shape: ModelShape, dtype: str, quantization: str | None, *, double: bool = False
+) -> tuple[str, ...]:
+    """What bitsandbytes silently does otherwise than one would think."""
+    if quantization is None or quantization in GGUF_BITS:
+        return ()
+    found = []
+    experts = shape.group(Group.EXPERTS)
+    left = experts - sum(t.elements for t in shape.tensors if t.group is Group.EXPERTS and t.quantized)
+    if left:
+        found.append(
+            f"The fused experts ({left:,} parameters, {left / shape.parameters:.0%} of the model) are no linear layers "
+            f"to bitsandbytes: they stay in {dtype}."
+        )
+    scales = sum(state_bytes(o, i, quantization, double=double) for o, i in shape.layout.matrices)
+    if scales:
+        found.append(f"get_memory_footprint() leaves out {scales:,} bytes of scales and codebooks.")
+    return tuple(found)
+
+
+def _plain_weights(shape: ModelShape, dtype: str, whole: int) -> Term:
+    width = bits(dtype) / 8
+    exceptions = _exceptions(shape, dtype)
+    buffers = shape.layout.other_buffers
+    values = f"{shape.parameters:,} · {plain(width)}{exceptions}"
+    if buffers:
+        values += f" + {buffers:,} of buffers"
+    return Term("Weights", whole, f"parameters · {plain(width)}" + (" + buffers" if buffers else ""), values)
+
+
+def _exceptions(shape: ModelShape, dtype: str) -> str:
+    layout = shape.layout
+    kept = {"float16": layout.float32_in_float16, "bfloat16": layout.float32_in_bfloat16}.get(dtype, 0)
+    return f" + {kept:,} · 2 kept in float32" if kept else ""
+
+
+def _state_formula(shape: ModelShape, quantization: str, *, double: bool) -> tuple[str, str]:
+    count = len(shape.layout.matrices)
+    if quantization == "int8":
+        outputs = sum(o for o, _ in shape.layout.matrices)
+        return "4 · output rows", f"4 · {outputs:,}"
+    blocks = sum(math.ceil(o * i / 64) for o, i in shape.layout.matrices)
+    if double:
+        nested = sum(math.ceil(math.ceil(o * i / 64) / 256) for o, i in shape.layout.matrices)
+        return (
+            "blocks of 64 + 4 · ⌈blocks / 256⌉ + 1,092 per matrix",
+            f"{blocks:,} + 4 · {nested:,} + 1,092 · {count}",
+        )
+    return "4 · blocks of 64 + 64 per matrix", f"4 · {blocks:,} + 64 · {count}"
+
+
+def _own_cache(shape: ModelShape, settings: InferenceSettings) -> Term:
+    kind = cache_format(settings.cache_dtype)
+    kept: dict[int, int] = {}
+    for layer in shape.cache:
+        tokens = _kept(layer.window, settings)
+        kept[tokens] = kept.get(tokens, 0) + layer.elements
+    size = sum(_stored(each, tokens, settings.batch, settings.cache_dtype) for tokens, each in kept.items())
+    sums = " + ".join(f"{each:,} · {tokens:,}" for tokens, each in sorted(kept.items(), reverse=True))
+    notes = [kind.note] if kind.note else []
+    if len(kept) > 1:
+        notes.append("Sliding layers keep their window less one token.")
+    if settings.convention == "paged" and any(layer.window for layer in shape.cache):
+        notes.append("A paged engine without a manager for sliding layers keeps full pages in them too.")
+    return Term(
+        "KV cache",
+        size,
+        "batch · Σ (elements per token · tokens kept) · bits / 8",
+        f"{settings.batch:,} · ({sums}) · {plain(kind.bits)} / 8",
+        " ".join(notes),
+    )
+
+
+def _kept(window: int | None, settings: InferenceSettings) -> int:
+    if settings.convention == "paged":
+        return math.ceil(settings.tokens / PAGE) * PAGE
+    return settings.tokens if window is None else min(settings.tokens, max(window - 1, 0))
+
+
+def _stored(elements: int, tokens: int, batch: int, cache_dtype: str) -> int:
+    kind = cache_format(cache_dtype)
+    recent = min(tokens, kind.recent)
+    return math.ceil(batch * elements * ((tokens - recent) * kind.bits + recent * 16) / 8)
+
+
+def _read_at_once(shape: ModelShape, settings: InferenceSettings) -> int:
+    longest = max(1, settings.tokens, settings.source_tokens if shape.encodes_first else 0)
+    return longest if settings.prefill is None else min(longest, settings.prefill)
+
+
+def _check(settings: InferenceSettings) -> None:
+    at_least("The number of tokens", settings.tokens, 0)
+    at_least("The number of source tokens", settings.source_tokens, 0)
+    at_least("The batch", settings.batch, 1)
+    at_least("The CUDA context", settings.cuda_context, 0)
+    if settings.prefill is not None:
+        at_least("The number of tokens read at once", settings.prefill, 1)
+    if settings.margin < 0 or not math.isfinite(settings.margin):
+        raise InputError(f"The margin is {settings.margin}.", "Give a share from 0 up, such as 0.05.")
+    if settings.convention not in CONVENTIONS:
+        raise InputError(
+            f"There is no cache convention “{settings.convention}”.", f"Choose one of {', '.join(CONVENTIONS)}."
+        )
+    cache_format(settings.cache_dtype)
+    bits(settings.dtype)
+    if settings.quantization is not None and settings.quantization not in GGUF_BITS:
+        matrix_bytes(1, 1, settings.dtype, settings.quantization)

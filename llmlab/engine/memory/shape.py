@@ -1,0 +1,102 @@
+"""Everything the calculator needs to know of an architecture, as plain numbers. Imports no torch."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+
+from llmlab.engine.memory.weights import WeightLayout
+from llmlab.engine.types import Architecture
+
+
+class Group(StrEnum):
+    """The kinds of modules that parameters are counted by."""
+
+    EMBEDDINGS = "embeddings"
+    ATTENTION = "attention"
+    MLP = "MLP"
+    EXPERTS = "experts"
+    NORMS = "norms"
+    HEAD = "head"
+    OTHER = "other"
+
+
+class Block(StrEnum):
+    """What a layer keeps for the backward pass."""
+
+    CLASSIC = "classic"  # LayerNorm, dropout, a plain MLP: GPT-2, BERT, OPT, BLOOM, T5
+    GATED = "gated"  # RMSNorm in float32, a gated MLP, no dropout: Llama, Mistral, Qwen, Gemma
+
+
+@dataclass(frozen=True, slots=True)
+class WeightTensor:
+    """One parameter. `quantized`: transformers hands it to bitsandbytes."""
+
+    name: str
+    shape: tuple[int, ...]
+    group: Group
+    quantized: bool
+
+    @property
+    def elements(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def module(self) -> str:
+        """The name that LoRA targets go by: q_proj, c_attn …"""
+        return self.name.removesuffix(".weight").rsplit(".", 1)[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class CacheLayer:
+    """One layer that caches: elements a token leaves, and its sliding window in tokens, or None for all tokens."""
+
+    elements: int
+    window: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelShape:
+    """An architecture in numbers. `tensors` holds every parameter once, tied ones included once.
+
+    `layers` are those of the encoder and of the decoder together; `cache` has those that cache. `query` and
+    `key_value` are the widths heads · head size. `intermediate` is the width of one MLP, or of the experts that one
+    token goes through together. `active_experts` of `experts` experts see a token; both 0 where there are none.
+    """
+
+    name: str
+    architecture: Architecture
+    tensors: tuple[WeightTensor, ...]
+    layout: WeightLayout
+    layers: int
+    hidden: int
+    heads: int
+    query: int
+    key_value: int
+    intermediate: int
+    vocabulary: int
+    context: int | None
+    cache: tuple[CacheLayer, ...]
+    block: Block
+    query_key_norm: bool = False
+    primitive_gelu: bool = False  # GELU written out in single operations, as GPT-2's
+    experts: int = 0
+    active_experts: int = 0
+
+    @property
+    def parameters(self) -> int:
+        return self.layout.parameters
+
+    @property
+    def encodes_first(self) -> bool:
+        return self.architecture is Architecture.ENCODER_DECODER
+
+    def group(self, group: Group) -> int:
+        """Parameters of one kind of modules."""
+        return sum(tensor.elements for tensor in self.tensors if tensor.group is group)
+
+    @property
+    def groups(self) -> dict[Group, int]:
+        """Parameters by kind; they add up to `parameters`. A tied output layer counts as embeddings."""
+        return {group: self.group(group) for group in Group if self.group(group)}
