@@ -239,3 +239,16 @@ def test_the_bundled_models(name: str) -> None:
     np.testing.assert_allclose(lens.probabilities[-1], best[:, :5], atol=1e-5)
     assert lens.without_attention == ""
     assert len(lens.rows) == 1 + 2 * engine.info.layers
+
+
+@pytest.mark.parametrize("name", ["llama", "bert", "t5"])
+def test_half_precision(name: str) -> None:
+    """The proof that the head can be run alone holds at bfloat16 too, and so do lens and sweep."""
+    engine = make(name)
+    engine.loaded.model.to(torch.bfloat16)
+    request = request_for(family_of(name))
+    lens = engine.logit_lens(request)
+    best = np.sort(all_probabilities(engine, request), -1)[:, ::-1]
+    np.testing.assert_allclose(lens.probabilities[-1], best[:, :5], atol=1e-2)
+    assert all(np.isfinite(each.kl).all() for each in engine.ablation_effects(request))
+    untouched(engine)

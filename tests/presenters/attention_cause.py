@@ -116,6 +116,7 @@ class CauseEngine:
     def logit_lens(self, request: AttentionRequest, positions: tuple[int, int], control: Any) -> Lens:
         self._check()
         self.read.append((request, positions))
+        control.report("Reading the hidden states", 0.5)
         shape = self.shapes.get("decoder") or self.shapes["self"]
         return lens_of(positions, shape.query_tokens, attention=self.attention)
 

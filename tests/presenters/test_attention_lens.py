@@ -71,6 +71,7 @@ def tab() -> Tab:
 
 def test_the_whole_text_is_read_and_the_last_position_followed(tab: Tab) -> None:
     assert tab.engine.read == [(AttentionRequest("text"), (0, len(TOKENS)))]
+    assert 0.5 in [screen.fraction for screen in tab.view.screens if screen is not None and screen.table is None]
     assert tab.table.rows == tuple(range(len(ROWS)))
     assert tab.table.columns == len(TOKENS)
     assert tab.screen.position == len(TOKENS) - 1

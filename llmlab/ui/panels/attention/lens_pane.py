@@ -115,7 +115,8 @@ class LensPane(QWidget):
             self.table.show_table(None, LensMeasure.PROBABILITY, -1)
             self.chart.show_course(None)
             self.pages.setVisible(False)
-            self.state.show_loading("Reading the hidden states", "Every layer's states go through the model's head.")
+            words = "Every layer's states go through the model's head."
+            self.state.show_loading("Reading the hidden states", words, screen.fraction if screen else None)
             self._stack.setCurrentIndex(1)
             return
         self._stack.setCurrentIndex(0)

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from llmlab.engine.attention.types import AttentionRequest, Lens, LensPosition
 from llmlab.jobs.job import ErrorInfo
 from llmlab.ui.panels.attention.asking import Asking
 from llmlab.ui.panels.attention.lens_values import LensMeasure, LensTable, csv_text, json_text
 from llmlab.ui.panels.attention.reading import QUERIES, Looker, Reading
+
+if TYPE_CHECKING:
+    from llmlab.engine.progress import Progress
 
 WINDOW = 512  # positions that are read at a time
 
@@ -39,6 +42,7 @@ class LensScreen:
     position: int
     course: LensPosition | None
     note: str = ""
+    fraction: float | None = None  # of the table that is being computed
 
 
 class LensView(Protocol):
@@ -67,6 +71,7 @@ class Lensing:
         self._position = 0
         self._course: LensPosition | None = None
         self._waiting: set[str] = set()
+        self._fraction: float | None = None
         self._error: ErrorInfo | None = None
 
     # --- as a part ------------------------------------------------------------------------------------------
@@ -170,7 +175,7 @@ class Lensing:
 
     def _forget(self) -> None:
         self._request, self._lens, self._table, self._course, self._error = None, None, None, None, None
-        self._waiting = set()
+        self._waiting, self._fraction = set(), None
 
     def _ask_table(self) -> None:
         request, window = self._request, self._window
@@ -210,11 +215,17 @@ class Lensing:
             title="Reading the hidden states",
             failed=if_still(self._failed),
             stopped=lambda: if_still(lambda _: self._answered(key))(None),
+            progress=if_still(self._progressed) if key == "lens" else None,
         )
 
     def _answered(self, key: str) -> None:
         self._waiting.discard(key)
         self._show()
+
+    def _progressed(self, progress: Progress) -> None:
+        self._fraction = progress.fraction
+        if self._table is None:
+            self._show()
 
     def _failed(self, error: ErrorInfo) -> None:
         self._error = error
@@ -235,5 +246,14 @@ class Lensing:
             return
         note = self._lens.without_attention if self._lens is not None else ""
         self._view.show_lens(
-            LensScreen(self._table, self._choices, self._window, self._total, self._position, self._course, note)
+            LensScreen(
+                self._table,
+                self._choices,
+                self._window,
+                self._total,
+                self._position,
+                self._course,
+                note,
+                self._fraction,
+            )
         )
