@@ -21,6 +21,7 @@ MAX_GAP = 460.0  # pixels between the columns
 MAX_LABEL = 0.26  # of the width
 PAD = 6.0
 HEADER = 22.0
+QUERY, KEY = "query: looks", "key: is looked at"
 SPREAD = 1.6  # pixels between the lines of two heads from the same token to the same token
 BLOCK = 7.0  # pixels of a head's coloured block behind a token, where several heads are shown
 
@@ -241,10 +242,10 @@ def _paint_labels(painter: QPainter, frame: Frame, place: Columns) -> None:
 def _paint_header(painter: QPainter, frame: Frame, place: Columns) -> None:
     colors = frame.colors
     painter.setPen(colors.muted)
-    center = Qt.AlignmentFlag.AlignVCenter
-    left = QRectF(place.left - 200 - PAD, 0, 200, HEADER)
-    painter.drawText(left, center | Qt.AlignmentFlag.AlignRight, "query: looks")
-    right = QRectF(place.right + PAD, 0, 200, HEADER)
-    painter.drawText(right, center | Qt.AlignmentFlag.AlignLeft, "key: is looked at")
+    center, advance = Qt.AlignmentFlag.AlignVCenter, QFontMetricsF(frame.font).horizontalAdvance
+    between = QRectF(place.left, 0, place.right - place.left, HEADER)
+    if advance(f"{QUERY}   {KEY}") <= between.width():
+        painter.drawText(between, center | Qt.AlignmentFlag.AlignLeft, QUERY)
+        painter.drawText(between, center | Qt.AlignmentFlag.AlignRight, KEY)
     painter.setPen(QPen(colors.border, 1))
     painter.drawLine(QLineF(0, HEADER - 1, frame.width, HEADER - 1))
