@@ -20,10 +20,11 @@ from llmlab.ui.widgets.heatmap.picture import HeatPart
 from llmlab.ui.widgets.heatmap.view import CellAt, HeatMap
 from llmlab.ui.widgets.help import Help, HelpButton
 from llmlab.ui.widgets.numbers import exact
-from llmlab.ui.widgets.parts import MutedLabel, heading, icon_button, menu_button
+from llmlab.ui.widgets.parts import ElidedLabel, heading, icon_button, menu_button
 from llmlab.ui.widgets.states import StateView
 
 SETTLED = 120  # ms after zooming until exact weights are asked for
+FAINT = 0.1  # of the scale: weights below it can hardly be told apart
 RESOLUTIONS = ((1, "as on screen"), (2, "twice as fine"), (4, "four times as fine, for print"))
 HELP = Help(
     "Attention map",
@@ -43,7 +44,7 @@ class MapPane(QWidget):
         self.map = HeatMap("Attention map")
         self.state = StateView()
         self.title = heading("")
-        self.about = MutedLabel()
+        self.about = ElidedLabel()
         self._mapped: Mapped | None = None
         self._part: MapPart | None = None
         self._card = HoverCard(self)
@@ -103,7 +104,7 @@ class MapPane(QWidget):
             self.map.set_norm(norm, "" if norm.scale is Scale.ROW else "weight × length of value")
         else:
             self.map.set_norm(norm)
-        self.about.setText(_about(mapped) if mapped else "")
+        self.about.setText(_about(mapped, norm) if mapped else "")
 
     def show_detail(self, detail: HeatPart | None) -> None:
         self.map.set_detail(detail)
@@ -241,7 +242,8 @@ def _allowed(part: HeatPart, row: int) -> int:
     return int((part.values[row - part.row] >= 0).sum())
 
 
-def _about(mapped: Mapped) -> str:
+def _about(mapped: Mapped, norm: Norm) -> str:
     rows, columns = mapped.picture.rows, mapped.picture.columns
     unit = "words" if mapped.request.words else "tokens"
-    return f"{rows:,} × {columns:,} {unit} · largest {mapped.largest:.3g}"
+    said = f"{rows:,} × {columns:,} {unit} · largest {mapped.largest:.3g}"
+    return said + (": try Log or By row" if norm.scale is Scale.LINEAR and mapped.largest < FAINT * norm.high else "")
