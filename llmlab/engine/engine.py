@@ -8,7 +8,7 @@ from typing import Literal, Unpack
 
 from torch import Tensor
 
-from llmlab.engine import beams, embedding, generation, logits, lookup, scoring, tokenization
+from llmlab.engine import beams, embedding, fingerprint, generation, logits, lookup, scoring, tokenization
 from llmlab.engine import sweep as sweeping
 from llmlab.engine.attention import ablation, cost, lens, repeats
 from llmlab.engine.attention import capture as attention
@@ -62,6 +62,7 @@ class Engine:
         self._info = loaded.info
         self._speller = tokenization.Speller(loaded.tokenizer, loaded.info.vocabulary)
         self._shelf = Shelf()
+        self._weights_sha256: str | None = None
         self._map: EmbeddingMap | None = None
         self._captures: OrderedDict[AttentionRequest, AttentionCapture] = OrderedDict()  # the last used last
 
@@ -102,6 +103,12 @@ class Engine:
     def memory_use(self) -> MemoryUse:
         """Bytes in use now."""
         return memory_use(self.loaded)
+
+    def weights_sha256(self, control: Control = UNCONTROLLED) -> str:
+        """A hash of all weights as they are in memory; computed once, about a second for 1 GB."""
+        if self._weights_sha256 is None:
+            self._weights_sha256 = fingerprint.weights_sha256(self.loaded, control)
+        return self._weights_sha256
 
     def tokenize(self, text: str) -> TokenizedText:
         """`text` as the model reads it. Raises InputError for lone surrogates."""

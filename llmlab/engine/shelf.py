@@ -24,7 +24,9 @@ class Shelf:
         """A reader for a text with the beginning of its completion, and the tokens that it has yet to read.
 
         At least one is left to read, since its logits are what is wanted. What was kept here is copied, and serves
-        the next branch as well.
+        the next branch as well. The text itself is read in one piece always: a branch is computed as its completion
+        would be from the start, pass by pass, so that both are the same to the last bit. Only what is not here any
+        more, or has left a sliding window, is read again in one pass, which may round otherwise.
         """
         start = text_ids if loaded.info.architecture is Architecture.DECODER else decoder_start(loaded)
         ids = [*start, *completion]
@@ -33,7 +35,7 @@ class Shelf:
             key=lambda pair: pair[0],
             default=(0, None),
         )
-        if kept is None or count == 0 or not kept.can_resume(count):
+        if kept is None or count < len(start) or not kept.can_resume(count):
             return Reader(loaded, text_ids, control), ids
         self._readers.remove(kept)
         self._readers.insert(0, kept)

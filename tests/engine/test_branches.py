@@ -100,6 +100,19 @@ def test_the_same_seed_repeats_the_rest(kind: str) -> None:
         assert text_of(whole[:at]) + text_of(rest) == text_of(whole)
 
 
+@pytest.mark.parametrize("kind", ["gpt2", "llama", "t5", "bart"])
+def test_a_branch_is_the_same_to_the_last_bit_with_or_without_the_cache(kind: str) -> None:
+    engine = engine_of(kind)
+    first = list(engine.generate(PROMPT, max_new_tokens=12, keep_cache=True, **SAMPLED))
+    for at in (7, 1, 0):
+        options: dict[str, Any] = {"given": [*ids_of(first)[:at], 9], "known": at, "max_new_tokens": 12, **SAMPLED}
+        kept = list(engine.generate(PROMPT, keep_cache=True, **options))
+        fresh = list(engine.generate(PROMPT, **options | {"known": 0}))[at:]
+        assert [(step.token_id, step.raw_probability, step.probability) for step in kept] == [
+            (step.token_id, step.raw_probability, step.probability) for step in fresh
+        ]
+
+
 def test_a_branch_reads_only_what_is_new(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = tiny.engine("llama")
     first = ids_of(list(engine.generate(PROMPT, max_new_tokens=20, keep_cache=True, do_sample=False)))

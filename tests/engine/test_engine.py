@@ -98,3 +98,18 @@ def test_the_facade_is_imported_on_first_use() -> None:
         "assert not any(name.startswith('PySide6') for name in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_weights_hash_is_the_same_for_the_same_weights_only() -> None:
+    from tests.engine import tiny
+
+    first, second = tiny.engine("llama"), tiny.engine("llama")
+    assert first.weights_sha256() == second.weights_sha256()
+    assert len(first.weights_sha256()) == 64
+    third = tiny.engine("llama")
+    parameter = next(third.loaded.model.parameters())
+    parameter.data[0, 0] += 1e-6
+    assert third.weights_sha256() != first.weights_sha256()
+    half = tiny.engine("llama")
+    half.loaded.model.half()
+    assert half.weights_sha256() != first.weights_sha256()

@@ -106,6 +106,7 @@ class FakeEngine:
         self.info = info
         self.read: list[str] = []
         self.generated: list[dict[str, Any]] = []
+        self.weights = "of the fake"
         self.fails: Exception | None = None
         self.own_settings: dict[str, object] = {}
         self.between: Callable[[int], None] = lambda _index: None
@@ -142,6 +143,9 @@ class FakeEngine:
                 control.check()
                 self._fail()
                 yield made
+
+    def weights_sha256(self, _control: Any) -> str:
+        return self.weights
 
     def completion_ids(self, _text: str, completion: str) -> tuple[int, ...]:
         return tuple(WORDS.index(f" {word}") for word in completion.split())
@@ -274,6 +278,10 @@ class FakeView:
         self.copied.append(text)
 
     def ask_preset(self, then: Callable[[Path], None]) -> None:
+        if self.path is not None:
+            then(self.path)
+
+    def ask_record(self, then: Callable[[Path], None]) -> None:
         if self.path is not None:
             then(self.path)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -172,3 +173,23 @@ def test_a_sweeps_texts_are_those_that_generate_writes(qtbot: QtBot, open_lab: O
     page.rows.values.setText("much")
     qtbot.mouseClick(page.run, Qt.MouseButton.LeftButton)
     assert "no values of top_p" in page.note.text()
+
+
+def test_a_saved_run_is_replayed_bit_by_bit(
+    qtbot: QtBot, open_lab: OpenLab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab, panel = started(qtbot, open_lab)
+    panel.presenter.change(max_new_tokens=10, seed=6, temperature=1.1)
+    generate(qtbot, lab)
+    panel.presenter.go_on(4, new_seed=True)
+    settle(qtbot, lab)
+    text, path = panel.completion.tokens.text, tmp_path / "run.json"
+    monkeypatch.setattr(panel, "ask_path", lambda _name, _kind, then: then(path))
+    monkeypatch.setattr(panel, "ask_record", lambda then: then(path))
+    panel.completion.export_asked.emit("json")
+    qtbot.waitUntil(lambda: "Saved" in lab.window.banner.text, timeout=WAIT)
+    panel.presenter.clear()
+    lab.workbench.prompt = "Something else"
+    panel.presenter.recording.replay()
+    qtbot.waitUntil(lambda: "bit-identical" in lab.window.banner.text, timeout=WAIT)
+    assert panel.completion.tokens.text == text

@@ -37,6 +37,7 @@ class CompletionPane(QWidget):
     regenerate = Signal(bool)  # with a new seed?
     copy_asked = Signal(str)  # "text" or "python"
     export_asked = Signal(str)  # "csv" or "json"
+    replay_asked = Signal()
     clear_asked = Signal()
     change_taken = Signal()  # go on from where the settings would have made another text
     branch_asked = Signal(int, object, bool)  # after so many tokens, the ids to go on with, with a new seed?
@@ -84,8 +85,9 @@ class CompletionPane(QWidget):
         self._copy.menu().addAction("Copy as Python", lambda: self.copy_asked.emit("python"))
         self._exports = [
             self._copy.menu().addAction("Export run as CSV…", lambda: self.export_asked.emit("csv")),
-            self._copy.menu().addAction("Export run as JSON…", lambda: self.export_asked.emit("json")),
+            self._copy.menu().addAction("Save run record as JSON…", lambda: self.export_asked.emit("json")),
         ]
+        self._copy.menu().addAction("Replay a run record…", self.replay_asked.emit)
         self._clear = icon_button("clear", "Remove the completion", "Clear")
         self._clear.clicked.connect(self.clear_asked)
         self._edit = icon_button("edit", "Change the text and let the model go on from it", "Edit the text")

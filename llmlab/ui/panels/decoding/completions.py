@@ -11,6 +11,7 @@ from llmlab.engine.types import GenerationStep, ModelInfo
 from llmlab.jobs.job import ErrorInfo, JobControl
 from llmlab.jobs.worker import Jobs
 from llmlab.ui.panels.decoding.branches import Branches
+from llmlab.ui.panels.decoding.records import Record
 from llmlab.ui.panels.decoding.run import Outcome, Run
 
 if TYPE_CHECKING:
@@ -66,6 +67,12 @@ class Completions:
         steps = run.steps[:at]
         branch = Run(run.prompt, whole, run.info, list(steps), parent=run, parted=at)
         self._begin(branch, (*(step.token_id for step in steps), *given))
+
+    def again(self, info: ModelInfo, record: Record) -> Run:
+        """The run of a record, made again from the start."""
+        run = Run(record.prompt, record.settings, info)
+        self._begin(run, record.given)
+        return run
 
     def edit(self, run: Run, text: str, settings: GenerationSettings) -> None:
         """A branch of `run` that begins with `text` instead of its own."""

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
 import math
+import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from llmlab import __version__
 from llmlab.engine.sampling import Cut, ShapedDistribution
 from llmlab.engine.types import Alternatives, GenerationStep
 from llmlab.ui.panels.decoding.run import Run
 
+RECORD = 1  # the version of the format of a run's JSON
 STEP_COLUMNS = (
     "index", "token_id", "token", "text", "probability", "log_probability", "raw_probability", "raw_log_probability",
     "rank", "entropy_nats", "seconds", "finish_reason",
@@ -21,12 +26,15 @@ STEP_COLUMNS = (
 TOKEN_COLUMNS = ("rank", "token_id", "token", "logit", "raw_probability", "probability", "cut_by")
 
 
-def run_text(run: Run, kind: str) -> str:
-    """The run as "csv", one line a token, or as "json" with settings and alternatives."""
+def run_text(run: Run, kind: str, weights_sha256: str = "") -> str:
+    """The run as "csv", one line a token, or as "json": a record with all that it takes to make it again."""
     if kind == "csv":
         return _csv(STEP_COLUMNS, (_step_row(step) for step in run.steps))
     content = {
+        "record": RECORD,
+        "versions": versions(),
         "model": {
+            "weights_sha256": weights_sha256,
             "name": run.info.name,
             "spec": run.info.request.spec,
             "device": run.info.device,
@@ -35,12 +43,22 @@ def run_text(run: Run, kind: str) -> str:
         },
         "prompt": run.prompt,
         "settings": asdict(run.settings),
+        "given": list(run.given),
         "completion": run.text,
         "outcome": run.outcome.value,
         "tokens_per_second": run.tokens_per_second,
         "steps": [_step(step) for step in run.steps],
     }
     return json.dumps(content, ensure_ascii=False, indent=1)
+
+
+def versions() -> dict[str, str]:
+    """Of the program, of Python, and of the libraries that compute the numbers."""
+    found = {"llmlab": __version__, "python": platform.python_version(), "platform": platform.platform()}
+    for name in ("torch", "transformers", "tokenizers", "numpy"):
+        with contextlib.suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def table_text(columns: Sequence[str], rows: Iterable[tuple[Any, ...]], kind: str) -> str:
@@ -97,7 +115,8 @@ def _step_row(step: GenerationStep) -> tuple[Any, ...]:
 
 
 def _step(step: GenerationStep) -> dict[str, Any]:
-    return {**dict(zip(STEP_COLUMNS, _step_row(step), strict=True)), "alternatives": _alternatives(step.alternatives)}
+    row = dict(zip(STEP_COLUMNS, _step_row(step), strict=True))
+    return {**row, "uniform": step.uniform, "given": step.given, "alternatives": _alternatives(step.alternatives)}
 
 
 def _alternatives(best: Alternatives) -> list[dict[str, Any]]:

@@ -24,6 +24,7 @@ from llmlab.ui.panels.decoding.params import MAX_SEED, Params
 from llmlab.ui.panels.decoding.picture import Filled, Picture, Place, Screen, ShownChange, as_generated, facts, reasons
 from llmlab.ui.panels.decoding.presetting import PresetDesk, Presetting
 from llmlab.ui.panels.decoding.readings import Reading, Readings
+from llmlab.ui.panels.decoding.recording import RecordDesk, Recording
 from llmlab.ui.panels.decoding.run import Outcome, Run
 from llmlab.ui.panels.decoding.spelling import Spelling
 from llmlab.ui.panels.decoding.sweeping import Sweeping
@@ -42,7 +43,7 @@ PARTS: dict[str, PartMaker] = {
 }
 
 
-class View(Desk, PresetDesk, Protocol):
+class View(RecordDesk, PresetDesk, Protocol):
     """What the presenter asks of the widgets."""
 
     def show(self, screen: Screen) -> None:
@@ -92,6 +93,7 @@ class DecodingPresenter:
         )
         self._spelling = Spelling(context.jobs, self._spelled, context.notifier.error)
         self.presets = Presetting(context.jobs, context.notifier, view, self._take_preset, self._refresh)
+        self.recording = Recording(context.jobs, context.notifier, view, self.completions.again)
         self._changing = Changing(context.jobs, self._refresh, context.notifier.error)
         self.copies = Copies(context.jobs, context.notifier, view)
         self.desk: Desk = view
@@ -120,8 +122,8 @@ class DecodingPresenter:
 
     def close(self) -> None:
         """Stop all work, deliver nothing more."""
-        own = (self._readings, self.completions, self._spelling, self.presets, self._changing, self.copies)
-        for part in (*own, *self.parts.values()):
+        own = (self._readings, self.completions, self._spelling, self.presets, self._changing)
+        for part in (*own, self.recording, self.copies, *self.parts.values()):
             part.close()
         for disconnect in self._disconnect:
             disconnect()
@@ -475,8 +477,12 @@ class DecodingPresenter:
             self._view.copy(snippet.generation(self.info, self._workbench.prompt, self.params.generation))
 
     def export_run(self, kind: str) -> None:
-        """The completion to a file: "csv" or "json"."""
-        if self.run is not None:
+        """The completion to a file: "csv", or "json", from which it can be made again."""
+        if self.run is None:
+            return
+        if kind == "json" and not self.run.former:
+            self.recording.save(self.run)
+        else:
             self.copies.run(self.run, kind)
 
     def export_distribution(self, kind: str) -> None:
@@ -509,6 +515,7 @@ class DecodingPresenter:
 
     def _refresh(self) -> None:
         model, prompt, run = self._workbench.model, self._workbench.prompt, self.run
+        self.recording.look(run)
         read = self._reading is not None or (self._place != AT_PROMPT and self._picture is not None)
         reason = self._cannot_generate
         self._changing.look(None if self._fills_masks else run, self.params.sampling)

@@ -115,6 +115,7 @@ class DecodingPanel:
         completion.branch_asked.connect(lambda at, given, new: presenter.go_on(at, given, new_seed=new))
         completion.edited.connect(presenter.edit)
         completion.export_asked.connect(presenter.export_run)
+        completion.replay_asked.connect(presenter.recording.replay)
         completion.copy_asked.connect(
             lambda what: presenter.copy_python() if what == "python" else presenter.copy_text()
         )
@@ -193,6 +194,13 @@ class DecodingPanel:
 
     def ask_preset(self, then: Callable[[Path], None]) -> None:
         dialog = QFileDialog(self.picture, "Open settings", "", PRESETS)
+        dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
+        dialog.fileSelected.connect(lambda chosen: then(Path(chosen)))
+        dialog.finished.connect(dialog.deleteLater)
+        dialog.open()
+
+    def ask_record(self, then: Callable[[Path], None]) -> None:
+        dialog = QFileDialog(self.picture, "Replay a run", "", FILTERS["json"])
         dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
         dialog.fileSelected.connect(lambda chosen: then(Path(chosen)))
         dialog.finished.connect(dialog.deleteLater)
