@@ -276,6 +276,19 @@ def test_the_grid_follows_a_score_and_its_filter(stand: Stand) -> None:
     assert heads.groups == ((0, 1), (2, 3))
 
 
+def test_scores_are_copied_and_saved(stand: Stand, tmp_path: Path) -> None:
+    stand.presenter.copy_scores()
+    rows = [line.split("\t") for line in stand.view.copied[-1].splitlines()]
+    assert rows[0] == ["kind", "layer", "head", "induction", "duplicate", "broken"]
+    assert rows[6] == ["self", "1", "1", "0.25", "", "0"]
+    assert len(rows) == 1 + LAYERS * HEADS
+    stand.view.path = tmp_path / "heads.csv"
+    stand.presenter.save_scores()
+    stand.run()
+    saved = list(csv.reader(io.StringIO((tmp_path / "heads.csv").read_text("utf-8"))))
+    assert saved == rows
+
+
 def test_pointing_at_a_token_marks_it_in_the_prompt(stand: Stand) -> None:
     marked: list[Selection] = []
     stand.bench.selection_changed.connect(marked.append)

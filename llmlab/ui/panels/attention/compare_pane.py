@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QPoint, Qt
+from PySide6.QtGui import QAction, QGuiApplication
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSpinBox, QStackedWidget, QVBoxLayout, QWidget
 
 from llmlab.engine.attention.types import AttentionShape, HeadAt
@@ -54,6 +55,11 @@ class ComparePane(QWidget):
             first.moved.connect(lambda camera, other=second: self._follow(other, camera))
             first.hovered.connect(lambda cell, at=first, other=second: self._hover(at, other, cell))
         self.difference.hovered.connect(lambda cell: self._hover(self.difference, None, cell))
+        for each in (self.left, self.right, self.difference):
+            action = QAction("Copy picture", each)
+            action.triggered.connect(lambda _checked=False, each=each: _copy(each))
+            each.addAction(action)
+            each.setContextMenuPolicy(Qt.ContextMenuPolicy.ActionsContextMenu)
         self._lay_out()
 
     def _lay_out(self) -> None:
@@ -160,6 +166,10 @@ class ComparePane(QWidget):
             both = tuple((name, exact(float(value)) if value >= 0 else "masked") for name, value in pairs)
             return Card(card.title, (*card.facts, *both))
         return card
+
+
+def _copy(heat_map: HeatMap) -> None:
+    QGuiApplication.clipboard().setImage(heat_map.image(heat_map.devicePixelRatioF()))
 
 
 def _spin(name: str) -> QSpinBox:

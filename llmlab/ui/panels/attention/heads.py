@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -160,6 +162,20 @@ class Heads:
         if self.is_broken(place):
             said.append(("", "Some weights are NaN or infinite."))
         return tuple(said)
+
+
+def scores_text(survey: Survey, delimiter: str = ",") -> str:
+    """A line for each head with all its scores; empty where one has no meaning."""
+    out = io.StringIO(newline="")
+    writer = csv.writer(out, delimiter=delimiter, lineterminator="\n")
+    writer.writerow(["kind", "layer", "head", *survey.scores, "broken"])
+    layers, heads = survey.broken.shape
+    for layer in range(layers):
+        for head in range(heads):
+            values = (float(scores[layer, head]) for scores in survey.scores.values())
+            numbers = ["" if np.isnan(value) else f"{value:.9g}" for value in values]
+            writer.writerow([survey.kind, layer, head, *numbers, int(survey.broken[layer, head])])
+    return out.getvalue()
 
 
 def heads_of(reading: Reading, tiles: Tiles | None) -> Heads:

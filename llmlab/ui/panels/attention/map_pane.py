@@ -132,7 +132,9 @@ class MapPane(QWidget):
             return
         if self._part:
             self._part.hover(cell.row, cell.column)
-        self._card.show_at(card_of(self.map, cell), self.map.mapToGlobal(self._corner(cell)))
+        card = card_of(self.map, cell)
+        self.map.setAccessibleDescription("; ".join((card.title, *(f"{name} {value}" for name, value in card.facts))))
+        self._card.show_at(card, self.map.mapToGlobal(self._corner(cell)))
 
     def _corner(self, cell: CellAt) -> QPoint:
         rect = self.map.rect_of(cell)

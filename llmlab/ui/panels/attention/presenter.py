@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from llmlab.engine.attention.types import Reduction, Truncation
 from llmlab.engine.types import Feature
@@ -17,7 +16,7 @@ from llmlab.ui.panels.attention.capturing import Read, TooLarge, TooLong
 from llmlab.ui.panels.attention.comparing import Comparing
 from llmlab.ui.panels.attention.effect_part import Ablating
 from llmlab.ui.panels.attention.flow_part import Flowing
-from llmlab.ui.panels.attention.heads import Heads, heads_of
+from llmlab.ui.panels.attention.heads import heads_of, scores_text
 from llmlab.ui.panels.attention.lens_part import Lensing
 from llmlab.ui.panels.attention.lines_part import Lining
 from llmlab.ui.panels.attention.mapping import MapPart
@@ -25,6 +24,7 @@ from llmlab.ui.panels.attention.pair_part import Pairing
 from llmlab.ui.panels.attention.params import Params
 from llmlab.ui.panels.attention.reading import Focus, Looker, Part, Reading, captured, fitting
 from llmlab.ui.panels.attention.screen import Act, Kind, Screen
+from llmlab.ui.panels.attention.showing import View
 from llmlab.ui.panels.attention.surveying import Surveying
 from llmlab.ui.panels.attention.text_part import Texting
 from llmlab.ui.panels.attention.words import title_of
@@ -42,25 +42,6 @@ PARTS: dict[str, Callable[[Asking, Looker, Any], Part]] = {
     "lens": Lensing,
 }
 READ_OPTIONS = ("read", "target", "pair", "padding")
-
-
-class View(Protocol):
-    """What the presenter asks of the widgets besides the tabs."""
-
-    def show(self, screen: Screen) -> None:
-        """Show everything but the tabs."""
-
-    def show_params(self, params: Params) -> None:
-        """Set the controls, without a signal."""
-
-    def show_heads(self, heads: Heads | None) -> None:
-        """Show the grid of heads, and the one in focus."""
-
-    def copy(self, text: str) -> None:
-        """Put `text` on the clipboard."""
-
-    def ask_path(self, name: str, kinds: tuple[str, ...], then: Callable[[Path], None]) -> None:
-        """Let the user choose a file to write, such as "map.png", of one of `kinds` (suffixes)."""
 
 
 class AttentionPresenter:
@@ -192,6 +173,19 @@ class AttentionPresenter:
     def use_example(self, text: str) -> None:
         """Make a sample the prompt."""
         self._workbench.prompt = text
+
+    def copy_scores(self) -> None:
+        """The scores of all heads, for a spreadsheet."""
+        if self._reading is not None and self._reading.survey is not None:
+            self._view.copy(scores_text(self._reading.survey, "\t"))
+
+    def save_scores(self) -> None:
+        """The scores of all heads as a file."""
+        if self._reading is not None and self._reading.survey is not None:
+            survey = self._reading.survey
+            self._view.ask_path(
+                "heads.csv", ("csv",), lambda path: self.asking.write(path, lambda: scores_text(survey))
+            )
 
     def act(self, act: Act) -> None:
         """A button in the picture's place was clicked."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import Qt, Slot
-from PySide6.QtGui import QGuiApplication
+from PySide6.QtGui import QAction, QGuiApplication
 from PySide6.QtWidgets import QHBoxLayout, QSplitter, QStackedWidget, QVBoxLayout, QWidget
 
 from llmlab.ui import theme
@@ -70,6 +70,11 @@ class AttentionPanel:
         self.tabs.chosen.connect(self._choose_tab)
         self.state.example_chosen.connect(presenter.use_example)
         self.grid.chosen.connect(self._choose_head)
+        for words, call in (("Copy scores", presenter.copy_scores), ("Save scores as CSV…", presenter.save_scores)):
+            action = QAction(words, self.grid)
+            action.triggered.connect(call)
+            self.grid.addAction(action)
+        self.grid.setContextMenuPolicy(Qt.ContextMenuPolicy.ActionsContextMenu)
         self.steps.stepped.connect(presenter.step_to)
         self.controls.changed.connect(self._change)
         self.controls.kind_chosen.connect(lambda kind: presenter.look(kind=kind))

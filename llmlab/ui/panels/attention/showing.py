@@ -1,0 +1,30 @@
+"""What the presenter asks of the widgets. No Qt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from llmlab.ui.panels.attention.heads import Heads
+from llmlab.ui.panels.attention.params import Params
+from llmlab.ui.panels.attention.screen import Screen
+
+
+class View(Protocol):
+    """What the presenter asks of the widgets besides the tabs."""
+
+    def show(self, screen: Screen) -> None:
+        """Show everything but the tabs."""
+
+    def show_params(self, params: Params) -> None:
+        """Set the controls, without a signal."""
+
+    def show_heads(self, heads: Heads | None) -> None:
+        """Show the grid of heads, and the one in focus."""
+
+    def copy(self, text: str) -> None:
+        """Put `text` on the clipboard."""
+
+    def ask_path(self, name: str, kinds: tuple[str, ...], then: Callable[[Path], None]) -> None:
+        """Let the user choose a file to write, such as "map.png", of one of `kinds` (suffixes)."""
