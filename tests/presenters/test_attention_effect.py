@@ -190,6 +190,24 @@ def test_a_sweep_gives_way_to_a_click_and_goes_on_afterwards() -> None:
     assert order[:3] == ["layer 0", "layer 1", "click"]
 
 
+def test_others_have_their_turn_between_the_layers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(effect_part, "TURN", -1.0)
+    tab = Tab().bring()
+    tab.stand.jobs.run_next()  # the prediction
+    tab.stand.jobs.run_next()  # one layer
+    assert len(tab.screen.effects.known) == 1
+    assert tab.part.busy
+    asked: list[str] = []
+    tab.stand.asking.engine(tab, "another", lambda _engine, _control: "done", asked.append)
+    tab.stand.jobs.run_next()
+    tab.stand.jobs.run_next()
+    assert asked == ["done"]
+    tab.stand.run()
+    assert tab.screen.effects.complete
+    assert not tab.part.busy
+    assert [len(known) for known in tab.engine.known] == [0, 1, 2, 3]
+
+
 def test_measuring_can_be_stopped_and_goes_on_with_the_rest() -> None:
     tab = Tab().bring()
     tab.engine.between = lambda done: tab.part.cancel() if done == 2 else None

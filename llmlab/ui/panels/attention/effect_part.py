@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from llmlab.engine.progress import Progress
     from llmlab.jobs.job import JobControl
 
+TURN = 1.0  # seconds of measuring before others have their turn
 AT_ONCE = 5e11  # parameters × tokens × elements run: what takes more is measured only when asked for
 
 
@@ -163,18 +165,33 @@ class Ablating:
         request = self._request
         if request is None or self._sweeping:
             return
-        known = frozenset(self._effects.known)
         self._sweeping, self._goes_on, self._fraction = True, False, 0.0
+        self._take_turn(request)
+        self._show()
 
-        def work(engine: Engine, control: JobControl) -> None:
+    def _take_turn(self, request: AttentionRequest) -> None:
+        """Measure layers for a while; what else waits for the model comes in between."""
+        known = frozenset(self._effects.known)
+
+        def work(engine: Engine, control: JobControl) -> bool:
+            end = time.monotonic() + TURN
             for effects in engine.ablation_effects(request, control, known=known):
                 control.emit(effects)
+                if time.monotonic() > end:
+                    return False
+            return True
+
+        def came(is_all: bool) -> None:
+            if is_all:
+                self._ended(None)
+            else:
+                self._take_turn(request)
 
         self._asking.engine(
             self,
             "sweep",
             work,
-            self._if_still(request, self._ended),
+            self._if_still(request, came),
             title="Removing every head",
             failed=self._if_still(request, self._failed),
             stopped=lambda: self._if_still(request, self._ended)(None),
@@ -182,7 +199,6 @@ class Ablating:
             partial=self._if_still(request, self._measured),
             replace_running=True,
         )
-        self._show()
 
     def cancel(self) -> None:
         """Stop measuring; what has been measured stays."""
