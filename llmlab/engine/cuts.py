@@ -8,10 +8,11 @@ from __future__ import annotations
 import bisect
 import math
 import operator
+from collections.abc import Callable
 
 import numpy as np
 
-from llmlab.engine.types import Bool, Float32
+from llmlab.engine.types import Float32
 
 LOWEST = np.finfo(np.float32).min
 BLOCK = 512  # tokens summed at a time while looking for the place where top-p cuts
@@ -55,22 +56,42 @@ def eta_kept(probabilities: Float32, entropy: float, eta: float) -> int:
     return epsilon_kept(probabilities, min(eta, math.sqrt(eta) * math.exp(-entropy)))
 
 
-def typical_kept(scores: Float32, typical_p: float) -> Bool:
-    """Whether each token is kept by locally typical sampling (Meister et al. 2022).
+def typical_kept(scores: Float32, typical_p: float) -> slice:
+    """The tokens kept by locally typical sampling (Meister et al. 2022).
 
-    The tokens whose information −ln p is nearest to the entropy, until they together have at least `typical_p`. In
-    float64: tokens on either side of the entropy are often nearly as far from it.
+    Those whose information −ln p is nearest to the entropy, until they together have at least `typical_p`; among
+    sorted tokens they are neighbours. In float64: tokens on either side of the entropy are often nearly as far from it.
     """
-    weights = np.exp(scores.astype(np.float64) - scores[0])
-    probabilities = weights / weights.sum()
-    information = math.log(weights.sum()) - (scores.astype(np.float64) - scores[0])
-    distances = np.abs(information - float(probabilities @ information))
-    nearest_first = np.argsort(distances, kind="stable")
-    below = int(np.count_nonzero(np.cumsum(probabilities[nearest_first]) < typical_p))
-    if below >= len(distances):
-        return np.ones(len(distances), bool)
-    kept: Bool = distances <= distances[nearest_first[below]]
-    return kept
+    information = scores.astype(np.float64)
+    information -= scores[0]
+    probabilities = np.exp(information)
+    total = float(probabilities.sum())
+    information -= float(probabilities @ information) / total  # H + ln p, falling: what is constant is gone
+    sums = np.cumsum(probabilities)
+    split = len(scores) - bisect.bisect_right(information[::-1], 0.0)  # the tokens before it have more than e^−H
+    above, below = information[:split], information[split:]
+
+    def within(distance: float) -> slice:
+        """The tokens at most so far from the entropy."""
+        start = bisect.bisect_left(above, -distance, key=operator.neg)
+        return slice(start, split + bisect.bisect_right(below, distance, key=operator.neg))
+
+    def enough(distance: float) -> bool:
+        kept = within(distance)
+        first = float(sums[kept.start - 1]) if kept.start else 0.0
+        return kept.stop > kept.start and (float(sums[kept.stop - 1]) - first) / total >= typical_p
+
+    def nearest(count: int, distance_at: Callable[[int], float]) -> float:
+        """The smallest of `count` rising distances that is enough; infinity, and with it all tokens, if none is."""
+        place = bisect.bisect_left(range(count), True, key=lambda index: enough(distance_at(index)))
+        return distance_at(place) if place < count else math.inf
+
+    return within(
+        min(
+            nearest(split, lambda index: float(above[split - 1 - index])),
+            nearest(len(below), lambda index: -float(below[index])),
+        )
+    )
 
 
 def _last_block_above(probabilities: Float32, limit: np.float32) -> tuple[int, float]:

@@ -19,7 +19,7 @@ from llmlab.engine.context import Context
 from llmlab.engine.errors import InputError
 from llmlab.engine.knobs import Cut, SamplingSettings
 from llmlab.engine.sorted_logits import SortedLogits, divided, merged, places_of, sort_keys
-from llmlab.engine.types import Bool, Float32, Int32
+from llmlab.engine.types import Float32, Int32
 
 UInt8: TypeAlias = NDArray[np.uint8]
 
@@ -42,6 +42,7 @@ class Candidates:
         self.cut[self.count :] = Cut.IMPOSSIBLE
         self.kept_mass = 1.0
         self._weights: Float32 | None = None
+        self._total: float | None = None
 
     @property
     def weights(self) -> Float32:
@@ -54,7 +55,9 @@ class Candidates:
     @property
     def total(self) -> float:
         """The sum of the weights."""
-        return float(self.weights.sum(dtype=np.float64))
+        if self._total is None:
+            self._total = float(self.weights.sum(dtype=np.float64))
+        return self._total
 
     @property
     def probabilities(self) -> Float32:
@@ -64,8 +67,9 @@ class Candidates:
     @property
     def entropy(self) -> float:
         """In nats."""
-        distances, total = self.scores[: self.count] - self.scores[0], self.total
-        return max(0.0, math.log(total) - float(np.sum(self.weights * distances, dtype=np.float64)) / total)
+        products, total = self.scores[: self.count] - self.scores[0], self.total
+        products *= self.weights
+        return max(0.0, math.log(total) - float(products.sum(dtype=np.float64)) / total)
 
     def rescore(self, wanted: Int32, change: Callable[[Float32, Int32], Float32]) -> None:
         """Give the tokens `wanted` (ascending, each once) the scores `change(scores, ids)`."""
@@ -76,17 +80,21 @@ class Candidates:
         after = change(self.scores[moved], self.ids[moved]).astype(np.float32)
         found = merged(self.ids[alive], self.logits[alive], self.scores[alive], moved, after)
         self.ids[alive], self.logits[alive], self.scores[alive] = found
-        self._weights = None
+        self._forget()
 
     def scale(self, temperature: float) -> None:
         """Divide all scores. What becomes equal by rounding is put in the order of equals."""
         alive = slice(self.count)
         with np.errstate(over="ignore"):
             self.scores[alive] /= np.float32(temperature)
-        self._weights = None
+        self._forget()
         ids, scores = self.ids[alive], self.scores[alive]
-        if bool(np.any((scores[1:] == scores[:-1]) & (ids[1:] > ids[:-1]))):
-            self._order(np.argsort(sort_keys(scores, ids))[::-1])
+        equal = scores[1:] == scores[:-1]
+        if bool(np.any(equal & (ids[1:] > ids[:-1]))):
+            equals = np.flatnonzero(np.append(equal, False) | np.insert(equal, 0, False))
+            order = equals[np.argsort(sort_keys(scores[equals], ids[equals]))[::-1]]
+            for array in (self.ids, self.logits):
+                array[equals] = array[order]
 
     def ban(self, wanted: Iterable[int], cut: Cut) -> None:
         """Remove the tokens `wanted`. Raises InputError where no token is left."""
@@ -97,16 +105,19 @@ class Candidates:
                 "Ban fewer words, or choose a larger no-repeat n-gram size.",
             )
         if len(places):
-            kept = np.ones(self.count, bool)
-            kept[places] = False
-            self.keep(kept, cut)
+            self._lose(self.total - float(self.weights[places].sum(dtype=np.float64)))
+            self._remove(places, cut)
 
-    def keep(self, kept: Bool, cut: Cut) -> None:
-        """Remove the tokens whose `kept` bool (count,) is False."""
-        left = int(np.count_nonzero(kept))
-        self._lose(float(self.weights[kept].sum(dtype=np.float64)))
-        self._order(np.concatenate((np.flatnonzero(kept), np.flatnonzero(~kept))))
-        self._shorten(left, cut)
+    def keep_between(self, start: int, stop: int, cut: Cut) -> None:
+        """Remove all tokens but those from `start` to `stop`; those more probable than these come to lie after them."""
+        if start == 0:
+            self.keep_first(stop, cut)
+            return
+        self._lose(float(self.weights[start:stop].sum(dtype=np.float64)))
+        for array in (self.ids, self.logits, self.scores):
+            array[:stop] = np.concatenate((array[start:stop], array[:start]))
+        self._forget()
+        self._shorten(stop - start, cut)
 
     def keep_first(self, left: int, cut: Cut) -> None:
         """Remove all but the `left` most probable tokens."""
@@ -116,27 +127,32 @@ class Candidates:
 
     def keep_best(self) -> None:
         """Remove all but the token that argmax takes: the lowest id among equals. Its mass is then all there is."""
-        best = cuts.equals(self.scores[: self.count], 0).stop - 1
-        self._order(np.concatenate(([best], np.delete(np.arange(self.count), best))))
+        self.lowest_id_first()
         self._shorten(1, Cut.TEMPERATURE)
         self.kept_mass = 1.0
 
     def lowest_id_first(self) -> None:
         """Turn the best tokens round, where several are equal, as argmax sees them."""
         run = cuts.equals(self.scores[: self.count], 0)
-        order = np.arange(self.count)
-        order[run] = order[run][::-1]
-        self._order(order)
+        for array in (self.ids, self.logits):
+            array[run] = array[run][::-1].copy()
 
     def _places(self, wanted: Int32) -> NDArray[np.intp]:
         return places_of(self.source.writable(wanted), self.ids[: self.count], len(self.ids))
 
-    def _order(self, order: NDArray[np.intp]) -> None:
+    def _remove(self, places: NDArray[np.intp], cut: Cut) -> None:
+        """Put what stands at `places` (ascending) after the others."""
         alive = slice(self.count)
         for array in (self.ids, self.logits, self.scores):
-            array[alive] = array[alive][order]
-        if self._weights is not None:
-            self._weights = self._weights[order]
+            gone = array[places]
+            array[: self.count - len(places)] = np.delete(array[alive], places)
+            array[self.count - len(places) : self.count] = gone
+        self._forget()
+        self._shorten(self.count - len(places), cut)
+
+    def _forget(self) -> None:
+        """The scores have changed: weights and total hold no more."""
+        self._weights = self._total = None
 
     def _lose(self, kept: float) -> None:
         self.kept_mass *= min(1.0, kept / self.total)
@@ -144,8 +160,9 @@ class Candidates:
     def _shorten(self, left: int, cut: Cut) -> None:
         self.cut[left : self.count] = cut
         self.count = left
-        if self._weights is not None:  # they are relative to the best token, which may be gone
-            self._weights = self._weights[:left] if self._weights[0] == 1 else None
+        self._total = None
+        if self._weights is not None:
+            self._weights = self._weights[:left]
 
 
 Stage: TypeAlias = Callable[[Candidates, SamplingSettings], None]
@@ -253,8 +270,7 @@ def _min_p(candidates: Candidates, settings: SamplingSettings) -> None:
 
 def _typical_p(candidates: Candidates, settings: SamplingSettings) -> None:
     kept = cuts.typical_kept(candidates.scores[: candidates.count], settings.typical_p)
-    if not kept.all():
-        candidates.keep(kept, Cut.TYPICAL_P)
+    candidates.keep_between(kept.start, kept.stop, Cut.TYPICAL_P)
 
 
 def _epsilon(candidates: Candidates, settings: SamplingSettings) -> None:

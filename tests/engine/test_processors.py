@@ -17,12 +17,15 @@ from transformers import GenerationConfig
 from transformers.generation.logits_process import LogitsProcessor, LogitsProcessorList
 from transformers.generation.utils import GenerationMixin
 
+from llmlab.engine import Engine
 from llmlab.engine.context import Context
 from llmlab.engine.errors import InputError
 from llmlab.engine.knobs import NEUTRAL, PROCESSORS, STAGES, WARPERS, Cut, SamplingSettings
 from llmlab.engine.processors import ACTS, repeated
 from llmlab.engine.sampling import ShapedDistribution, SortedLogits, shape
 from llmlab.engine.waterfall import Waterfall, waterfall
+from tests.engine import tiny
+from tests.engine.test_generation import GENERATIVE, PROMPT, by_transformers
 from tests.engine.test_sampling import STABLE, in_vocabulary_order, random_logits
 
 ENDS = (0, 3)
@@ -398,3 +401,54 @@ def test_a_waterfall_shows_the_best_tokens_before_and_after_and_those_asked_for(
 
 def test_neutral_values_are_the_defaults() -> None:
     assert SamplingSettings(**NEUTRAL).stages == ()
+
+
+# --- in a model -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", GENERATIVE)
+def test_greedy_text_with_every_processor_is_that_of_transformers(kind: str) -> None:
+    """The context that the settings need reaches them: the prompt, what the encoder read, the end tokens."""
+    engine = tiny.engine(kind)
+    free = by_transformers(engine, PROMPT, do_sample=False, max_new_tokens=16)
+    first, second = (*free, 7, 9)[:2]
+    settings = SamplingSettings(
+        do_sample=False,
+        no_repeat_ngram_size=2,
+        min_new_tokens=10,
+        repetition_penalty=1.1,
+        encoder_repetition_penalty=0.8,
+        bad_words_ids=((first,), (second, second)),
+        sequence_bias=(((second,), 1.5), ((second, 5), 2.5)),
+    )
+    as_lists = {"bad_words_ids": [[first], [second, second]], "sequence_bias": [[[second], 1.5], [[second, 5], 2.5]]}
+    knobs = {name: getattr(settings, name) for name in settings.stages} | as_lists
+    want = by_transformers(engine, PROMPT, do_sample=False, max_new_tokens=16, **knobs)
+    steps = list(engine.generate(PROMPT, max_new_tokens=16, capture=True, **settings.knobs()))
+    assert [step.token_id for step in steps] == want
+    assert want != free
+    last = steps[-1].sorted
+    assert last is not None
+    assert last.context.generated.tolist() == want[:-1]
+    assert last.context.ends
+
+
+def test_words_of_a_tokenizer_are_spelled_with_and_without_a_space() -> None:
+    engine = tiny.engine("gpt2")
+    for spelled in engine.word_ids(("time", "there was")):
+        assert len(spelled) == 2
+        texts = {engine.loaded.tokenizer.decode(list(ids)) for ids in spelled}
+        assert {text.strip() for text in texts} <= {"time", "there was"}
+        assert {text[0] == " " for text in texts} == {True, False}
+
+
+@pytest.mark.slow
+def test_a_banned_word_is_never_written() -> None:
+    engine = Engine.open("bundled:decoder", device="cpu", dtype="float32")
+    (girl,) = engine.word_ids(("girl",))
+    options: dict[str, Any] = {"max_new_tokens": 60, "seed": 3, "temperature": 0.8}
+    text = "Once upon a time, there was a little"
+    assert any("girl" in "".join(s.text for s in engine.generate(text, **{**options, "seed": n})) for n in range(6))
+    for seed in range(6):
+        steps = engine.generate(text, bad_words_ids=girl, **{**options, "seed": seed})
+        assert "girl" not in "".join(step.text for step in steps).split()
