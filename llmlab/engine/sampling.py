@@ -104,12 +104,14 @@ def shape(sorted_logits: SortedLogits, settings: SamplingSettings) -> ShapedDist
 def _shaped_in_stages(sorted_logits: SortedLogits, settings: SamplingSettings) -> ShapedDistribution:
     """What `shape` answers, by the longer way."""
     candidates = Candidates(sorted_logits)
+    possible = candidates.count
     for _ in run(candidates, settings):
         pass
     if not settings.do_sample:
         candidates.lowest_id_first()
     raw = _Softmax.of(candidates.logits, sorted_logits.logits[0], "raw")
-    raw_probabilities = np.divide(raw.weights, np.float32(raw.total))
+    raw_entropy = raw.entropy_of_first(possible, raw.total)
+    raw_probabilities = np.divide(raw.weights, np.float32(raw.total), out=raw.weights)
     probabilities = np.zeros_like(raw_probabilities)
     probabilities[: candidates.count] = candidates.probabilities
     return ShapedDistribution(
@@ -121,7 +123,7 @@ def _shaped_in_stages(sorted_logits: SortedLogits, settings: SamplingSettings) -
         kept=candidates.count,
         kept_mass=candidates.kept_mass,
         entropy=candidates.entropy,
-        raw_entropy=Candidates(sorted_logits).entropy,
+        raw_entropy=raw_entropy,
     )
 
 
