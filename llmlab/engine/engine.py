@@ -162,6 +162,7 @@ class Engine:
         max_new_tokens: int = 50,
         seed: int = 0,
         stop: Sequence[str] = (),
+        overflow: str = "stop",
         given: Sequence[int] = (),
         known: int = 0,
         capture: bool = False,
@@ -172,6 +173,7 @@ class Engine:
         """Continue `text`, or answer it where there is an encoder, one step at a time.
 
         `knobs` are those of `SamplingSettings`: do_sample, temperature, top_k, top_p, repetition_penalty and so on.
+        Where the context window is full the completion stops, or `overflow` lets it slide or refuses it beforehand.
         The same text, settings and seed give the same completion, whatever else ran meanwhile. `capture` keeps the
         whole sorted logits with each step. A branch begins with the tokens `given`, of which the first `known` are not
         told again; with `keep_cache` it reads little more than what is new in it, if the completion that it parts from
@@ -180,7 +182,8 @@ class Engine:
         Cancelled between steps where `control` says so.
         """
         sampling = SamplingSettings(**knobs)
-        settings = GenerationSettings(sampling, max_new_tokens, seed, (stop,) if isinstance(stop, str) else tuple(stop))
+        stops = (stop,) if isinstance(stop, str) else tuple(stop)
+        settings = GenerationSettings(sampling, max_new_tokens, seed, stops, overflow)
         return generation.generate(
             self.loaded,
             self._speller,

@@ -21,7 +21,7 @@ from llmlab.engine.errors import InputError
 from llmlab.engine.loading import LoadedModel
 from llmlab.engine.logits import require, sort
 from llmlab.engine.progress import UNCONTROLLED, Control
-from llmlab.engine.reading import Reader, check_ids, end_tokens, guarded, prompt_ids
+from llmlab.engine.reading import Reader, check_ids, decoder_start, end_tokens, guarded, prompt_ids
 from llmlab.engine.sampling import GenerationSettings, ShapedDistribution, SortedLogits, draw, shape
 from llmlab.engine.shelf import Shelf
 from llmlab.engine.tokenization import Speller
@@ -78,7 +78,22 @@ def generate(
     settings.validated()
     beginning.validated(loaded, settings)
     ids = prompt_ids(loaded, text)
+    if settings.overflow == "refuse":
+        _refuse(loaded, ids, settings)
     return _steps(CompletionState(loaded, speller, ids, settings, beginning, capture, shelf), control)
+
+
+def _refuse(loaded: LoadedModel, ids: list[int], settings: GenerationSettings) -> None:
+    """Raise InputError where the completion may come to the end of the context window; its last token is not read."""
+    context = loaded.info.context
+    start = len(ids) if loaded.info.architecture is Architecture.DECODER else len(decoder_start(loaded))
+    over = start + settings.max_new_tokens - 1 - context if context is not None else 0
+    if over > 0:
+        raise InputError(
+            f"The text has {start:,} tokens, and {settings.max_new_tokens:,} new ones may follow, but the model's "
+            f"context window holds {context:,}.",
+            f"Ask for at least {over:,} new tokens less, shorten the text, or let the window stop or slide when full.",
+        )
 
 
 def _steps(completion: CompletionState, control: Control) -> Iterator[GenerationStep]:
@@ -133,6 +148,8 @@ class CompletionState:
             self._reader = Reader(self._loaded, self._prompt, control)
             self._unread = [*self._reader.start, *known]
         self.begin_text(self._reader.start)
+        self._control = control
+        self._window = len(self._reader.start) + len(known)
         for token in known:
             self._pass(token)
 
@@ -152,7 +169,20 @@ class CompletionState:
     def step(self) -> GenerationStep:
         """Read what has not been read, and choose the next token."""
         assert self._reader is not None
+        context = self._loaded.info.context
+        if context is not None and self._window > context:
+            self._reader = self._slid(context // 2)
+        self._window += 1
         return self.choose(self._reader.next_logits(self._unread))
+
+    def _slid(self, kept: int) -> Reader:
+        """A reader that begins anew with the last `kept` tokens; what an encoder has read stays."""
+        decodes = self._loaded.info.architecture is Architecture.DECODER
+        tail = list(self._context.ids[-kept:])
+        reader = Reader(self._loaded, tail if decodes else self._prompt, self._control)
+        self._unread = tail if decodes else [*reader.start, *tail]
+        self._window = len(self._unread)
+        return reader
 
     def choose(self, logits: torch.Tensor) -> GenerationStep:
         """The next token, from the logits (vocabulary,) of its place."""
@@ -224,7 +254,7 @@ class CompletionState:
             return "stop"
         if self._index + 1 == self._settings.max_new_tokens:
             return "length"
-        if context is not None and len(self._context.ids) > context:
+        if context is not None and len(self._context.ids) > context and self._settings.overflow != "slide":
             return "context"
         return None
 

@@ -27,6 +27,7 @@ PROCESSORS = (
     "frequency_penalty",
 )
 WARPERS = ("temperature", "top_k", "top_p", "min_p", "typical_p", "epsilon_cutoff", "eta_cutoff")
+OVERFLOWS = ("stop", "slide", "refuse")
 STAGES = PROCESSORS + WARPERS
 """The order in which transformers' `_get_logits_processor` lets the settings act; greedy decoding has no warpers.
 
@@ -174,13 +175,16 @@ COUNTS: Mapping[str, str] = {
 class GenerationSettings:
     """How a completion is made: how each token is chosen, and when to stop.
 
-    `stop` are strings that end the completion; they are not part of it.
+    `stop` are strings that end the completion; they are not part of it. `overflow` says what happens where text and
+    completion fill the context window: "stop" ends the completion, "slide" goes on with the last half of the window,
+    "refuse" does not begin what may not fit.
     """
 
     sampling: SamplingSettings = field(default_factory=SamplingSettings)
     max_new_tokens: int = 50
     seed: int = 0
     stop: tuple[str, ...] = ()
+    overflow: str = "stop"
 
     def validated(self) -> GenerationSettings:
         """Itself. Raises InputError, in words, if a setting is outside what it can mean."""
@@ -193,6 +197,10 @@ class GenerationSettings:
             raise InputError(f"The seed cannot be {self.seed}.", "Use a whole number from 0 to 9223372036854775807.")
         if any(not text for text in self.stop):
             raise InputError("A stop string is empty.", "Remove it, or type the text that should end the completion.")
+        if self.overflow not in OVERFLOWS:
+            raise InputError(
+                f"A full context window cannot be met with {self.overflow!r}.", f"Use {' or '.join(OVERFLOWS)}."
+            )
         return self
 
 

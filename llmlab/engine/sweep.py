@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import torch
 
@@ -31,13 +32,14 @@ def sweep(
     """The steps of a completion for each of `settings`, with its number, as many at a time as memory allows.
 
     Each is what `generate` writes with the same settings, but for rounding: a batch may add up its numbers in
-    another order, and a draw that falls on the edge between two tokens can fall to the other side. What makes no
-    sense raises InputError at once.
+    another order, and a draw that falls on the edge between two tokens can fall to the other side. A full context
+    window ends a text here, whatever its settings say. What makes no sense raises InputError at once.
     """
     require(loaded, Feature.GENERATE)
     for each in settings:
         each.validated()
-    return _batches(loaded, speller, prompt_ids(loaded, text), settings, control)
+    ending = [replace(each, overflow="stop") for each in settings]  # rows of one batch cannot slide on their own
+    return _batches(loaded, speller, prompt_ids(loaded, text), ending, control)
 
 
 def _batches(

@@ -248,6 +248,7 @@ def test_a_completion_uses_exactly_the_settings(stand: Stand) -> None:
         "repetition_penalty": 1.2,
         "seed": 5,
         "stop": ("x",),
+        "overflow": "stop",
         "given": (),
         "known": 0,
         "capture": True,

@@ -141,6 +141,7 @@ def test_wrong_values_in_a_record_are_refused(stand: Stand, tmp_path: Path) -> N
         (("settings", "sampling", "magic"), 1),
         (("settings", "seed"), 1.5),
         (("settings", "seed"), True),
+        (("settings", "overflow"), "burst"),
         (("given",), ["a"]),
         (("steps", 0, "probability"), float("nan")),
         (("prompt",), None),

@@ -193,3 +193,25 @@ def test_a_saved_run_is_replayed_bit_by_bit(
     panel.presenter.recording.replay()
     qtbot.waitUntil(lambda: "bit-identical" in lab.window.banner.text, timeout=WAIT)
     assert panel.completion.tokens.text == text
+
+
+def test_a_full_context_window_gets_the_chosen_answer(qtbot: QtBot, open_lab: OpenLab) -> None:
+    lab, panel = started(qtbot, open_lab)
+    lab.workbench.prompt = "Once upon a time there was a little girl. " * 44
+    settle(qtbot, lab)
+    panel.presenter.change(max_new_tokens=200, do_sample=False, repetition_penalty=1.3)
+    overflow = panel.controls.overflow
+    generate(qtbot, lab)
+    assert panel.presenter.run is not None
+    stopped = panel.presenter.run
+    assert stopped.steps[-1].finish_reason in ("context", "eos")
+    overflow.setCurrentIndex(overflow.findData("refuse"))
+    qtbot.mouseClick(panel.controls.button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: "context window holds" in lab.window.banner.text, timeout=WAIT)
+    overflow.setCurrentIndex(overflow.findData("slide"))
+    generate(qtbot, lab)
+    run = panel.presenter.run
+    assert run is not None
+    assert run.ids[: len(stopped.ids)] == stopped.ids
+    assert run.steps[-1].finish_reason in ("length", "eos")
+    assert panel.presenter.params.to_dict()["overflow"] == "slide"

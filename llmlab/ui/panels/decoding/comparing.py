@@ -214,6 +214,7 @@ def _events(
         max_new_tokens=room,
         seed=plan.number,
         stop=settings.stop,
+        overflow=settings.overflow,
         control=control,
         **{knob.name: getattr(sampling, knob.name) for knob in fields(sampling)},
     )

@@ -179,6 +179,7 @@ def generation(
             max_new_tokens=settings.max_new_tokens,
             seed=settings.seed,
             stop=settings.stop,
+            overflow=settings.overflow,
             given=given,
             known=known,
             capture=True,

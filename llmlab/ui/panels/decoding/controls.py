@@ -7,6 +7,7 @@ from typing import Any
 from PySide6.QtCore import QMimeData, Qt, Signal, Slot
 from PySide6.QtGui import QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import (
+    QComboBox,
     QFrame,
     QHBoxLayout,
     QLabel,
@@ -47,6 +48,14 @@ BIASED = (
     "Added to the logit of the word's last token where the tokens before it stand already; above 0 the word is more\n"
     "likely, below 0 less. With and without a space before it. transformers calls it sequence_bias."
 )
+OVERFLOW = {
+    "stop": ("Stop there", "The completion ends when prompt and completion fill the context window"),
+    "slide": (
+        "Slide the window",
+        "The model forgets the older half of the window, reads the newer half again, and goes on",
+    ),
+    "refuse": ("Refuse beforehand", "Nothing is generated if all the new tokens asked for could not fit"),
+}
 RESET = (*SAMPLING_ONLY, *PENALTIES, "min_new_tokens")
 
 
@@ -84,6 +93,7 @@ class Controls(QScrollArea):
         self.seed = self._make_seed()
         self.stops = StopStrings()
         self.stops.changed.connect(lambda values: self.changed.emit({"stop": values}))
+        self.overflow = self._make_overflow()
         self.banned = WordList("Banned words", BANNED, biased=False)
         self.banned.changed.connect(lambda values: self.changed.emit({"banned": values}))
         self.biases = WordList("Biased words", BIASED, biased=True)
@@ -110,6 +120,16 @@ class Controls(QScrollArea):
         seed.setAccessibleName("Seed")
         seed.valueChanged.connect(lambda value: self.changed.emit({"seed": value}))
         return seed
+
+    def _make_overflow(self) -> QComboBox:
+        box = QComboBox()
+        for choice, (label, tip) in OVERFLOW.items():
+            box.addItem(label, choice)
+            box.setItemData(box.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
+        box.setAccessibleName("When the context window is full")
+        box.setToolTip("What happens when prompt and completion fill the model's context window")
+        box.currentIndexChanged.connect(lambda _: self.changed.emit({"overflow": box.currentData()}))
+        return box
 
     def _seed_row(self) -> QWidget:
         row, label = QWidget(), QLabel("Seed")
@@ -157,7 +177,13 @@ class Controls(QScrollArea):
             "Cut-offs": tuple(sliders[name] for name in CUT_OFFS),
             "Penalties": tuple(sliders[name] for name in PENALTIES),
             "Words": (self.banned, self.biases),
-            "Length": (*(sliders[name] for name in LENGTH), stop_label, self.stops),
+            "Length": (
+                *(sliders[name] for name in LENGTH),
+                stop_label,
+                self.stops,
+                MutedLabel("When the context is full"),
+                self.overflow,
+            ),
             "Order": (self.order,),
         }
         groups = {name: Fold(name, ABOUT_GROUPS[name], *inside[name]) for name in GROUPS}
@@ -196,6 +222,9 @@ class Controls(QScrollArea):
         self.seed.blockSignals(False)
         self.mode.set_chosen(SAMPLE if params.do_sample else GREEDY)
         self.stops.set_values(params.stop)
+        self.overflow.blockSignals(True)
+        self.overflow.setCurrentIndex(self.overflow.findData(params.overflow))
+        self.overflow.blockSignals(False)
         self.banned.set_values(params.banned)
         self.biases.set_values(params.biases)
         self.order.set_order(params.order)

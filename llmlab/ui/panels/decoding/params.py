@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from llmlab.engine.knobs import STAGES, Tokens
+from llmlab.engine.knobs import OVERFLOWS, STAGES, Tokens
 from llmlab.engine.sampling import GenerationSettings, SamplingSettings
 
 MAX_SEED = 2**31 - 1  # what a number field can hold
@@ -66,6 +66,7 @@ class Params:
     biases: tuple[tuple[str, float], ...] = ()
     order: tuple[str, ...] = ()  # of the settings; empty is transformers'
     folded: tuple[str, ...] = ("Penalties", "Words", "Order")
+    overflow: str = OVERFLOWS[0]  # what happens when the context window is full
     spelled: Mapping[str, tuple[Tokens, ...]] = field(
         default_factory=dict, compare=False
     )  # words as the model's tokens
@@ -102,7 +103,7 @@ class Params:
     @property
     def generation(self) -> GenerationSettings:
         """What a completion is made with."""
-        return GenerationSettings(self.sampling, self.max_new_tokens, self.seed, self.stop)
+        return GenerationSettings(self.sampling, self.max_new_tokens, self.seed, self.stop, self.overflow)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values."""
@@ -128,6 +129,8 @@ def _checked(name: str, value: object, default: object) -> Any:
         return None
     if name == "tab":
         return value if value in TABS else None
+    if name == "overflow":
+        return value if value in OVERFLOWS else None
     if isinstance(default, bool):
         return value if isinstance(value, bool) else None
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):

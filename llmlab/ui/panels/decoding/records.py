@@ -120,6 +120,7 @@ def _record(content: Mapping[str, Any]) -> Record:
             length,
             _kind(settings["seed"], int),
             tuple(_kind(text, str) for text in settings["stop"]),
+            _kind(settings["overflow"], str),
         ).validated(),
         given=tuple(_kind(token, int) for token in content["given"]),
         steps=steps,

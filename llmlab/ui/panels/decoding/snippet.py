@@ -23,7 +23,12 @@ def generation(info: ModelInfo, prompt: str, settings: GenerationSettings, given
     if given:
         return _sampled(info, prompt, settings, given)
     sampling = settings.sampling
-    ours = not sampling.greedy or not sampling.standard_order or any(name in OURS for name in sampling.stages)
+    ours = (
+        settings.overflow != "stop"
+        or not sampling.greedy
+        or not sampling.standard_order
+        or any(name in OURS for name in sampling.stages)
+    )
     return _sampled(info, prompt, settings) if ours else _greedy(info, prompt, settings)
 
 
@@ -67,6 +72,8 @@ def _sampled(info: ModelInfo, prompt: str, settings: GenerationSettings, given: 
     neutral, knobs = SamplingSettings().knobs(), settings.sampling.knobs()
     changed = {name: value for name, value in knobs.items() if name == "do_sample" or value != neutral.get(name)}
     lines = "".join(f"    {name}={value!r},\n" for name, value in changed.items())
+    if settings.overflow != "stop":
+        lines += f"    overflow={settings.overflow!r},\n"
     if given:
         lines = f"    given={list(given)!r},\n{lines}"
     return f"""from llmlab.engine import Engine
