@@ -194,9 +194,12 @@ def test_everything_can_be_copied(make: Make) -> None:
     pane.export.click()
     assert QGuiApplication.clipboard().text().startswith("kind,layer,head,kl_nats")
     labels = [action.text() for action in pane.export.menu().actions()]
-    assert len(labels) == 4
+    assert labels[2] == "Copy as Python"
+    assert len(labels) == 5
     pane.export.menu().actions()[1].trigger()
     assert "␣cat" in QGuiApplication.clipboard().text()
+    pane.export.menu().actions()[2].trigger()
+    assert "engine.ablation(request, off)" in QGuiApplication.clipboard().text()
 
 
 def test_bars_tell_before_and_after(make: Make, qtbot: QtBot) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 from typing import Any
 
 import numpy as np
@@ -34,6 +36,14 @@ def tab(qtbot: QtBot, lab: Lab, name: str) -> Any:
 def settle(qtbot: QtBot, page: Any) -> None:
     qtbot.waitUntil(lambda: not page._part.busy, timeout=WAIT)
     QApplication.processEvents()
+
+
+def run(script: str) -> dict[str, Any]:
+    """The names that a copied script makes."""
+    names: dict[str, Any] = {}
+    with contextlib.redirect_stdout(io.StringIO()):
+        exec(script, names)
+    return names
 
 
 def probabilities(off: tuple[int, int] | None = None) -> np.ndarray:
@@ -77,8 +87,13 @@ def test_heads_are_switched_off_and_layers_read(qtbot: QtBot, open_lab: OpenLab)
     np.testing.assert_allclose(effect.after, after[effect.ids], atol=1e-5)
     assert page.off.text() == "Off: 1.1"
 
+    repeated = run(page._part.script())
+    np.testing.assert_array_equal(repeated["effects"][0].after, effect.after)
+    np.testing.assert_allclose(repeated["layers"][1].kl, effects.known["self", 1].kl, atol=1e-5)
+
     page = tab(qtbot, lab, "lens")
     table = page.table._table
+    np.testing.assert_array_equal(run(page._part.script())["lens"].ids, table.lens.ids)
     assert table.lens.final_ids[-1] == best
     np.testing.assert_allclose(table.lens.final_probability[-1], probabilities().max(-1), atol=1e-5)
     assert page.chart.shown.course.position == len(table.lens.tokens) - 1

@@ -87,6 +87,7 @@ class EffectPane(QWidget):
         export.clicked.connect(lambda: self._copy(of_all=True))
         export.menu().addAction("Copy the effects of all heads", lambda: self._copy(of_all=True))
         export.menu().addAction("Copy the comparison", lambda: self._copy(of_all=False))
+        export.menu().addAction("Copy as Python", self._copy_script)
         export.menu().addAction("Export the effects as CSV…", lambda: self._export(of_all=True))
         export.menu().addAction("Export the comparison as CSV…", lambda: self._export(of_all=False))
         self.export = export
@@ -258,6 +259,10 @@ class EffectPane(QWidget):
     def _copy(self, *, of_all: bool) -> None:
         if self._part:
             QGuiApplication.clipboard().setText(self._part.csv(of_all=of_all))
+
+    def _copy_script(self) -> None:
+        if self._part and self._screen:
+            QGuiApplication.clipboard().setText(self._part.script())
 
     def _export(self, *, of_all: bool) -> None:
         part = self._part

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from llmlab.engine.attention.types import AttentionRequest, Effect, HeadAt, LayerEffects
 from llmlab.jobs.job import ErrorInfo
+from llmlab.ui.panels.attention import snippet
 from llmlab.ui.panels.attention.asking import Asking
 from llmlab.ui.panels.attention.effect_values import Effects, Measure, Order, Place, effect_lines
 from llmlab.ui.panels.attention.reading import Focus, Looker, Reading
@@ -210,6 +211,11 @@ class Ablating:
             return self._effects.csv()
         effect = self._screen().effect
         return effect_lines(effect, ",") if effect is not None else ""
+
+    def script(self) -> str:
+        """Python that does the same."""
+        assert self._reading is not None
+        return snippet.ablation(self._reading, self._off)
 
     def save(self, path: Path, *, of_all: bool) -> None:
         """Write `csv` to a file."""

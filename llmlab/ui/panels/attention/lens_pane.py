@@ -63,6 +63,7 @@ class LensPane(QWidget):
         export = menu_button("export", "Copy the table as CSV", "Export")
         export.clicked.connect(self._copy)
         export.menu().addAction("Copy as CSV", self._copy)
+        export.menu().addAction("Copy as Python", self._copy_script)
         export.menu().addAction("Export as CSV…", lambda: self._export("csv"))
         export.menu().addAction("Export as JSON…", lambda: self._export("json"))
         gap = QWidget()
@@ -166,6 +167,10 @@ class LensPane(QWidget):
     def _copy(self) -> None:
         if self._part:
             self._part.copy(QGuiApplication.clipboard().setText)
+
+    def _copy_script(self) -> None:
+        if self._part and self.chart.shown:
+            QGuiApplication.clipboard().setText(self._part.script())
 
     def _export(self, kind: str) -> None:
         part = self._part

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from llmlab.engine.attention.types import AttentionRequest, Lens, LensPosition
 from llmlab.jobs.job import ErrorInfo
+from llmlab.ui.panels.attention import snippet
 from llmlab.ui.panels.attention.asking import Asking
 from llmlab.ui.panels.attention.lens_values import LensMeasure, LensTable, csv_text, json_text
 from llmlab.ui.panels.attention.reading import QUERIES, Looker, Reading
@@ -139,6 +140,11 @@ class Lensing:
         lens = self._lens
         if lens is not None:
             self._asking.beside(self, "copy", lambda: csv_text(lens), take)
+
+    def script(self) -> str:
+        """Python that does the same."""
+        assert self._reading is not None
+        return snippet.lens(self._reading, self._window)
 
     def save(self, path: Path) -> None:
         """Write the table to a file, as its suffix says."""

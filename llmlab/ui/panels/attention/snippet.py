@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
-from llmlab.engine.attention.types import Reduction, Truncation
+from llmlab.engine.attention.types import HeadAt, Reduction, Truncation
 from llmlab.engine.types import Architecture, ModelInfo
 from llmlab.ui.panels.attention.params import SEGMENTS
 from llmlab.ui.panels.attention.reading import Reading
@@ -70,6 +71,34 @@ head = HeadAt({focus.kind!r}, {focus.layer!r}, {focus.head!r})
 view = engine.captured(request).neuron(head, query={query}, key={key})
 print("q·k", view.dot, "score", view.score, "weight", view.weight)
 print(view.products)  # of each dimension
+"""
+
+
+def ablation(reading: Reading, off: Collection[HeadAt]) -> str:
+    """A script that prints the prediction with and without the heads `off`, and the effect of every head alone."""
+    heads = "".join(f"\n    HeadAt({head.kind!r}, {head.layer}, {head.head})," for head in sorted(off))
+    return f"""{_captured(reading, "AttentionRequest, HeadAt, Truncation")}
+off = [{heads}
+]
+effects = engine.ablation(request, off)  # what these heads write becomes zero
+for effect in effects:
+    print(effect.label, "KL", effect.kl, "nats")
+    for text, before, after in zip(effect.texts, effect.before, effect.after):
+        print(repr(text), before, after)
+
+layers = list(engine.ablation_effects(request))  # every head alone
+for layer in layers:
+    print(layer.kind, layer.layer, layer.kl, "whole layer", layer.layer_kl)
+"""
+
+
+def lens(reading: Reading, positions: tuple[int, int]) -> str:
+    """A script that prints the logit lens of these positions."""
+    return f"""{_captured(reading, "AttentionRequest, Truncation")}
+lens = engine.logit_lens(request, positions={positions})
+for number, row in enumerate(lens.rows):
+    best = [lens.texts[int(index)] for index in lens.ids[number, :, 0]]
+    print(row.place, row.layer, best, lens.final_probability[number])
 """
 
 
