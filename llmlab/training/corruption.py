@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -51,6 +53,21 @@ def corrupt_spans(rng: Rng, ids: list[int], share: float = 0.15, mean_span: floa
         target += [sentinel, *ids[position + keep : position + keep + hide]]
         position += keep + hide
     return [*source, ID[END_OF_TEXT]], [*target, ID[SENTINELS[spans]], ID[END_OF_TEXT]]
+
+
+def point_at_spans(rng: Rng, pool: Ids, most: int = 6) -> tuple[list[int], list[int]]:
+    """An exercise in finding one's place: (input, target) of random tokens, both ending with the end of text.
+
+    input: ``<extra_id_0> a b <extra_id_1> c …``, its parts in random order; target: the same parts in order of their
+    sentinels. Only looking at the right place of the input tells what comes next.
+    """
+    parts = [
+        [ID[SENTINELS[index]], *rng.choice(pool, size=int(rng.integers(1, 5))).tolist()]
+        for index in range(int(rng.integers(2, most + 1)))
+    ]
+    shuffled = [parts[int(index)] for index in rng.permutation(len(parts))]
+    last = ID[SENTINELS[len(parts)]]
+    return [*chain(*shuffled), ID[END_OF_TEXT]], [*chain(*parts), last, ID[END_OF_TEXT]]
 
 
 def padded(rows: list[list[int]], value: int) -> Ids:

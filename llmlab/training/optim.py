@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -17,11 +17,14 @@ from torch import nn
 class Rates:
     """Peak learning rates and the shape of the schedule.
 
-    ``warmup_steps`` counts optimiser steps; ``decay_share`` is the last part of the run in which the rate falls
-    linearly to zero.
+    ``query`` and ``cross`` are the shares of Muon's rate that T5's query matrices, and the queries and keys of its
+    cross-attention, learn with; ``warmup_steps`` counts optimiser steps; ``decay_share`` is the last part of the run in
+    which the rate falls linearly to zero.
     """
 
     muon: float = 0.02
+    query: float = 1.0
+    cross: float = 1.0
     adamw: float = 6e-3
     weight_decay: float = 0.01
     warmup_steps: int = 60
@@ -38,30 +41,28 @@ class Optimizers:
     """The two optimisers as one: step, zero_grad, state."""
 
     def __init__(self, model: nn.Module, rates: Rates) -> None:
-        matrices, others = split_parameters(model)
+        parts = split_parameters(model)
         self.rates = rates
-        self._parts: tuple[tuple[torch.optim.Optimizer, float], ...] = (
-            (
-                torch.optim.Muon(
-                    matrices,
-                    lr=rates.muon,
-                    weight_decay=rates.weight_decay,
-                    momentum=0.95,
-                    adjust_lr_fn="original",
-                ),
-                rates.muon,
-            ),
-            (
-                torch.optim.AdamW(others, lr=rates.adamw, betas=(0.9, 0.95), weight_decay=0.0),
-                rates.adamw,
-            ),
+        groups: list[dict[str, Any]] = [{"params": parts.matrices}]
+        for share, matrices in ((rates.query, parts.queries), (rates.cross, parts.cross)):
+            if matrices:
+                groups.append({"params": matrices, "lr": rates.muon * share})
+        muon = torch.optim.Muon(
+            groups,
+            lr=rates.muon,
+            weight_decay=rates.weight_decay,
+            momentum=0.95,
+            adjust_lr_fn="original",
         )
+        adamw = torch.optim.AdamW(parts.others, lr=rates.adamw, betas=(0.9, 0.95), weight_decay=0.0)
+        self._parts: tuple[torch.optim.Optimizer, ...] = (muon, adamw)
+        self._peaks = [[group["lr"] for group in part.param_groups] for part in self._parts]
 
     def step(self, step: int, progress: float) -> float:
         """One update; returns the factor of the peak rate that was used."""
         factor = self.rates.factor(step, progress)
-        for optimizer, peak in self._parts:
-            for group in optimizer.param_groups:
+        for optimizer, peaks in zip(self._parts, self._peaks, strict=True):
+            for group, peak in zip(optimizer.param_groups, peaks, strict=True):
                 group["lr"] = peak * factor
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
@@ -69,22 +70,40 @@ class Optimizers:
 
     def state_dict(self) -> list[dict[str, Any]]:
         """The states of both, for a checkpoint."""
-        return [optimizer.state_dict() for optimizer, _ in self._parts]
+        return [optimizer.state_dict() for optimizer in self._parts]
 
     def load_state_dict(self, states: Iterable[dict[str, Any]]) -> None:
         """Take over what ``state_dict`` gave."""
-        for (optimizer, _), state in zip(self._parts, states, strict=True):
+        for optimizer, state in zip(self._parts, states, strict=True):
             optimizer.load_state_dict(state)
 
 
-def split_parameters(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """(matrices inside the blocks, everything else: embeddings, position biases, norms, biases)."""
+class Split(NamedTuple):
+    """Matrices inside the blocks, T5's queries, queries and keys of its cross-attention, and everything else."""
+
+    matrices: list[nn.Parameter]
+    queries: list[nn.Parameter]
+    cross: list[nn.Parameter]
+    others: list[nn.Parameter]
+
+
+def split_parameters(model: nn.Module) -> Split:
+    """Which parameters learn how.
+
+    T5 does not divide q · k by √d, so that its queries have to stay smaller. Its cross-attention has to stay soft until
+    the encoder has something to tell: what is sharp too early gets no gradient any more.
+    """
     embeddings = {
         id(weight) for module in model.modules() if isinstance(module, nn.Embedding) for weight in module.parameters()
     }
-    matrices: list[nn.Parameter] = []
-    others: list[nn.Parameter] = []
-    for parameter in model.parameters():
-        inside = parameter.ndim == 2 and id(parameter) not in embeddings
-        (matrices if inside else others).append(parameter)
-    return matrices, others
+    split = Split([], [], [], [])
+    for name, parameter in model.named_parameters():
+        if parameter.ndim != 2 or id(parameter) in embeddings:
+            split.others.append(parameter)
+        elif name.endswith(("EncDecAttention.q.weight", "EncDecAttention.k.weight")):
+            split.cross.append(parameter)
+        elif name.endswith("SelfAttention.q.weight"):
+            split.queries.append(parameter)
+        else:
+            split.matrices.append(parameter)
+    return split

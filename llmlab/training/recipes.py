@@ -156,8 +156,7 @@ SEQ2SEQ = Recipe(
         "pad_token_id": ID[PAD],
     },
     mix=RESTORER_MIX,
-    # T5 does not scale its dot products and starts from embeddings of unit size: less for the matrices, more for these
-    rates=Rates(muon=0.006, adamw=1e-2, decay_share=0.5),
+    rates=Rates(muon=0.015, query=0.18, cross=0.1, adamw=1e-2, warmup_steps=120, decay_share=0.5),  # query: 1/√d_kv
     rows=24,
     length=64,
 )

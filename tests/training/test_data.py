@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 from llmlab.training import families, lexicon, stories, synthetic, tasks
 from llmlab.training import tokenizer as vocabulary
 from llmlab.training.corpus import Corpus, is_held_out, is_held_out_sentence
-from llmlab.training.corruption import IGNORED, corrupt_spans, mask_tokens
+from llmlab.training.corruption import IGNORED, corrupt_spans, mask_tokens, point_at_spans
 from llmlab.training.episodes import TEMPLATES, EpisodeMaker, Mix, arbitrary_words, render
 from llmlab.training.evaluate import icl, spans
 from llmlab.training.evaluate.text import held_out
@@ -141,6 +141,18 @@ def test_corrupted_spans_restore_the_text(seed: int, length: int) -> None:
     assert restored == ids
     assert source[-1] == target[-1] == ID[END_OF_TEXT]
     assert list(found)[:-1] == [ID[s] for s in SENTINELS[: len(found) - 1]]
+
+
+@given(seed=seeds)
+@settings(max_examples=100, deadline=None)
+def test_what_is_pointed_at_stands_in_the_input_after_its_sentinel(seed: int) -> None:
+    pool = np.arange(len(SPECIALS), len(SPECIALS) + 50)
+    source, target = point_at_spans(np.random.default_rng(seed), pool)
+    asked, given = spans.spans_of(target), spans.spans_of(source)
+    closing = [ID[SENTINELS[len(given)]]]
+    assert list(asked) == [*sorted(given), *closing]
+    assert all(asked[sentinel] == given[sentinel] for sentinel in given)
+    assert all(1 <= len(part) <= 4 for part in given.values())
 
 
 def test_masks_take_the_wanted_share() -> None:

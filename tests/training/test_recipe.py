@@ -14,8 +14,11 @@ from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelFo
 from llmlab.training import assemble, cards, export
 from llmlab.training.corpus import Corpus
 from llmlab.training.loop import StepRecord, Trainer
-from llmlab.training.recipes import Recipe
+from llmlab.training.models import build
+from llmlab.training.optim import split_parameters
+from llmlab.training.recipes import RECIPES, Recipe
 from llmlab.training.record import record
+from llmlab.training.tokenizer import ID, SENTINELS
 
 KINDS = ("decoder", "encoder", "seq2seq")
 AUTO = {"decoder": AutoModelForCausalLM, "encoder": AutoModelForMaskedLM, "seq2seq": AutoModelForSeq2SeqLM}
@@ -82,6 +85,32 @@ def test_an_exported_model_loads_with_the_auto_classes(
     assert fast.is_fast
     assert fast.model_max_length == 512
     assert facts["name"] in (tmp_path / "README.md").read_text("utf-8")
+
+
+def test_the_restorer_begins_with_a_decoder_that_finds_its_sentinels_and_an_encoder_that_looks_near() -> None:
+    model = build(RECIPES["seq2seq"], 200).eval()
+    model.set_attn_implementation("eager")
+    sentinels = [ID[name] for name in SENTINELS[:3]]
+    inputs = torch.arange(100, 130)
+    inputs[[5, 14, 22]] = torch.tensor(sentinels)
+    with torch.no_grad():
+        output = model(
+            input_ids=inputs[None], decoder_input_ids=torch.tensor([[0, *sentinels]]), output_attentions=True
+        )
+    found = torch.stack([layer[0, :, [1, 2, 3], [5, 14, 22]] for layer in output.cross_attentions])
+    assert found.mean() > 0.5  # of 30 places
+    before, after = output.encoder_attentions[0][0, 0].diagonal(-1), output.encoder_attentions[0][0, 1].diagonal(1)
+    assert before.mean() > 0.4
+    assert after.mean() > 0.4
+
+
+def test_every_parameter_of_the_restorer_learns_in_one_way() -> None:
+    model = build(RECIPES["seq2seq"], 200)
+    split = split_parameters(model)
+    parts = [id(parameter) for part in split for parameter in part]
+    assert sorted(parts) == sorted(id(parameter) for parameter in model.parameters())
+    layers = RECIPES["seq2seq"].config["num_layers"], RECIPES["seq2seq"].config["num_decoder_layers"]
+    assert (len(split.queries), len(split.cross)) == (sum(layers), 2 * layers[1])
 
 
 def test_minutes_end_a_run_too(tiny_recipe: Make, corpus: Corpus, tokenizer: Tokenizer, work: Path) -> None:
