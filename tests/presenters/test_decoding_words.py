@@ -9,6 +9,7 @@ import pytest
 from llmlab.engine.errors import InputError
 from llmlab.engine.knobs import STAGES, Cut
 from llmlab.ui.panels.decoding.params import MAX_WORDS, Params
+from llmlab.ui.panels.decoding.picture import Kind
 from tests.presenters.decoding_fakes import model_info, ready
 from tests.presenters.test_decoding import Stand, make
 
@@ -98,3 +99,16 @@ def test_settings_that_make_no_sense_are_left_out(saved: dict[str, object]) -> N
 
 def test_no_more_words_than_can_be_shown() -> None:
     assert len(Params.from_dict({"banned": [f"w{i}" for i in range(100)]}).banned) == MAX_WORDS
+
+
+def test_settings_that_leave_no_token_are_said_in_place_of_the_bars(stand: Stand) -> None:
+    everything = {"all": tuple((token,) for token in range(50))}
+    stand.presenter.change(banned=("all",), spelled=everything)
+    stand.frame()
+    assert stand.view.picture is None
+    assert stand.screen.stage.kind is Kind.ERROR
+    assert "every token" in stand.screen.stage.title
+    stand.presenter.change(banned=(), spelled={})
+    stand.settle()
+    assert stand.screen.stage.kind is Kind.READY
+    assert stand.picture.shaped.kept

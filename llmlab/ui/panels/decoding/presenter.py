@@ -12,6 +12,7 @@ from llmlab.engine.knobs import Tokens
 from llmlab.engine.sampling import shape
 from llmlab.engine.sorted_logits import SortedLogits
 from llmlab.engine.types import GenerationStep, ModelInfo
+from llmlab.jobs.job import ErrorInfo
 from llmlab.ui.panel import PanelContext
 from llmlab.ui.panels.decoding import snippet, stages
 from llmlab.ui.panels.decoding.asking import Asking
@@ -86,6 +87,7 @@ class DecodingPresenter:
         self._place = AT_PROMPT
         self._generation = context.workbench.model.generation
         self._picture: Picture | None = None
+        self._refused: ErrorInfo | None = None  # why the settings make no distribution
         self.params = Params.from_dict(context.saved)
         self._readings = Readings(context.jobs, view.request_frame, context.notifier.error)
         self.completions = Completions(
@@ -203,11 +205,17 @@ class DecodingPresenter:
         reading = self._reading
         if self._fills_masks:
             self._place = min(self._place, max(0, len(reading.positions) - 1 if reading else 0))
-        if not self._awaits_step:
-            self._picture = self._make_picture()
-            self._view.show_picture(self._picture)
-        if self._fills_masks and reading is not None:
-            self._view.show_filled(self._fill(reading), self._place)
+        self._refused = None
+        try:
+            picture = self._picture if self._awaits_step else self._make_picture()
+            filled = self._fill(reading) if self._fills_masks and reading is not None else None
+        except InputError as error:  # the settings leave no token to draw
+            self._refused, picture, filled = ErrorInfo.of(error), None, None
+        if picture is None or picture is not self._picture:
+            self._picture = picture
+            self._view.show_picture(picture)
+        if filled is not None:
+            self._view.show_filled(filled, self._place)
         self._refresh()
 
     # --- the model and the prompt ---------------------------------------------------------------------------
@@ -521,7 +529,7 @@ class DecodingPresenter:
         self._changing.look(None if self._fills_masks else run, self.params.sampling)
         self._view.show(
             Screen(
-                stage=stages.stage(model, prompt, self._readings.error, read),
+                stage=stages.stage(model, prompt, self._readings.error or self._refused, read),
                 place=self._place_shown,
                 fill_mask=self._fills_masks,
                 greedy=not self.params.do_sample,
