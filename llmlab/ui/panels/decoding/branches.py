@@ -39,12 +39,18 @@ class Tree:
         """Whether `run` is in it."""
         return any(each is run for each in self.runs)
 
-    def walk(self, parent: Run | None = None, depth: int = 0) -> Iterator[tuple[Run, int]]:
-        """Every run with its depth, each followed by its branches."""
+    def walk(self, parent: Run | None = None) -> Iterator[tuple[Run, int]]:
+        """Every run below `parent` with its depth, each followed by its branches."""
+        branches: dict[int, list[Run]] = {}
         for run in self.runs:
-            if self.parent_of(run) is parent:
-                yield run, depth
-                yield from self.walk(run, depth + 1)
+            branches.setdefault(id(self.parent_of(run)), []).append(run)
+
+        def below(run: Run | None, depth: int) -> Iterator[tuple[Run, int]]:
+            for branch in branches.get(id(run), ()):
+                yield branch, depth
+                yield from below(branch, depth + 1)
+
+        return below(parent, 0)
 
     def below(self, run: Run) -> tuple[Run, ...]:
         """`run` and all that part from it."""

@@ -19,7 +19,7 @@ COLUMNS = (
 )  # fmt: skip
 LONGEST_COMPARED = 1500  # tokens that differ; what is longer is called different as a whole
 SHORT = {"temperature": "T", "top_k": "k", "top_p": "p", "min_p": "min-p", "repetition_penalty": "rep"}
-FIRST_WORDS = 80  # characters
+FIRST_WORDS = 80  # characters, and tokens that may have none
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,12 +185,13 @@ def _value(value: object) -> str:
 
 def _row(tree: Tree, run: Run, depth: int) -> BranchRow:
     name = tree.name_of(run)
-    own = "".join(step.text for step in run.steps[_shared_with(tree, run) :]).strip()[:FIRST_WORDS]
+    shared = _shared_with(tree, run)
+    own = "".join(step.text for step in run.steps[shared : shared + FIRST_WORDS]).strip()[:FIRST_WORDS]
     return BranchRow(
         depth=depth,
         name=name or own or "(no text)",
         named=bool(name),
-        parts_at=_shared_with(tree, run) + 1,
+        parts_at=shared + 1,
         tokens=len(run.steps),
         log_probability=run.log_probability,
         perplexity=run.perplexity,
@@ -206,7 +207,7 @@ def _shared_with(tree: Tree, run: Run) -> int:
     parent = tree.parent_of(run)
     if parent is None:
         return 0
-    return _common(run, parent)
+    return run.parted if run.parent is parent else _common(run, parent)
 
 
 def _common(first: Run, second: Run) -> int:

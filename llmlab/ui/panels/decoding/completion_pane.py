@@ -198,6 +198,7 @@ class CompletionPane(QWidget):
         index = self._pointed if self._pointed >= 0 else self.tokens.selection[0]
         if self._filling or self._former or not 0 <= index < len(self._steps):
             return
+        menu.addSeparator()
         for token_id, text, probability in _others(self._steps[index]):
             words = f"Go on with “{visible(text)}”   {numbers.probability(probability)}".replace("&", "&&")
             menu.addAction(words, lambda token_id=token_id: self.branch_asked.emit(index, (token_id,), False))

@@ -36,6 +36,7 @@ class Run:
     former: bool = False
     parent: Run | None = None
     parted: int = 0
+    _summed: tuple[int, float] = (0, 0.0)  # of so many steps the log-probability: a tree of runs asks often
 
     @property
     def text(self) -> str:
@@ -61,7 +62,10 @@ class Run:
     @property
     def log_probability(self) -> float:
         """What the model itself, without settings, gives the whole completion: the sum over its tokens, in nats."""
-        return math.fsum(math.log(max(step.raw_probability, SMALLEST)) for step in self.steps)
+        count, total = self._summed
+        total += math.fsum(math.log(max(step.raw_probability, SMALLEST)) for step in self.steps[count:])
+        self._summed = (len(self.steps), total)
+        return total
 
     @property
     def perplexity(self) -> float | None:
