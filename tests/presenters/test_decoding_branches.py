@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from llmlab.engine.sampling import GenerationSettings, SamplingSettings
 from llmlab.engine.types import Architecture
 from llmlab.ui.panel import PanelContext
+from llmlab.ui.panels.decoding import stages
 from llmlab.ui.panels.decoding.branches import MOST_RUNS, Branches
 from llmlab.ui.panels.decoding.branching import Branching, BranchScreen, compare, settings_words
 from llmlab.ui.panels.decoding.presenter import DecodingPresenter
@@ -279,8 +281,6 @@ def run_of(ids: list[int], parent: Run | None = None) -> Run:
     settings = SamplingSettings()
     made: list[Any] = []
     for index, token in enumerate(ids):
-        from dataclasses import replace
-
         made.append(replace(step(index, "x", settings), token_id=token, text=WORDS[token]))
     return Run("p", GenerationSettings(), model_info(), made, Outcome.FINISHED, parent=parent)
 
@@ -311,3 +311,10 @@ def test_settings_in_few_words() -> None:
     assert settings_words(GenerationSettings(SamplingSettings(temperature=0.8, top_k=40))) == "T 0.8 · k 40"
     assert settings_words(GenerationSettings(SamplingSettings(do_sample=False, top_k=40))) == "greedy"
     assert settings_words(GenerationSettings()) == "as the model has it"
+
+
+@pytest.mark.parametrize(("reason", "goes_on"), [("length", True), ("stop", True), ("eos", False), ("context", False)])
+def test_what_has_ended_or_fills_the_window_is_not_read_on(reason: str, *, goes_on: bool) -> None:
+    run = run_of([1, 2])
+    run.steps[-1] = replace(run.steps[-1], finish_reason=reason)
+    assert stages.can_go_on(run, running=False) == goes_on
