@@ -19,7 +19,8 @@ HELP = Help(
     "For every token of its vocabulary the model computes a logit, and the softmax makes probabilities of them: raw p, "
     "drawn as an outline, or as a notch in a longer bar. The settings reshape them: repetition penalty and temperature "
     "rescale the logits, then top-k, top-p and min-p cut off the tail, and what is kept is scaled to sum to 1: p, the "
-    "filled bars. One token is drawn by p and joins the text, and the model computes the next distribution.",
+    "filled bars. One token is drawn by p and joins the text, and the model computes the next distribution. The other "
+    "settings act between these; the Waterfall tab shows what each of them does.",
     "raw pᵢ = exp(zᵢ) / Σⱼ exp(zⱼ)\n"
     "pᵢ = exp(zᵢ′ / T) / Σⱼ∈kept exp(zⱼ′ / T),  0 if cut\n"
     "zᵢ′ = zᵢ / r if zᵢ > 0 else zᵢ · r,  for tokens seen before",
