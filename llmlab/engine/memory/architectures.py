@@ -38,4 +38,5 @@ def architecture(name: str) -> KnownArchitecture:
 
 
 def list_path() -> Path:
+    """Where the list lies."""
     return resources() / "architectures" / "architectures.json"

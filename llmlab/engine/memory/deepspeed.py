@@ -21,11 +21,11 @@ def deepspeed_bytes_per_gpu(
     at_least("The number of parameters", parameters, 0)
     at_least("The number of GPUs", gpus, 1)
     at_least("The number of parameters of the largest layer", largest_layer, 0)
-    if stage == 2:  # noqa: PLR2004 - ZeRO's stage
+    if stage == 2:
         if offload is Offload.ALL:
             raise InputError("ZeRO-2 keeps all weights on each GPU.", "Offload the optimizer alone, or choose ZeRO-3.")
         return 2 * parameters if offload is Offload.OPTIMIZER else 4 * parameters + 16 * parameters // gpus
-    if stage != 3:  # noqa: PLR2004
+    if stage != 3:
         raise InputError(f"DeepSpeed's estimator knows no stage {stage}.", "Choose stage 2 or 3.")
     shared = {Offload.NONE: 18, Offload.OPTIMIZER: 2, Offload.ALL: 0}[offload]
     return 4 * largest_layer + shared * parameters // gpus

@@ -16,6 +16,7 @@ _ATTENTION = ("attn", "attention", "SelfAttention", "EncDecAttention", "self_att
 _NORMS = ("norm", "ln_", "ln1", "ln2", "layernorm")
 _MLP = ("mlp", "fc1", "fc2", "fc_in", "fc_out", "feed_forward", "DenseReluDense", "intermediate", "ffn", "dense_h")
 _HEAD = ("lm_head", "cls.", "score", "classifier", "qa_outputs", "embed_out", "pooler", "predictions", "head.")
+_EMBEDDINGS = ("wte", "wpe", "shared", "project_in", "project_out")  # the latter widen OPT-350M's
 _WRITTEN_OUT = ("gelu_new", "gelu_fast", "quick_gelu", "gelu_accurate")
 
 
@@ -26,7 +27,12 @@ def describe(config: ConfigLike, name: str = "") -> ModelShape:
     layout = layout_of(model, config)
     text = configuration.get_text_config(decoder=True)
     heads = int(text.num_attention_heads)
-    size = int(getattr(text, "qk_head_dim", None) or getattr(text, "head_dim", None) or getattr(text, "d_kv", None) or text.hidden_size // heads)
+    size = int(
+        getattr(text, "qk_head_dim", None)
+        or getattr(text, "head_dim", None)
+        or getattr(text, "d_kv", None)
+        or text.hidden_size // heads
+    )
     key_value = int(getattr(text, "num_key_value_heads", None) or heads)
     tensors = _tensors(model, layout.parameters)
     experts, active = _experts(text)
@@ -74,7 +80,7 @@ def group_of(name: str, shape: tuple[int, ...]) -> Group:
         return Group.NORMS
     if any(mark in name for mark in _HEAD):
         return Group.HEAD
-    if "embed" in name or any(part in ("wte", "wpe", "shared") for part in parts):
+    if "embed" in name or any(part in _EMBEDDINGS for part in parts):
         return Group.EMBEDDINGS
     if "relative_attention_bias" in name or any(part in _ATTENTION or part.endswith("_attn") for part in parts):
         return Group.ATTENTION

@@ -32,7 +32,7 @@ MOST_SEQUENCES = 2**24
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """Whether something fits: `needs` of `has` bytes. `headroom` is what stays free, below 0 where it does not fit."""
+    """Whether something fits: `needs` of `has` bytes."""
 
     gpu: Gpu
     needs: int
@@ -40,10 +40,12 @@ class Fit:
 
     @property
     def fits(self) -> bool:
+        """Whether it needs no more than there is."""
         return self.needs <= self.has
 
     @property
     def headroom(self) -> int:
+        """Bytes that stay free; below 0, bytes that are missing."""
         return self.has - self.needs
 
 

@@ -50,6 +50,7 @@ def gpu(name: str) -> Gpu:
 
 
 def table_path() -> Path:
+    """Where the table lies."""
     return resources() / "hardware" / "gpus.json"
 
 

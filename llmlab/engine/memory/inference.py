@@ -179,6 +179,9 @@ def quantization_warnings(
             f"The fused experts ({left:,} parameters, {left / shape.parameters:.0%} of the model) are no linear layers "
             f"to bitsandbytes: they stay in {dtype}."
         )
+    kept = shape.layout.float32_in_float16
+    if dtype == "float16" and kept:
+        found.append(f"transformers keeps {kept:,} parameters in float32, which this architecture needs in float16.")
     scales = sum(state_bytes(o, i, quantization, double=double) for o, i in shape.layout.matrices)
     if scales:
         found.append(f"get_memory_footprint() leaves out {scales:,} bytes of scales and codebooks.")

@@ -84,6 +84,7 @@ def meta_model(config: ConfigLike) -> PreTrainedModel:
 
 
 def as_dict(config: ConfigLike) -> dict[str, Any]:
+    """The configuration as its config.json has it. Raises ModelFileError."""
     if isinstance(config, PreTrainedConfig):
         return config.to_dict()
     if isinstance(config, dict):
@@ -93,6 +94,7 @@ def as_dict(config: ConfigLike) -> dict[str, Any]:
 
 
 def as_config(config: ConfigLike) -> PreTrainedConfig:
+    """The configuration as transformers has it. Raises ModelFileError or UnsupportedModelError."""
     if isinstance(config, PreTrainedConfig):
         return config
     values = as_dict(config)

@@ -47,10 +47,10 @@ def _state(optimizer: Optimizer, shape: tuple[int, ...], width: int) -> int:
     elements = math.prod(shape)
     if optimizer is Optimizer.SGD:
         return 0
-    if optimizer is Optimizer.SGD_MOMENTUM or (optimizer is Optimizer.MUON and len(shape) >= 2):  # noqa: PLR2004 - a matrix
+    if optimizer is Optimizer.SGD_MOMENTUM or (optimizer is Optimizer.MUON and len(shape) >= 2):
         return width * elements
     if optimizer is Optimizer.ADAFACTOR:
-        return 4 * elements if len(shape) < 2 else 4 * (elements // shape[-1] + elements // shape[-2])  # noqa: PLR2004
+        return 4 * elements if len(shape) < 2 else 4 * (elements // shape[-1] + elements // shape[-2])
     if optimizer in (Optimizer.ADAMW_8BIT, Optimizer.PAGED_ADAMW_8BIT):
         if elements < _BNB_SMALLEST:
             return 8 * elements

@@ -12,10 +12,7 @@ from llmlab.engine.memory.terms import Estimate, Term
 
 @dataclass(frozen=True, slots=True)
 class Roofline:
-    """The limit that bandwidth sets: `moved` bytes a step, which gives `batch` tokens.
-
-    `tokens_per_second` is of all sequences together; `step` in seconds.
-    """
+    """The limit that bandwidth sets: `moved` bytes a step, which gives `batch` tokens; `bandwidth` bytes a second."""
 
     moved: Estimate
     batch: int
@@ -23,10 +20,12 @@ class Roofline:
 
     @property
     def step(self) -> float:
+        """Seconds of one step."""
         return self.moved.total / self.bandwidth
 
     @property
     def tokens_per_second(self) -> float:
+        """The limit, all sequences together."""
         return self.batch / self.step
 
     def reached(self, measured: float) -> float:
@@ -48,8 +47,7 @@ def decode_roofline(shape: ModelShape, settings: InferenceSettings, bandwidth: i
             f"“{shape.name}” writes no tokens one by one.", "Choose a decoder-only or encoder-decoder model."
         )
     whole = sum(
-        term.bytes
-        for term in weight_terms(shape, settings.dtype, settings.quantization, double=settings.double)
+        term.bytes for term in weight_terms(shape, settings.dtype, settings.quantization, double=settings.double)
     )
     idle, why = _idle(shape, settings.batch)
     weights = round(whole * (1 - idle / shape.parameters))

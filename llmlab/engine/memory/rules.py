@@ -18,6 +18,7 @@ class Rule:
 
     @property
     def bytes_per_parameter(self) -> int:
+        """All parts together."""
         return sum(size for _, size in self.parts)
 
     def terms(self, parameters: int) -> tuple[Term, ...]:
@@ -33,7 +34,7 @@ RULES = (
     Rule(
         "Course, float32",
         (("Weights", 4), ("Adam states", 8), ("Gradients", 4), ("Activations and temporary memory", 8)),
-        "“Generative AI with Large Language Models”, week 1; after huggingface.co/docs/transformers, model memory anatomy",
+        "“Generative AI with Large Language Models”, week 1; after transformers, “Model training anatomy”",
     ),
     Rule(
         "ZeRO, mixed precision",

@@ -40,11 +40,12 @@ class WeightTensor:
 
     @property
     def elements(self) -> int:
+        """How many numbers it holds."""
         return math.prod(self.shape)
 
     @property
     def module(self) -> str:
-        """The name that LoRA targets go by: q_proj, c_attn …"""
+        """The name that LoRA targets go by: q_proj, c_attn and so on."""
         return self.name.removesuffix(".weight").rsplit(".", 1)[-1]
 
 
@@ -86,10 +87,12 @@ class ModelShape:
 
     @property
     def parameters(self) -> int:
+        """All parameters, tied ones once."""
         return self.layout.parameters
 
     @property
     def encodes_first(self) -> bool:
+        """Whether an encoder reads a source text."""
         return self.architecture is Architecture.ENCODER_DECODER
 
     def group(self, group: Group) -> int:

@@ -120,7 +120,9 @@ def communication(shape: ModelShape, settings: TrainingSettings, plan: ShardingS
     else:
         elements = passes * size * (ranks - 1) / ranks
         formula, values = f"{passes}Ψ(N−1)/N", f"{passes} · {size:,} · {ranks - 1}/{ranks}"
-    return Communication(elements, elements / plain if plain else 0.0, formula, values, _exchanged(shape, settings, plan))
+    return Communication(
+        elements, elements / plain if plain else 0.0, formula, values, _exchanged(shape, settings, plan)
+    )
 
 
 def shards(plan: ShardingSettings) -> int:
@@ -176,7 +178,7 @@ def _offloaded(term: Term, plan: ShardingSettings) -> bool:
     return moved or (plan.offload is Offload.ALL and term.name not in _GRADIENTS + _HELD)
 
 
-def _share(term: Term, parts: int, tensor_parallel: int, host: bool) -> Term:  # noqa: FBT001 - a field of the result
+def _share(term: Term, parts: int, tensor_parallel: int, host: bool) -> Term:
     whole = parts * tensor_parallel
     if whole == 1:
         return replace(term, host=host)

@@ -103,7 +103,7 @@ def trained_shapes(shape: ModelShape, lora: Lora | None) -> tuple[tuple[int, ...
     if lora is None:
         return tuple(tensor.shape for tensor in shape.tensors)
     at_least("The rank of LoRA", lora.rank, 1)
-    linear = [t for t in shape.tensors if len(t.shape) == 2 and t.group not in (Group.EMBEDDINGS, Group.NORMS)]  # noqa: PLR2004
+    linear = [t for t in shape.tensors if len(t.shape) == 2 and t.group not in (Group.EMBEDDINGS, Group.NORMS)]
     chosen = [t for t in linear if t.module in lora.targets]
     if not chosen:
         there = ", ".join(dict.fromkeys(t.module for t in linear if t.quantized))
