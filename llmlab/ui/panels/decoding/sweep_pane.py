@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt, Slot
-from PySide6.QtGui import QTextCharFormat, QTextCursor
+from PySide6.QtGui import QResizeEvent, QTextCharFormat, QTextCursor
 from PySide6.QtWidgets import (
+    QBoxLayout,
     QComboBox,
     QFrame,
     QHBoxLayout,
@@ -95,12 +96,14 @@ class SweepPane(QWidget):
         splitter.addWidget(frame)
         splitter.addWidget(side)
         splitter.setSizes([420, 430])
-        head = (self.columns, self.rows, MutedLabel("seeds"), self.seeds, self.run, self.measure)
+        gap, end = QWidget(), QWidget()
+        axes = row((self.columns, self.rows, end), stretch=end)
+        actions = (MutedLabel("seeds"), self.seeds, self.run, self.measure, gap, self.export, HelpButton(HELP))
+        head = _Head(axes, row(actions, stretch=gap))
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(theme.SPACE // 2)
-        gap = QWidget()
-        layout.addWidget(row((*head, gap, self.export, HelpButton(HELP)), stretch=gap))
+        layout.addWidget(head)
         layout.addWidget(self.note)
         layout.addWidget(splitter, stretch=1)
 
@@ -173,6 +176,27 @@ class SweepPane(QWidget):
     def _export(self, kind: str) -> None:
         if self._part is not None:
             self._part.export(kind)
+
+
+class _Head(QWidget):
+    """Two rows of controls, beside each other where there is room."""
+
+    def __init__(self, first: QWidget, second: QWidget, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._wide = first.minimumSizeHint().width() + second.minimumSizeHint().width() + 2 * theme.SPACE
+        self._narrow = max(first.minimumSizeHint().width(), second.minimumSizeHint().width())
+        self.setMinimumWidth(self._narrow)
+        self._layout = QBoxLayout(QBoxLayout.Direction.TopToBottom, self)
+        self._layout.setContentsMargins(0, 0, 0, 0)
+        self._layout.setSpacing(theme.SPACE // 2)
+        self._layout.addWidget(first)
+        self._layout.addWidget(second, stretch=1)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        beside = event.size().width() >= self._wide
+        direction = QBoxLayout.Direction.LeftToRight if beside else QBoxLayout.Direction.TopToBottom
+        self._layout.setDirection(direction)
 
 
 class _Axis(QWidget):
