@@ -89,7 +89,7 @@ def test_the_longest_context_fits_and_one_token_more_does_not(memory: int, batch
         assert inference(shape(LLAMA_3), replace(settings, tokens=found + 1)).total > memory
 
 
-@pytest.mark.parametrize("memory", [2 * GIB, 24 * GIB, 80 * GIB])
+@pytest.mark.parametrize("memory", [4 * GIB, 24 * GIB, 80 * GIB])
 def test_the_largest_batches_fit_and_one_more_does_not(memory: int) -> None:
     found = largest_batch(shape(QWEN), RUN, memory)
     assert found is not None
@@ -116,7 +116,7 @@ def test_precisions_are_in_the_order_of_what_they_lose() -> None:
 
 
 def test_the_line_of_one_gpu() -> None:
-    line = context_at_batch(shape(LLAMA_3), RUN, gpu("GeForce RTX 4090").memory, (1, 4, 16, 4096))
+    line = context_at_batch(shape(LLAMA_3), RUN, gpu("GeForce RTX 4090").memory, (1, 4, 16, 100_000))
     lengths = [tokens or 0 for _, tokens in line]
     assert lengths == sorted(lengths, reverse=True)
     assert line[0][1] == 8192  # the architecture reads no more
@@ -133,12 +133,6 @@ def test_roofline_by_hand() -> None:
     assert found.moved.bytes_of("Cache read") == 131_072 * 1000
     assert found.tokens_per_second == pytest.approx(10**12 / (2 * read + 131_072_000), rel=1e-6)
     assert found.reached(found.tokens_per_second / 2) == pytest.approx(0.5)
-
-
-def test_published_speed_stays_below_the_limit() -> None:
-    # llama.cpp, tools/quantize/README.md, 8B with F16: 29.17 tokens/s on an M-series Mac of 546 GB/s or less
-    limit = decode_roofline(shape(LLAMA_3), InferenceSettings(tokens=128, quantization="F16"), 546 * 10**9)
-    assert 0.5 < limit.reached(29.17) < 1
 
 
 def test_a_tied_table_is_read_as_the_output_layer() -> None:
@@ -166,4 +160,4 @@ def test_rooflines_that_cannot_be() -> None:
     with pytest.raises(InputError, match="no tokens one by one"):
         decode_roofline(shape("bert-base-uncased"), RUN, 10**12)
     with pytest.raises(InputError):
-        fit(1, gpu("T4"), count=0)
+        fit(-1, gpu("T4"))

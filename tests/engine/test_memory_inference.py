@@ -11,6 +11,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from llmlab.engine.errors import InputError
+from llmlab.engine.memory.cache import kv_cache_bytes
 from llmlab.engine.memory.formats import CACHE_FORMATS, GGUF_BITS
 from llmlab.engine.memory.inference import (
     CONVENTIONS,
@@ -73,6 +74,20 @@ def test_pages_are_whole() -> None:
 def test_cache_of_llama_3_1(tokens: int, gib: float) -> None:
     # huggingface.co/blog/llama31, “GB” being GiB, cut after the second digit.
     assert cache_bytes(shape(LLAMA_3), InferenceSettings(tokens=tokens)) / GIB == pytest.approx(gib, abs=0.006)
+
+
+@pytest.mark.parametrize(("tokens", "gib"), [(1024, 0.984), (16_000, 15.38), (128_000, 123.05)])
+def test_cache_of_llama_3_1_405b_in_its_first_version(tokens: int, gib: float) -> None:
+    # The same page, from before the model had 8 key/value heads.
+    config = {"model_type": "llama", "num_hidden_layers": 126, "hidden_size": 16384, "num_attention_heads": 128}
+    found = kv_cache_bytes({**config, "num_key_value_heads": 16}, tokens)
+    assert found / GIB == pytest.approx(gib, abs=0.006)
+
+
+def test_cache_of_llama_cpp() -> None:
+    # SciSharp/LLamaSharp issue 1099: 36 layers, key width 256, 4,096 tokens in float16: 144.0 MiB.
+    config = {"model_type": "qwen2", "num_hidden_layers": 36, "hidden_size": 2048, "num_attention_heads": 16}
+    assert kv_cache_bytes({**config, "num_key_value_heads": 2}, 4096) == 144 * MIB
 
 
 def test_bert_as_accelerate_estimates_it() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import replace
 from typing import Any
@@ -28,6 +29,7 @@ from llmlab.engine.memory.activations import Checkpointing, megatron_layer, save
 from llmlab.engine.memory.describe import describe
 from llmlab.engine.memory.optimizers import Optimizer, state_of
 from llmlab.engine.memory.rules import RULES
+from llmlab.engine.memory.shape import Group, WeightTensor
 from llmlab.engine.memory.training import (
     Lora,
     Precision,
@@ -323,7 +325,32 @@ def test_llama_factory(lora: Lora, tokens: int, batch: int, flash: bool, gb: flo
     assert training(shape("meta-llama/Llama-2-7b-hf"), settings).total / 1e9 == pytest.approx(gb, rel=0.2)
 
 
+@pytest.mark.parametrize(("name", "gb"), [(LLAMA_3, 6), ("meta-llama/Llama-3.2-3B", 3.5)])
+def test_unsloth_minimum(name: str, gb: float) -> None:
+    # unsloth's documentation, requirements: “absolute minimum”, so one short sequence, rank 16 on everything.
+    lora = Lora(16, EVERYWHERE, "nf4", double=True, upcast=False)
+    settings = TrainingSettings(
+        precision=Precision.BFLOAT16,
+        optimizer=Optimizer.ADAMW_8BIT,
+        tokens=512,
+        checkpointing=Checkpointing.FULL,
+        chunked_loss=True,
+        lora=lora,
+        cuda_context=140 * MIB,
+        margin=0,
+    )
+    assert training(shape(name), settings).total / 1e9 == pytest.approx(gb, rel=0.2)
+
+
 # LoRA
+
+
+def test_one_linear_layer_with_lora() -> None:
+    # torchtune, QLoRA tutorial: LoRALinear(512, 512) of rank 8 in float32 takes 1,081,344 bytes.
+    weight = WeightTensor("layer.linear.weight", (512, 512), Group.MLP, quantized=True)
+    layer = replace(shape("gpt2"), tensors=(weight,))
+    adapters = trained_shapes(layer, Lora(8, ("linear",)))
+    assert 4 * (weight.elements + sum(map(math.prod, adapters))) == 1_081_344
 
 
 def test_lora_parameters_by_hand() -> None:

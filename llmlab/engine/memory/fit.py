@@ -49,9 +49,8 @@ class Fit:
         return self.has - self.needs
 
 
-def fit(needs: int, gpu: Gpu, count: int = 1) -> Fit:
-    """`needs` bytes on each of `count` GPUs alike. Raises InputError for less than one GPU."""
-    at_least("The number of GPUs", count, 1)
+def fit(needs: int, gpu: Gpu) -> Fit:
+    """`needs` bytes on a GPU. Raises InputError."""
     at_least("The memory that is needed", needs, 0)
     return Fit(gpu, needs, gpu.memory)
 

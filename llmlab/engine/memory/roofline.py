@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from llmlab.engine.errors import InputError
 from llmlab.engine.memory.inference import InferenceSettings, cache_bytes, weight_terms
-from llmlab.engine.memory.shape import Architecture, Group, ModelShape
+from llmlab.engine.memory.shape import Group, ModelShape
 from llmlab.engine.memory.terms import Estimate, Term
+from llmlab.engine.types import Architecture
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ def decode_roofline(shape: ModelShape, settings: InferenceSettings, bandwidth: i
     )
     idle, why = _idle(shape, settings.batch)
     weights = round(whole * (1 - idle / shape.parameters))
-    cached = cache_bytes(shape, replace(settings, tokens=settings.tokens))
+    cached = cache_bytes(shape, settings)
     terms = (
         Term(
             "Weights read",
