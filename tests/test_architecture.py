@@ -14,7 +14,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "llmlab"
 HEAVY = ("torch", "transformers", "accelerate", "bitsandbytes")
-WINDOW = ("PySide6", "shiboken6", "pyqtgraph")
+WINDOW = ("PySide6", "shiboken6")
 
 
 def python(code: str) -> str:

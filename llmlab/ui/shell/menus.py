@@ -82,7 +82,7 @@ def show_about(window: MainWindow) -> None:
         "About LLM Lab",
         f"<h3>LLM Lab {__version__}</h3>"
         "<p>A desktop laboratory for exploring how language models behave.</p>"
-        "<p>Apache License 2.0. Made with PyTorch, transformers, Qt for Python and pyqtgraph.<br>"
+        "<p>Apache License 2.0. Made with PyTorch, transformers and Qt for Python.<br>"
         "The bundled models' cards say what they were trained on. Built with Llama.</p>",
     )
 

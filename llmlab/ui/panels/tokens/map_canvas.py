@@ -1,7 +1,7 @@
 """The map on screen: all points in the background, names where they have room, drag to pan, wheel to zoom.
 
-Painted here and not by pyqtgraph: importing that takes 0.3 s of the window's thread, and its scatter plot paints a
-vocabulary of 150,000 points anew with every move of the mouse. Here the background is one picture, counted from the
+Painted here and not by a plotting library: importing one takes 0.3 s of the window's thread, and a scatter plot paints
+a vocabulary of 150,000 points anew with every move of the mouse. Here the background is one picture, counted from the
 points with numpy for the part of the plane that is shown.
 """
 
