@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from llmlab.engine.errors import InputError
+from llmlab.engine.errors import InputError, ModelFileError, UnsupportedModelError
 from llmlab.engine.memory.architectures import architecture, architectures
 from llmlab.engine.memory.cache import kv_cache_bytes
 from llmlab.engine.memory.describe import describe
@@ -120,8 +120,14 @@ def test_what_is_not_in_the_list() -> None:
 
 def test_a_missing_or_broken_field_is_named() -> None:
     config = dict(architecture("meta-llama/Meta-Llama-3-8B").config)
-    with pytest.raises(Exception, match="num_hidden_layers"):
+    with pytest.raises(ModelFileError, match="num_hidden_layers"):
         describe({**config, "num_hidden_layers": "many"})
+
+
+@pytest.mark.parametrize("kind", ["mamba", "rwkv"])
+def test_models_without_attention_are_refused_in_words(kind: str) -> None:
+    with pytest.raises(UnsupportedModelError, match="attention heads"):
+        describe({"model_type": kind, "num_hidden_layers": 1, "vocab_size": 8, "hidden_size": 8})
 
 
 def test_the_arithmetic_brings_no_torch() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from llmlab.engine.architecture import architecture_of
+from llmlab.engine.errors import UnsupportedModelError
 from llmlab.engine.memory.cache import cached_elements, caching_layers
 from llmlab.engine.memory.layout import ConfigLike, as_config, layout_of, meta_model, quantized_weights
 from llmlab.engine.memory.shape import Block, CacheLayer, Group, ModelShape, WeightTensor
@@ -26,6 +27,11 @@ def describe(config: ConfigLike, name: str = "") -> ModelShape:
     model = meta_model(configuration)
     layout = layout_of(model, config)
     text = configuration.get_text_config(decoder=True)
+    if not getattr(text, "num_attention_heads", None) or not getattr(text, "hidden_size", None):
+        raise UnsupportedModelError(
+            f"“{configuration.model_type}” has no attention heads, which the calculator's sums are about.",
+            "Choose a transformer; of other models parameter_count alone is known.",
+        )
     heads = int(text.num_attention_heads)
     size = int(
         getattr(text, "qk_head_dim", None)
