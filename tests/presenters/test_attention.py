@@ -255,9 +255,9 @@ def test_scores_of_the_head_in_focus_are_told(stand: Stand) -> None:
     facts = {fact.name: fact.value for fact in stand.screen.facts}
     assert facts["Induction"] == f"{5 / 20:.4f}"
     assert facts["Duplicate token"] == "not defined"
-    assert facts["keys and values"] == "group 0 of 2"
+    assert facts["Keys and values"] == "group 0 of 2"
     stand.presenter.look(layer=0, head=0)
-    assert "broken" in {fact.name for fact in stand.screen.facts}
+    assert "Broken" in {fact.name for fact in stand.screen.facts}
 
 
 def test_the_grid_follows_a_score_and_its_filter(stand: Stand) -> None:

@@ -369,15 +369,15 @@ def test_steps_go_forth_and_back(qtbot: QtBot) -> None:
     bar.show()
     stepped: list[int] = []
     bar.stepped.connect(stepped.append)
-    bar.show_steps(Steps(5, 3, None, ""))
+    bar.show_steps(Steps(5, 3))
     qtbot.mouseClick(bar.forth, Qt.MouseButton.LeftButton)
-    bar.show_steps(Steps(5, 3, 1, "“a” came from the row of “b”"))
+    bar.show_steps(Steps(5, 3, 1, "“a”", "“a” came from the row of “b”"))
     qtbot.mouseClick(bar.forth, Qt.MouseButton.LeftButton)
     qtbot.mouseClick(bar.back, Qt.MouseButton.LeftButton)
     bar.slider.setValue(2)
     assert stepped == [0, 2, 0, 2]
     assert bar.label.text().startswith("2/3: “a”")
-    bar.show_steps(Steps(5, 3, 2, ""))
+    bar.show_steps(Steps(5, 3, 2))
     assert not bar.forth.isEnabled()
     bar.show_steps(None)
     assert not bar.isVisible()

@@ -13,7 +13,7 @@ def facts(reading: Reading) -> tuple[Fact, ...]:
     """What is known of the head in focus: its scores, its group of keys and values, its window."""
     shape, focus = reading.shape, reading.focus
     said = [
-        Fact("tokens", _size(reading), "How many tokens look, and how many are looked at."),
+        Fact("Tokens", _size(reading), "How many tokens look, and how many are looked at."),
         *(_scores(reading) if focus.at is not None else ()),
     ]
     group = None if focus.head is None else group_of(shape, focus.head)
@@ -21,14 +21,14 @@ def facts(reading: Reading) -> tuple[Fact, ...]:
         share = shape.heads // shape.key_value_heads
         said.append(
             Fact(
-                "keys and values",
+                "Keys and values",
                 f"group {group} of {shape.key_value_heads}",
                 f"Grouped-query attention: {share} heads share the same keys and values; their queries differ.",
             )
         )
     window = shape.windows[focus.layer] if focus.layer is not None and focus.layer < len(shape.windows) else None
     if window is not None:
-        said.append(Fact("window", f"{window:,} tokens", "A sliding-window layer: what is farther away is masked."))
+        said.append(Fact("Window", f"{window:,} tokens", "A sliding-window layer: what is farther away is masked."))
     return tuple(said)
 
 
@@ -48,7 +48,7 @@ def _scores(reading: Reading) -> list[Fact]:
         shown = "not defined" if value != value else f"{value:.4f}"
         said.append(Fact(score.title, shown, f"{score.meaning}\n{score.formula}\nOn the text that was read."))
     if survey.broken[at.layer, at.head]:
-        said.append(Fact("broken", "NaN or ∞", "Some of this head's weights are no numbers; the map shows which."))
+        said.append(Fact("Broken", "NaN or ∞", "Some of this head's weights are no numbers; the map shows which."))
     return said
 
 
@@ -61,8 +61,7 @@ def steps(reading: Reading) -> Steps | None:
     count = len(shape.query_tokens) - shape.generated
     queries = reading.focus.queries
     current = queries[0] - first if len(queries) == 1 and first <= queries[0] < first + count else None
-    words = ""
-    if current is not None:
-        made, row = shape.query_tokens[first + current + 1], shape.query_tokens[first + current]
-        words = f"“{visible(made)}” came from the row of “{visible(row)}”"
-    return Steps(first, count, current, words)
+    if current is None:
+        return Steps(first, count)
+    made, row = visible(shape.query_tokens[first + current + 1]), visible(shape.query_tokens[first + current])
+    return Steps(first, count, current, f"“{made}”", f"“{made}” came from the row of “{row}”")

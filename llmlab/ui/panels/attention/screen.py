@@ -60,13 +60,14 @@ class Offer:
 @dataclass(frozen=True, slots=True)
 class Steps:
     """The tokens that were generated. `first`: the query row from which the first of `count` came; `current`: which
-    one's row is pinned, None for none or several; `text`: what that means.
+    one's row is pinned, None for none or several; `token`: which it is; `text`: what that means.
     """
 
     first: int
     count: int
-    current: int | None
-    text: str
+    current: int | None = None
+    token: str = ""
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,8 @@ class StepBar(QWidget):
         self.slider = QSlider(Qt.Orientation.Horizontal)
         self.slider.setAccessibleName("Generated token")
         self.slider.setToolTip("Which generated token's row of attention is pinned")
-        self.slider.setFixedWidth(110)
+        self.slider.setMinimumWidth(40)
+        self.slider.setMaximumWidth(110)
         self.label = ElidedLabel()
         self.back.clicked.connect(lambda: self._go(-1))
         self.forth.clicked.connect(lambda: self._go(1))
@@ -55,7 +56,8 @@ class StepBar(QWidget):
         if steps.current is None:
             self.label.setText(f"Follow the {steps.count:,} generated tokens")
         else:
-            self.label.setText(f"{steps.current + 1}/{steps.count}: {steps.text}")
+            self.label.setText(f"{steps.current + 1}/{steps.count}: {steps.token}")
+            self.label.setToolTip(steps.text)
 
     def _go(self, step: int) -> None:
         if self._steps is not None:
