@@ -18,6 +18,7 @@ from transformers import (
     CONFIG_MAPPING,
     AutoModelForCausalLM,
     BitsAndBytesConfig,
+    DeepseekV3Config,
     DynamicCache,
     EncoderDecoderCache,
     Gemma2Config,
@@ -184,6 +185,16 @@ CACHED: dict[str, PreTrainedConfig] = {
 }
 
 
+CACHED["deepseek_v3, one latent and one rotary key"] = DeepseekV3Config(
+    num_hidden_layers=2,
+    first_k_dense_replace=2,  # no experts, whose routing needs numbers
+    q_lora_rank=16,
+    kv_lora_rank=12,
+    qk_rope_head_dim=8,
+    qk_nope_head_dim=8,
+    v_head_dim=8,
+    **{**TINY, "num_key_value_heads": 4},
+)
 if "gemma4_text" in CONFIG_MAPPING:  # transformers 5.17 and later
     CACHED["gemma4, whose layers differ in head size and share caches"] = CONFIG_MAPPING["gemma4_text"](
         num_hidden_layers=6,
