@@ -13,7 +13,7 @@ from contextvars import ContextVar
 from typing import Any
 
 import torch
-from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedConfig, PreTrainedModel
+from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
@@ -22,6 +22,7 @@ from llmlab.engine.attention.choosing import Layers
 from llmlab.engine.attention.inputs import Inputs, body, read
 from llmlab.engine.attention.layers import AttentionLayer, Layer, MaterialisedLayer, attend
 from llmlab.engine.attention.masks import Causal, Rows, Unpadded, compact_bias, compact_mask
+from llmlab.engine.attention.stack import attending
 from llmlab.engine.attention.types import AttentionRequest
 from llmlab.engine.errors import InputError, UnsupportedFeatureError
 from llmlab.engine.loading import LoadedModel
@@ -131,18 +132,13 @@ _ACTIVE: ContextVar[_Recorder] = ContextVar("llmlab_attention_recorder")
 
 @contextmanager
 def _capturing(model: PreTrainedModel, recorder: _Recorder) -> Iterator[None]:
-    """Let `model` attend with our function; its own comes back in any case."""
-    configs = {id(c): c for m in model.modules() if isinstance(c := getattr(m, "config", None), PreTrainedConfig)}
-    before = [(config, config._attn_implementation_internal) for config in configs.values()]
+    """Let `model` attend with our function, which tells `recorder`."""
     token = _ACTIVE.set(recorder)
     try:
-        for config, _ in before:
-            config._attn_implementation_internal = NAME
-        yield
+        with attending(model, NAME):
+            yield
     finally:
         _ACTIVE.reset(token)
-        for config, implementation in before:
-            config._attn_implementation_internal = implementation
 
 
 def _attention(
