@@ -64,10 +64,10 @@ def typical_kept(scores: Float32, typical_p: float) -> slice:
     """
     information = scores.astype(np.float64)
     information -= scores[0]
-    probabilities = np.exp(information)
-    total = float(probabilities.sum())
-    information -= float(probabilities @ information) / total  # H + ln p, falling: what is constant is gone
-    sums = np.cumsum(probabilities)
+    weights = np.exp(information)
+    sums = np.cumsum(weights)
+    total = float(sums[-1])
+    information -= float(weights @ information) / total  # H + ln p, falling: what is constant is gone
     split = len(scores) - bisect.bisect_right(information[::-1], 0.0)  # the tokens before it have more than e^−H
     above, below = information[:split], information[split:]
 

@@ -7,11 +7,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from llmlab.engine.knobs import SamplingSettings
 from llmlab.engine.processors import Candidates, UInt8, run
 from llmlab.engine.sorted_logits import SortedLogits
-from llmlab.engine.types import Float32, Int32
+from llmlab.engine.types import Bool, Float32, Int32
 
 SHOWN = 12  # best tokens before the first and after the last stage
 RAW = "raw"
@@ -71,44 +72,54 @@ def waterfall(
     """
     settings.validated()
     candidates = Candidates(sorted_logits)
-    first = candidates.count
-    size = len(candidates.ids)
+    first, size = candidates.count, len(candidates.ids)
     record = _Record(np.zeros(size, np.uint8), np.zeros(size, np.int32), [], [])
     record.removed_at[candidates.ids[first:]] = np.arange(first + 1, size + 1)
-    ranked = candidates.ids.copy()  # the raw order
-    record.add(RAW, candidates, 1.0, candidates.ids[:0])
-    before, mass = ranked[:first], 1.0
+    record.add(RAW, candidates, 1.0)
+    mass = 1.0
     for name in run(candidates, settings):
-        record.add(name, candidates, candidates.kept_mass / mass, before)
-        before, mass = candidates.ids[: candidates.count].copy(), candidates.kept_mass
-    wanted = {*ranked[:shown].tolist(), *candidates.ids[: min(shown, candidates.count)].tolist()}
-    wanted |= {token for token in also if 0 <= token < size}
-    ids = ranked[np.isin(ranked, np.fromiter(wanted, np.int32))]
-    return record.waterfall(ids)
+        record.add(name, candidates, candidates.kept_mass / mass)
+        mass = candidates.kept_mass
+    wanted = np.zeros(size, bool)
+    wanted[sorted_logits.ids[:shown]] = wanted[candidates.ids[: min(shown, candidates.count)]] = True
+    wanted[[token for token in also if 0 <= token < size]] = True
+    return record.waterfall(sorted_logits.ids[wanted[sorted_logits.ids]], wanted)
 
 
 @dataclass(slots=True)
 class _Record:
-    """The stages so far; `dense` are their probabilities by token id."""
+    """The stages so far, with the tokens that each left and their probabilities."""
 
     removed_in: UInt8
     removed_at: Int32
     stages: list[tuple[str, int, float, float]]
-    dense: list[Float32]
+    left: list[tuple[Int32, Float32]]
 
-    def add(self, name: str, candidates: Candidates, mass: float, before: Int32) -> None:
-        probabilities = np.zeros(len(self.removed_in), np.float32)
-        probabilities[candidates.ids[: candidates.count]] = candidates.probabilities
-        self.dense.append(probabilities)
-        if candidates.count < len(before):
-            there = np.zeros(len(self.removed_in), bool)
-            there[candidates.ids[: candidates.count]] = True
-            lost = np.flatnonzero(~there[before])
+    def add(self, name: str, candidates: Candidates, mass: float) -> None:
+        ids = candidates.ids[: candidates.count].copy()
+        before = self.left[-1][0] if self.left else ids
+        if len(ids) < len(before):
+            lost = self._lost(before, ids)
             self.removed_in[before[lost]] = len(self.stages)
             self.removed_at[before[lost]] = lost + 1
+        self.left.append((ids, candidates.probabilities))
         self.stages.append((name, candidates.count, mass, candidates.entropy))
 
-    def waterfall(self, ids: Int32) -> Waterfall:
-        told = zip(self.stages, self.dense, strict=True)
-        stages = tuple(WaterfallStage(*stage, probabilities[ids]) for stage, probabilities in told)
-        return Waterfall(stages, ids, self.removed_in, self.removed_at)
+    def _lost(self, before: Int32, after: Int32) -> NDArray[np.intp]:
+        """The places of what is gone: most settings cut the end off."""
+        if before[len(after) - 1] == after[-1] and bool(np.array_equal(before[: len(after)], after)):
+            return np.arange(len(after), len(before))
+        gone = np.ones(len(self.removed_in), bool)
+        gone[after] = False
+        return np.flatnonzero(gone[before])
+
+    def waterfall(self, ids: Int32, wanted: Bool) -> Waterfall:
+        """With the probabilities of `ids`; `wanted` bool (vocabulary,) marks the same."""
+        order = np.argsort(ids)
+        stages = []
+        for stage, (left, probabilities) in zip(self.stages, self.left, strict=True):
+            found = np.flatnonzero(wanted[left])
+            told = np.zeros(len(ids), np.float32)
+            told[order[np.searchsorted(ids, left[found], sorter=order)]] = probabilities[found]
+            stages.append(WaterfallStage(*stage, told))
+        return Waterfall(tuple(stages), ids, self.removed_in, self.removed_at)
