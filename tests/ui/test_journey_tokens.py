@@ -43,7 +43,7 @@ def test_strip_and_table_show_the_librarys_own_tokens(qtbot: QtBot, open_lab: Op
         from llmlab.paths import bundled_model
 
         expected = AutoTokenizer.from_pretrained(bundled_model("decoder"))(item.text, return_offsets_mapping=True)
-        rows = panel.table.model.rows
+        rows = panel.table.model.value
         assert rows is not None
         assert rows.encoded.tokens.ids.tolist() == expected["input_ids"], item.name
         spans = zip(rows.encoded.tokens.starts.tolist(), rows.encoded.tokens.ends.tolist(), strict=True)
@@ -103,7 +103,7 @@ def test_the_table_sorts_by_a_click_on_its_header_and_filters(qtbot: QtBot, open
     panel = settle(qtbot, lab)
     panel.table.view.horizontalHeader().sectionClicked.emit(2)
     settle(qtbot, lab)
-    rows = panel.table.model.rows
+    rows = panel.table.model.value
     assert rows is not None
     ids = rows.encoded.tokens.ids[rows.indices]
     assert (np.diff(ids) >= 0).all()
@@ -166,7 +166,7 @@ def test_a_token_is_followed_through_the_embedding_tab(
     settle(qtbot, lab)
     assert pane.name.text() == "␣girl"
     assert panel.strip.strip.selection[0] >= 0, "the token of the prompt is selected"
-    near = pane.near.rows.near
+    near = pane.near.rows.value
     assert near is not None
     assert near.tokens[0].text == "␣boy"
     wanted = copied_python(panel)
@@ -179,15 +179,15 @@ def test_a_token_is_followed_through_the_embedding_tab(
     assert picture is not None
     assert len(picture.path) == 7
     assert ids_of(run(wanted)) == [token.token_id for token in near.tokens[:12]]
-    after = pane.near.rows.near
+    after = pane.near.rows.value
     assert after is not None
     assert ids_of(run(copied_python(panel))) == [token.token_id for token in after.tokens[:12]]
 
     pane.lists._group.button(1).click()
     pane.sums.examples[0].click()
     qtbot.waitUntil(lambda: pane.sums.table.rows.rowCount() > 0, timeout=WAIT)
-    assert pane.sums.table.rows.near is not None
-    assert pane.sums.table.rows.near.tokens[0].text == "␣queen"
+    assert pane.sums.table.rows.value is not None
+    assert pane.sums.table.rows.value.tokens[0].text == "␣queen"
     pane.sums.line.clear()
     qtbot.keyClicks(pane.sums.line, "king - wom")
     assert pane.sums.completer.currentCompletion() == "king - woman"

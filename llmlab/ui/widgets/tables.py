@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from abc import abstractmethod
+from collections.abc import Collection, Sequence
+from typing import Any
 
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, QRect, Qt, Signal, Slot
 from PySide6.QtGui import QFontMetrics, QKeyEvent, QKeySequence, QPainter
@@ -18,15 +20,88 @@ from PySide6.QtWidgets import (
 
 from llmlab.ui import theme
 
+Index = QModelIndex | QPersistentModelIndex
+ROOT = QModelIndex()
 PAD = 7  # pixels left and right of a cell's text
+
+
+class FrozenRows(QAbstractTableModel):
+    """Rows of a frozen value, which becomes words where it is looked at. `right` and `faint` columns by their names."""
+
+    def __init__(
+        self,
+        columns: Sequence[str],
+        right: Collection[str] = (),
+        faint: Collection[str] = (),
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self.columns, self._right, self._faint = tuple(columns), frozenset(right), frozenset(faint)
+        self.value: Any = None
+
+    def show(self, value: Any) -> None:
+        """Show another value, or none."""
+        self.beginResetModel()
+        self.value = value
+        self.endResetModel()
+
+    @abstractmethod
+    def size(self) -> int:
+        """Rows of the value, which is not None."""
+
+    @abstractmethod
+    def cell(self, row: int, column: str) -> str:
+        """What stands in a cell."""
+
+    def tip(self, row: int, column: str) -> str | None:
+        """What is said of a cell."""
+
+    def title(self, column: str) -> str:
+        """What stands above a column."""
+        return column
+
+    def title_tip(self, column: str) -> str | None:
+        """What is said of a column."""
+
+    def rowCount(self, parent: Index = ROOT) -> int:
+        return 0 if self.value is None or parent.isValid() else self.size()
+
+    def columnCount(self, parent: Index = ROOT) -> int:
+        return 0 if parent.isValid() else len(self.columns)
+
+    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        if self.value is None or not index.isValid():
+            return None
+        row, column = index.row(), self.columns[index.column()]
+        if role == Qt.ItemDataRole.DisplayRole:
+            return self.cell(row, column)
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return self.tip(row, column)
+        if role == Qt.ItemDataRole.TextAlignmentRole:
+            return self._alignment(column)
+        if role == Qt.ItemDataRole.ForegroundRole and column in self._faint:
+            return theme.current().muted
+        return None
+
+    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        if orientation is not Qt.Orientation.Horizontal:
+            return None
+        column = self.columns[section]
+        if role == Qt.ItemDataRole.DisplayRole:
+            return self.title(column)
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return self.title_tip(column)
+        return self._alignment(column) if role == Qt.ItemDataRole.TextAlignmentRole else None
+
+    def _alignment(self, column: str) -> Qt.AlignmentFlag:
+        side = Qt.AlignmentFlag.AlignRight if column in self._right else Qt.AlignmentFlag.AlignLeft
+        return side | Qt.AlignmentFlag.AlignVCenter
 
 
 class _Cells(QStyledItemDelegate):
     """Text only: a million rows scroll smoothly when a cell costs next to nothing."""
 
-    def paint(
-        self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
-    ) -> None:
+    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
         colors, rect = theme.current(), QRect(option.rect)  # type: ignore[attr-defined]
         if option.state & QStyle.StateFlag.State_Selected:  # type: ignore[attr-defined]
             painter.fillRect(rect, colors.accent_base)

@@ -43,7 +43,7 @@ def _look_up(panel: Any) -> None:
 def _looked_up(panel: Any) -> bool:
     """The first token that was found, with its neighbours."""
     pane = panel.vocabulary
-    if not _settled(panel) or pane.model.found is None or pane.model.found.query.text != "cat":
+    if not _settled(panel) or pane.model.value is None or pane.model.value.query.text != "cat":
         return False
     if pane.view.currentIndex().row() < 0:
         pane.view.selectRow(0)

@@ -4,69 +4,45 @@ from __future__ import annotations
 
 from typing import Any
 
-from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, QRectF, Qt, Signal, Slot
+from PySide6.QtCore import QModelIndex, QRectF, Qt, Signal, Slot
 from PySide6.QtGui import QKeyEvent, QPainter
 from PySide6.QtWidgets import QStyledItemDelegate, QStyleOptionViewItem, QWidget
 
 from llmlab.ui import theme
 from llmlab.ui.panels.tokens.vectors import Near
 from llmlab.ui.widgets import numbers
-from llmlab.ui.widgets.tables import PAD, Table
+from llmlab.ui.widgets.tables import PAD, FrozenRows, Index, Table
 
-Index = QModelIndex | QPersistentModelIndex
-ROOT = QModelIndex()
 COLUMNS = ("token", "cosine", "", "id")
 WIDTHS = (13, 7, 7, 4)
 BAR = 2
-RIGHT = (1, 3)
 
 
-class NearModel(QAbstractTableModel):
-    """Rows of a frozen `Near`."""
+class NearModel(FrozenRows):
+    """One row for each of the tokens of `Near`."""
+
+    value: Near | None
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.near: Near | None = None
+        super().__init__(COLUMNS, right=("cosine", "id"), faint=("id",), parent=parent)
 
-    def set_near(self, near: Near | None) -> None:
-        """Show others."""
-        self.beginResetModel()
-        self.near = near
-        self.endResetModel()
+    def size(self) -> int:
+        return len(self.value.tokens) if self.value else 0
 
-    def rowCount(self, parent: Index = ROOT) -> int:
-        return len(self.near.tokens) if self.near is not None and not parent.isValid() else 0
+    def cell(self, row: int, column: str) -> str:
+        assert self.value is not None
+        token = self.value.tokens[row]
+        return {"token": token.text, "cosine": f"{token.cosine:.4f}", "id": str(token.token_id)}.get(column, "")
 
-    def columnCount(self, parent: Index = ROOT) -> int:
-        return 0 if parent.isValid() else len(COLUMNS)
+    def tip(self, row: int, column: str) -> str:
+        assert self.value is not None
+        token = self.value.tokens[row]
+        return f"{token.text}, id {token.token_id}: cosine {numbers.exact(token.cosine)}. Click to look at it."
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        if self.near is None or not index.isValid():
-            return None
-        token, column = self.near.tokens[index.row()], index.column()
-        if role == Qt.ItemDataRole.DisplayRole:
-            return (token.text, f"{token.cosine:.4f}", "", str(token.token_id))[column]
-        if role == Qt.ItemDataRole.UserRole:
-            return token.cosine
-        if role == Qt.ItemDataRole.ToolTipRole:
-            return f"{token.text}, id {token.token_id}: cosine {numbers.exact(token.cosine)}. Click to look at it."
-        if role == Qt.ItemDataRole.TextAlignmentRole:
-            return _alignment(column)
-        if role == Qt.ItemDataRole.ForegroundRole and COLUMNS[column] == "id":
-            return theme.current().muted
-        return None
-
-    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        if orientation is not Qt.Orientation.Horizontal:
-            return None
-        if role == Qt.ItemDataRole.TextAlignmentRole:
-            return _alignment(section)
-        return COLUMNS[section] if role == Qt.ItemDataRole.DisplayRole else None
-
-
-def _alignment(column: int) -> Qt.AlignmentFlag:
-    side = Qt.AlignmentFlag.AlignRight if column in RIGHT else Qt.AlignmentFlag.AlignLeft
-    return side | Qt.AlignmentFlag.AlignVCenter
+        if role == Qt.ItemDataRole.UserRole and self.value is not None and index.isValid():
+            return self.value.tokens[index.row()].cosine  # for the bar
+        return super().data(index, role)
 
 
 class _Bars(QStyledItemDelegate):
@@ -97,7 +73,7 @@ class NearTable(Table):
 
     def set_near(self, near: Near | None) -> None:
         """Show others."""
-        self.rows.set_near(near)
+        self.rows.show(near)
         self.scrollToTop()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
@@ -108,5 +84,5 @@ class NearTable(Table):
 
     @Slot(QModelIndex)
     def _choose(self, index: QModelIndex) -> None:
-        if self.rows.near is not None:
-            self.chosen.emit(self.rows.near.tokens[index.row()].token_id)
+        if self.rows.value is not None:
+            self.chosen.emit(self.rows.value.tokens[index.row()].token_id)

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from PySide6.QtCore import QAbstractTableModel, QItemSelection, QModelIndex, QPersistentModelIndex, Qt, Signal, Slot
+from PySide6.QtCore import QItemSelection, Qt, Signal, Slot
 from PySide6.QtWidgets import QAbstractItemView, QComboBox, QLineEdit, QVBoxLayout, QWidget
 
 from llmlab.ui import theme
 from llmlab.ui.panels.tokens.encoded import KIND_HELP, KIND_NAMES
 from llmlab.ui.panels.tokens.rows import COLUMNS, NUMBERS, Rows
 from llmlab.ui.widgets.parts import MutedLabel, menu_button, row
-from llmlab.ui.widgets.tables import Table
+from llmlab.ui.widgets.tables import FrozenRows, Table
 
-Index = QModelIndex | QPersistentModelIndex
-ROOT = QModelIndex()
 TOOLTIPS = {
     "#": "Number in the text",
     "token": "The text it stands for, with everything visible",
@@ -30,51 +26,33 @@ TOOLTIPS = {
 WIDTHS = (7, 16, 7, 15, 7, 7, 7, 13, 8, 7)  # in digits
 
 
-class TokenModel(QAbstractTableModel):
-    """Rows of a frozen `Rows`."""
+class TokenModel(FrozenRows):
+    """The rows of `Rows`."""
+
+    value: Rows | None
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.rows: Rows | None = None
+        faint = [column for column in COLUMNS if column not in ("token", "id")]
+        super().__init__(COLUMNS, right=NUMBERS, faint=faint, parent=parent)
 
-    def set_rows(self, rows: Rows | None) -> None:
-        """Show others."""
-        self.beginResetModel()
-        self.rows = rows
-        self.endResetModel()
+    def size(self) -> int:
+        return len(self.value) if self.value is not None else 0
 
-    def rowCount(self, parent: Index = ROOT) -> int:
-        return len(self.rows) if self.rows is not None and not parent.isValid() else 0
+    def cell(self, row: int, column: str) -> str:
+        assert self.value is not None
+        return self.value.cell(row, COLUMNS.index(column))
 
-    def columnCount(self, parent: Index = ROOT) -> int:
-        return 0 if parent.isValid() else len(COLUMNS)
+    def tip(self, row: int, column: str) -> str:
+        return self.cell(row, column)
 
-    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        if self.rows is None or not index.isValid():
-            return None
-        if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.ToolTipRole):
-            return self.rows.cell(index.row(), index.column())
-        if role == Qt.ItemDataRole.TextAlignmentRole:
-            number = COLUMNS[index.column()] in NUMBERS
-            side = Qt.AlignmentFlag.AlignRight if number else Qt.AlignmentFlag.AlignLeft
-            return side | Qt.AlignmentFlag.AlignVCenter
-        if role == Qt.ItemDataRole.ForegroundRole and COLUMNS[index.column()] not in ("token", "id"):
-            return theme.current().muted
-        return None
+    def title(self, column: str) -> str:
+        order = self.value.order if self.value is not None else None
+        if order is None or order.column != COLUMNS.index(column):
+            return column
+        return column + (" ↓" if order.descending else " ↑")
 
-    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        if orientation is not Qt.Orientation.Horizontal:
-            return None
-        if role == Qt.ItemDataRole.DisplayRole:
-            order = self.rows.order if self.rows is not None else None
-            arrow = (" ↓" if order.descending else " ↑") if order is not None and order.column == section else ""
-            return COLUMNS[section] + arrow
-        if role == Qt.ItemDataRole.ToolTipRole:
-            return TOOLTIPS[COLUMNS[section]]
-        if role == Qt.ItemDataRole.TextAlignmentRole:
-            side = Qt.AlignmentFlag.AlignRight if COLUMNS[section] in NUMBERS else Qt.AlignmentFlag.AlignLeft
-            return side | Qt.AlignmentFlag.AlignVCenter
-        return None
+    def title_tip(self, column: str) -> str:
+        return TOOLTIPS[column]
 
 
 class TablePane(QWidget):
@@ -128,7 +106,7 @@ class TablePane(QWidget):
     def show_rows(self, rows: Rows | None) -> None:
         """Show others; the place in the table stays where it makes sense."""
         place = self.view.verticalScrollBar().value()
-        self.model.set_rows(rows)
+        self.model.show(rows)
         self.view.verticalScrollBar().setValue(place)
         if rows is None:
             self.count.setText("")
@@ -138,7 +116,7 @@ class TablePane(QWidget):
 
     def select_tokens(self, first: int, last: int) -> None:
         """Mark the rows of tokens, without a signal, and bring the first into sight."""
-        rows, model = self.model.rows, self.view.selectionModel()
+        rows, model = self.model.value, self.view.selectionModel()
         model.blockSignals(True)
         model.clearSelection()
         if rows is not None and first >= 0:
@@ -157,13 +135,13 @@ class TablePane(QWidget):
     @Slot(int)
     def _sort(self, column: int) -> None:
         """By this column; a second click turns the order around."""
-        rows = self.model.rows
+        rows = self.model.value
         again = rows is not None and rows.order.column == column and not rows.order.descending
         self.ordered.emit({"column": column, "descending": again})
 
     @Slot()
     def _selection_changed(self) -> None:
-        rows, selection = self.model.rows, self.view.selectionModel().selection()
+        rows, selection = self.model.value, self.view.selectionModel().selection()
         if rows is None or selection.isEmpty():
             return
         chosen = rows.indices[selection.first().top() : selection.first().bottom() + 1]

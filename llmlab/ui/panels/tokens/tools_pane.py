@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, Qt, Signal
+from PySide6.QtCore import Signal
 from PySide6.QtWidgets import (
     QDoubleSpinBox,
     QHBoxLayout,
@@ -19,60 +17,32 @@ from llmlab.ui import theme
 from llmlab.ui.panels.tokens.params import MAX_CHUNK, MAX_RATE, Params
 from llmlab.ui.panels.tokens.tooling import Chunks
 from llmlab.ui.widgets.parts import ElidedLabel, MutedLabel, heading, menu_button
-from llmlab.ui.widgets.tables import Table
+from llmlab.ui.widgets.tables import FrozenRows, Table
 from llmlab.ui.widgets.tokentext import visible
 
-Index = QModelIndex | QPersistentModelIndex
-ROOT = QModelIndex()
 COLUMNS = ("chunk", "tokens", "from", "to", "text")
 WIDTHS = (7, 8, 9, 9, 40)
 EXCERPT = 300  # characters of a chunk's text in its row
 
 
-class ChunkModel(QAbstractTableModel):
-    """One row for each chunk."""
+class ChunkModel(FrozenRows):
+    """One row for each of the chunks of `Chunks`."""
+
+    value: Chunks | None
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.chunks: Chunks | None = None
+        super().__init__(COLUMNS, right=COLUMNS[:-1], parent=parent)
 
-    def set_chunks(self, chunks: Chunks | None) -> None:
-        """Show others."""
-        self.beginResetModel()
-        self.chunks = chunks
-        self.endResetModel()
+    def size(self) -> int:
+        return len(self.value.parts) if self.value else 0
 
-    def rowCount(self, parent: Index = ROOT) -> int:
-        return len(self.chunks.parts) if self.chunks is not None and not parent.isValid() else 0
-
-    def columnCount(self, parent: Index = ROOT) -> int:
-        return 0 if parent.isValid() else len(COLUMNS)
-
-    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        if self.chunks is None or not index.isValid():
-            return None
-        name = COLUMNS[index.column()]
-        if role == Qt.ItemDataRole.DisplayRole:
-            part = self.chunks.parts[index.row()]
-            if name == "text":
-                return visible(self.chunks.encoded.tokens.text[part.start : min(part.end, part.start + EXCERPT)])
-            values = {"chunk": index.row() + 1, "tokens": len(part.ids), "from": part.start, "to": part.end}
-            return f"{values[name]:,}"
-        if role == Qt.ItemDataRole.TextAlignmentRole:
-            return _alignment(index.column())
-        return None
-
-    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        if orientation is not Qt.Orientation.Horizontal:
-            return None
-        if role == Qt.ItemDataRole.TextAlignmentRole:
-            return _alignment(section)
-        return COLUMNS[section] if role == Qt.ItemDataRole.DisplayRole else None
-
-
-def _alignment(column: int) -> Qt.AlignmentFlag:
-    left = COLUMNS[column] == "text"
-    return (Qt.AlignmentFlag.AlignLeft if left else Qt.AlignmentFlag.AlignRight) | Qt.AlignmentFlag.AlignVCenter
+    def cell(self, row: int, column: str) -> str:
+        assert self.value is not None
+        part = self.value.parts[row]
+        if column == "text":
+            return visible(self.value.encoded.tokens.text[part.start : min(part.end, part.start + EXCERPT)])
+        values = {"chunk": row + 1, "tokens": len(part.ids), "from": part.start, "to": part.end}
+        return f"{values[column]:,}"
 
 
 class ToolsPane(QWidget):
@@ -134,7 +104,7 @@ class ToolsPane(QWidget):
 
     def show_chunks(self, chunks: Chunks | None) -> None:
         """Show the parts, or none."""
-        self.model.set_chunks(chunks)
+        self.model.show(chunks)
         if chunks is None:
             self.summary.setText("")
             return
@@ -143,7 +113,7 @@ class ToolsPane(QWidget):
 
     def show_error(self, error: ErrorInfo) -> None:
         """The text cannot be split so."""
-        self.model.set_chunks(None)
+        self.model.show(None)
         self.summary.setText(f"{error.message} {error.hint}")
 
     def show_price(self, tokens: int, price: float) -> None:

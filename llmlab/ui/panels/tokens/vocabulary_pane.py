@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, QRect, QSize, Qt, Signal, Slot
+from PySide6.QtCore import QModelIndex, QRect, QSize, Qt, Signal, Slot
 from PySide6.QtGui import QFontMetrics, QPainter, QPaintEvent
 from PySide6.QtWidgets import (
     QComboBox,
@@ -25,11 +25,9 @@ from llmlab.ui.panels.tokens.encoded import KIND_NAMES
 from llmlab.ui.panels.tokens.searching import LONGEST, Found
 from llmlab.ui.widgets.parts import ElidedLabel, heading, row
 from llmlab.ui.widgets.pieces import Box, Boxes
-from llmlab.ui.widgets.tables import Table
+from llmlab.ui.widgets.tables import FrozenRows, Table
 from llmlab.ui.widgets.tokentext import visible
 
-Index = QModelIndex | QPersistentModelIndex
-ROOT = QModelIndex()
 COLUMNS = ("id", "token", "spelled", "bytes", "kind", "rank, score")
 WIDTHS = (6, 13, 13, 12, 12, 8)
 MODES = (
@@ -40,47 +38,23 @@ MODES = (
 )
 
 
-class VocabularyModel(QAbstractTableModel):
-    """Rows of a frozen `Found`."""
+class VocabularyModel(FrozenRows):
+    """One row for each of the tokens of `Found`."""
+
+    value: Found | None
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.found: Found | None = None
+        super().__init__(COLUMNS, right=("id", "rank, score"), faint=COLUMNS[2:], parent=parent)
 
-    def set_found(self, found: Found | None) -> None:
-        """Show others."""
-        self.beginResetModel()
-        self.found = found
-        self.endResetModel()
+    def size(self) -> int:
+        return len(self.value.ids) if self.value else 0
 
-    def rowCount(self, parent: Index = ROOT) -> int:
-        return len(self.found.ids) if self.found is not None and not parent.isValid() else 0
+    def cell(self, row: int, column: str) -> str:
+        assert self.value is not None
+        return _cell(self.value, int(self.value.ids[row]), column)
 
-    def columnCount(self, parent: Index = ROOT) -> int:
-        return 0 if parent.isValid() else len(COLUMNS)
-
-    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        if self.found is None or not index.isValid():
-            return None
-        if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.ToolTipRole):
-            return _cell(self.found, int(self.found.ids[index.row()]), COLUMNS[index.column()])
-        if role == Qt.ItemDataRole.TextAlignmentRole:
-            return _alignment(index.column())
-        if role == Qt.ItemDataRole.ForegroundRole and COLUMNS[index.column()] not in ("token", "id"):
-            return theme.current().muted
-        return None
-
-    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        if orientation is not Qt.Orientation.Horizontal:
-            return None
-        if role == Qt.ItemDataRole.TextAlignmentRole:
-            return _alignment(section)
-        return COLUMNS[section] if role == Qt.ItemDataRole.DisplayRole else None
-
-
-def _alignment(column: int) -> Qt.AlignmentFlag:
-    right = COLUMNS[column] in ("id", "rank, score")
-    return (Qt.AlignmentFlag.AlignRight if right else Qt.AlignmentFlag.AlignLeft) | Qt.AlignmentFlag.AlignVCenter
+    def tip(self, row: int, column: str) -> str:
+        return self.cell(row, column)
 
 
 def _cell(found: Found, token_id: int, name: str) -> str:
@@ -161,7 +135,7 @@ class VocabularyPane(QWidget):
 
     def show_found(self, found: Found | None) -> None:
         """Show tokens, or none."""
-        self.model.set_found(found)
+        self.model.show(found)
         self._offer_scripts(found.scripts if found else ())
         self.view.scrollToTop()
         self.histogram.set_found(found)
@@ -184,13 +158,13 @@ class VocabularyPane(QWidget):
 
     def show_error(self, error: ErrorInfo) -> None:
         """The query makes no sense."""
-        self.model.set_found(None)
+        self.model.show(None)
         self.count.setText(f"{error.message} {error.hint}")
 
     @Slot()
     def _row_changed(self, current: QModelIndex, _previous: QModelIndex) -> None:
-        if self.model.found is not None and current.isValid():
-            self.looked_at.emit(int(self.model.found.ids[current.row()]))
+        if self.model.value is not None and current.isValid():
+            self.looked_at.emit(int(self.model.value.ids[current.row()]))
 
 
 class Details(QWidget):
