@@ -133,7 +133,7 @@ def _starts(ids: list[int]) -> range:
 
 @torch.inference_mode()
 def _rows(logits: torch.Tensor, ids: list[int]) -> tuple[NDArray[Any], ...]:
-    """Log-softmax and rank of each id, the best id at its place and the log-softmax of that; logits (ids, vocabulary)."""
+    """Log-softmax and rank of each id, the best id there and the log-softmax of that; logits (ids, vocabulary)."""
     rows = logits.float().cpu().double()
     totals = rows.logsumexp(-1)
     chosen = rows.gather(1, torch.tensor(ids)[:, None])  # (ids, 1)

@@ -250,6 +250,25 @@ def test_a_head_a_layer_and_everything_can_be_in_focus(stand: Stand) -> None:
     assert "maximum" in stand.screen.title
 
 
+def test_heads_are_tested_on_repeats_once_and_only_when_that_is_chosen(stand: Stand) -> None:
+    assert stand.engine.tests == 0
+    stand.presenter.change(sort="induction on repeats", score="induction on repeats")
+    assert not stand.presenter.settled
+    stand.run()
+    heads = stand.view.heads
+    assert heads is not None
+    assert heads.places[0] == (0, 0)  # the fake's best
+    assert heads.share((0, 0)) == 1.0
+    stand.presenter.change(sort="previous on repeats")
+    stand.run()
+    assert stand.view.heads is not None
+    assert stand.view.heads.places[0] == (LAYERS - 1, HEADS - 1)
+    stand.bench.prompt = "another text"
+    stand.run()
+    assert "Induction, on random repeats" in {fact.name for fact in stand.screen.facts}
+    assert stand.engine.tests == 1
+
+
 def test_scores_of_the_head_in_focus_are_told(stand: Stand) -> None:
     stand.presenter.look(layer=1, head=1)
     facts = {fact.name: fact.value for fact in stand.screen.facts}

@@ -1,7 +1,8 @@
 """What a head does, in one number each: names, meanings and formulas. No torch: the window shows these.
 
 w_ij is the weight of query i on key j; each score is the mean over the queries for which it is defined, padding left
-out, and NaN where there is none. They are measured on the text that was read.
+out, and NaN where there is none. `SCORES` are measured on the text that was read, `REPEAT_SCORES` on random tokens that
+are read twice, which tells what a head does whatever the text.
 """
 
 from __future__ import annotations
@@ -83,3 +84,23 @@ _ALL = (
     ),
 )
 SCORES: Mapping[str, Score] = {score.name: score for score in _ALL}
+
+PREVIOUS_ON_REPEATS, INDUCTION_ON_REPEATS = "previous on repeats", "induction on repeats"
+REPEAT_SCORES: Mapping[str, Score] = {
+    PREVIOUS_ON_REPEATS: Score(
+        PREVIOUS_ON_REPEATS,
+        "Previous token, on random repeats",
+        "How much a token looks at the one just before it in random tokens that are read twice.",
+        "mean over i > 0 of wᵢ,ᵢ₋₁ over 16 sequences of 50 random tokens, twice",
+        ("self",),
+    ),
+    INDUCTION_ON_REPEATS: Score(
+        INDUCTION_ON_REPEATS,
+        "Induction, on random repeats",
+        "How much a token of the second time looks at what followed it the first time. With random tokens there is no "
+        "other way to know it: this is the standard test for induction heads.",
+        "mean over the second 50 of wᵢ,ᵢ₋₄₉ over 16 sequences of 50 random tokens, twice (Olsson et al. 2022)",
+        ("self",),
+    ),
+}
+ALL_SCORES: Mapping[str, Score] = {**SCORES, **REPEAT_SCORES}

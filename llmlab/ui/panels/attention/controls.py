@@ -19,7 +19,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from llmlab.engine.attention.scores import SCORES
+from llmlab.engine.attention.scores import ALL_SCORES, SCORES
 from llmlab.ui import theme
 from llmlab.ui.panels.attention.params import BY_LAYER, MAX_PADDING, READ, REDUCTIONS, SCALES, SEGMENTS, Params
 from llmlab.ui.panels.attention.screen import Fact, Offer, Screen
@@ -228,16 +228,17 @@ class Controls(QScrollArea):
                 self.kinds.addItem(KINDS[kind][0], kind)
 
     def _show_scores(self, kind: str) -> None:
-        names = [name for name, score in SCORES.items() if kind in score.kinds]
+        known = ALL_SCORES if self._offer and self._offer.repeats else SCORES
+        names = [name for name, score in known.items() if kind in score.kinds]
         if [self.score.itemData(i) for i in range(self.score.count())] == names:
             return
         for box in (self.sort, self.score):
             box.clear()
         self.sort.addItem("By layer", BY_LAYER)
         for name in names:
-            self.sort.addItem(f"By {_lower(SCORES[name].title)}", name)
-            self.score.addItem(SCORES[name].title, name)
-            tip = f"{SCORES[name].meaning}\n{SCORES[name].formula}"
+            self.sort.addItem(f"By {_lower(ALL_SCORES[name].title)}", name)
+            self.score.addItem(ALL_SCORES[name].title, name)
+            tip = f"{ALL_SCORES[name].meaning}\n{ALL_SCORES[name].formula}"
             self.score.setItemData(self.score.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
         self._choose()
 
@@ -249,7 +250,7 @@ class Controls(QScrollArea):
         self._explain_score()
 
     def _explain_score(self) -> None:
-        score = SCORES.get(self.score.currentData() or "")
+        score = ALL_SCORES.get(self.score.currentData() or "")
         self.score.setToolTip(f"{score.meaning}\n{score.formula}" if score else "What the bars in the grid tell")
 
     @Slot()

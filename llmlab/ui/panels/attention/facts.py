@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llmlab.engine.attention.scores import SCORES
+from llmlab.engine.attention.scores import ALL_SCORES, SCORES
 from llmlab.ui.panels.attention.reading import Reading
 from llmlab.ui.panels.attention.screen import Fact, Steps
 from llmlab.ui.panels.attention.words import group_of
@@ -44,9 +44,10 @@ def _scores(reading: Reading) -> list[Fact]:
     said = []
     for name, values in survey.scores.items():
         value = float(values[at.layer, at.head])
-        score = SCORES[name]
+        score = ALL_SCORES[name]
         shown = "not defined" if value != value else f"{value:.4f}"
-        said.append(Fact(score.title, shown, f"{score.meaning}\n{score.formula}\nOn the text that was read."))
+        where = "\nOn the text that was read." if name in SCORES else ""
+        said.append(Fact(score.title, shown, f"{score.meaning}\n{score.formula}{where}"))
     if survey.broken[at.layer, at.head]:
         said.append(Fact("Broken", "NaN or ∞", "Some of this head's weights are no numbers; the map shows which."))
     return said

@@ -10,7 +10,7 @@ from functools import cached_property
 
 import numpy as np
 
-from llmlab.engine.attention.scores import SCORES
+from llmlab.engine.attention.scores import ALL_SCORES
 from llmlab.engine.attention.types import AttentionShape, Survey
 from llmlab.ui.panels.attention.params import BY_LAYER, Params
 from llmlab.ui.panels.attention.reading import Reading
@@ -88,7 +88,7 @@ class Heads:
         """What the bars below the tiles tell."""
         if self.survey is None:
             return "The heads are being looked through." if not self.shape.captured else "One layer at a time."
-        said = [f"bars: {SCORES[self.score_name].title}"] if self.score_name in self.survey.scores else []
+        said = [f"bars: {ALL_SCORES[self.score_name].title}"] if self.score_name in self.survey.scores else []
         said += ["◫ sliding window"] if any(self.shape.windows) and self.order is None else []
         said += ["line: shared keys"] if self.groups and self.order is None else []
         return " · ".join(said)
@@ -153,7 +153,7 @@ class Heads:
             for name in self.survey.scores:
                 value = self._score(place, name)
                 if value is not None:
-                    said.append((SCORES[name].title if name in SCORES else name, f"{value:.4f}"))
+                    said.append((ALL_SCORES[name].title if name in ALL_SCORES else name, f"{value:.4f}"))
         group = None if head is None else group_of(self.shape, head)
         if group is not None:
             said.append(("keys and values", f"group {group}"))

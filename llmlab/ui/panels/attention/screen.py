@@ -55,6 +55,7 @@ class Offer:
     target: bool = False  # a decoder reads a text of its own
     completion: bool = False  # something was generated from this prompt
     padding: bool = False
+    repeats: bool = False  # heads can be tested on random tokens that repeat
 
 
 @dataclass(frozen=True, slots=True)

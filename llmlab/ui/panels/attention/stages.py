@@ -106,6 +106,7 @@ def offer(info: ModelInfo | None, completion: Completion | None, reading: Readin
         target=info.architecture is Architecture.ENCODER_DECODER,
         completion=completion is not None and bool(completion.ids),
         padding=reading is not None,
+        repeats=info.architecture is Architecture.DECODER,
     )
 
 

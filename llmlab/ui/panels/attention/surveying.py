@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from llmlab.engine.attention.scores import INDUCTION_ON_REPEATS, PREVIOUS_ON_REPEATS, REPEAT_SCORES
 from llmlab.engine.attention.types import Survey
+from llmlab.engine.types import Architecture, Float32
 from llmlab.jobs.job import ErrorInfo
 from llmlab.ui.panels.attention.asking import Asking
 from llmlab.ui.panels.attention.reading import Reading
@@ -14,6 +16,7 @@ from llmlab.ui.panels.attention.tiles import Tiles, tiles_of
 
 if TYPE_CHECKING:
     from llmlab.engine.attention.captured import AttentionCapture
+    from llmlab.engine.engine import Engine
     from llmlab.engine.progress import Control
 
 QUICK = 1024 * 1024  # weights of a head up to which nobody waits for a survey
@@ -28,7 +31,10 @@ class Surveyed:
 
 
 class Surveying:
-    """Remembers the surveys of one reading; `came` is called when there is a new one."""
+    """Remembers the surveys of one reading, and how the model's heads did on random repeats.
+
+    `came` is called when there is something new. A model's heads are tested once, when a score of that test is chosen.
+    """
 
     def __init__(self, asking: Asking, came: Callable[[], None]) -> None:
         self._asking = asking
@@ -38,15 +44,21 @@ class Surveying:
         self._failed: set[str] = set()
         self._asked: str | None = None
         self._turn = 0
+        self._repeats: dict[str, Float32] | None = None
+        self._testing = False
 
     @property
     def busy(self) -> bool:
         """Whether one is being made."""
-        return self._asked is not None
+        return self._asked is not None or self._testing
 
     def of(self, number: int, kind: str) -> Surveyed | None:
         """The heads of `kind` in reading `number`."""
-        return self._surveys.get(kind) if number == self._number else None
+        surveyed = self._surveys.get(kind) if number == self._number else None
+        if surveyed is None or not self._repeats:
+            return surveyed
+        scores = {**surveyed.survey.scores, **self._repeats}
+        return Surveyed(replace(surveyed.survey, scores=scores), surveyed.tiles)
 
     def ask(self, reading: Reading) -> None:
         """Have the heads of the reading's kind looked through, unless that was done, or only some layers were kept."""
@@ -55,6 +67,10 @@ class Surveying:
             self._number, self._surveys, self._failed, self._asked = number, {}, set(), None
         layers = reading.shape.captured
         partial = bool(layers) and len(layers) < reading.shape.layers
+        if reading.info.architecture is Architecture.DECODER and {reading.params.score, reading.params.sort} & {
+            *REPEAT_SCORES
+        }:
+            self._test()
         if partial or kind in self._surveys or kind in self._failed or kind == self._asked:
             return
         self._asked = kind
@@ -91,10 +107,40 @@ class Surveying:
     def forget(self) -> None:
         """The model is gone."""
         self._number, self._surveys, self._asked = -1, {}, None
+        self._repeats, self._testing = None, False
+        self._asking.cancel(self, "repeats")
 
     def close(self) -> None:
         """Deliver nothing more."""
         self._asking.forget(self)
+
+    def _test(self) -> None:
+        """Test the heads on random tokens that come twice, unless that was done, or given up."""
+        if self._testing or self._repeats is not None:
+            return
+        self._testing = True
+
+        def work(engine: Engine, control: Control) -> dict[str, Float32]:
+            previous, induction = engine.head_scores_on_repeats(control)
+            return {PREVIOUS_ON_REPEATS: previous, INDUCTION_ON_REPEATS: induction}
+
+        def failed(error: ErrorInfo) -> None:
+            self._tested({})
+            self._asking.notifier.error(error)
+
+        self._asking.engine(
+            self,
+            "repeats",
+            work,
+            self._tested,
+            title="Testing the heads on random repeats",
+            failed=failed,
+            stopped=lambda: self._tested({}),
+        )
+
+    def _tested(self, scores: dict[str, Float32]) -> None:
+        self._testing, self._repeats = False, scores
+        self._came()
 
     def _has_come(self, answer: tuple[int, str, Surveyed]) -> None:
         number, kind, surveyed = answer
