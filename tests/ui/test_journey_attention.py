@@ -79,6 +79,9 @@ def test_the_known_heads_are_found_and_every_weight_is_transformers(qtbot: QtBot
     change(qtbot, lab, panel, sort="induction")
     assert panel.grid.tiles.heads is not None
     assert panel.grid.tiles.heads.places[0] == (4, 3)
+    for score, head in (("induction on repeats", (4, 3)), ("previous on repeats", (1, 1))):  # whatever the text
+        change(qtbot, lab, panel, sort=score)
+        assert panel.grid.tiles.heads.places[0] == head
     change(qtbot, lab, panel, sort="layer")
     for focus, options in (
         ({"layer": 4, "head": 3}, {}),
