@@ -265,7 +265,7 @@ def test_heads_are_tested_on_repeats_once_and_only_when_that_is_chosen(stand: St
     assert stand.view.heads.places[0] == (LAYERS - 1, HEADS - 1)
     stand.bench.prompt = "another text"
     stand.run()
-    assert "Induction, on random repeats" in {fact.name for fact in stand.screen.facts}
+    assert "Induction on repeats" in {fact.name for fact in stand.screen.facts}
     assert stand.engine.tests == 1
 
 

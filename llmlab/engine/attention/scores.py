@@ -89,14 +89,14 @@ PREVIOUS_ON_REPEATS, INDUCTION_ON_REPEATS = "previous on repeats", "induction on
 REPEAT_SCORES: Mapping[str, Score] = {
     PREVIOUS_ON_REPEATS: Score(
         PREVIOUS_ON_REPEATS,
-        "Previous token, on random repeats",
+        "Previous on repeats",
         "How much a token looks at the one just before it in random tokens that are read twice.",
         "mean over i > 0 of wᵢ,ᵢ₋₁ over 16 sequences of 50 random tokens, twice",
         ("self",),
     ),
     INDUCTION_ON_REPEATS: Score(
         INDUCTION_ON_REPEATS,
-        "Induction, on random repeats",
+        "Induction on repeats",
         "How much a token of the second time looks at what followed it the first time. With random tokens there is no "
         "other way to know it: this is the standard test for induction heads.",
         "mean over the second 50 of wᵢ,ᵢ₋₄₉ over 16 sequences of 50 random tokens, twice (Olsson et al. 2022)",

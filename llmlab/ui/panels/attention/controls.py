@@ -121,6 +121,9 @@ class Controls(QScrollArea):
         self.threshold = LabelledSlider(THRESHOLD)
         self.threshold.changed.connect(lambda value: self.changed.emit({"threshold": float(value)}))
         self.kinds = QComboBox()
+        for box in (self.sort, self.score, self.kinds):  # long names must not widen the column
+            box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+            box.setMinimumContentsLength(12)
         self.kinds.setAccessibleName("Kind of attention")
         self.kinds.activated.connect(lambda _: self.kind_chosen.emit(self.kinds.currentData()))
         self.facts = FactList()
