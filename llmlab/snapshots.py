@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -60,6 +61,7 @@ def _stage(lab: Lab, scene: Scene, index: int) -> str | None:
     lab.workbench.prompt = scene.prompt
     scene.prepare(panel)
     if not wait(lambda: scene.settled(panel)):
+        faulthandler.dump_traceback(all_threads=True)  # what everyone was waiting for
         return f"not settled after {TIMEOUT:.0f} s"
     _run_events(0.3)
     return lab.window.banner.text or None
