@@ -124,9 +124,10 @@ class Lane:
             control = JobControl(job, self._deliver, functools.partial(self._say_progress, job))
             self._say(Running(job, Progress(job.title)))
             outcome = self._run(job, control)
-            self._finished(job)
+            self._outdate(job)
             control.flush()
             self._finish(job, *outcome)
+            self._leave(job)
             del job, control, outcome  # the loop waits now, and must not keep a result alive
         close = getattr(getattr(self._local, "resource", None), "close", None)
         if close:
@@ -144,14 +145,20 @@ class Lane:
             self._running.append(job)
             return job
 
-    def _finished(self, job: Job) -> None:
-        """Of what is asked for again and again, nothing older is shown after something newer."""
+    def _outdate(self, job: Job) -> None:
+        """Of what is asked for again and again, nothing older is shown after something newer.
+
+        An older job stays among the running ones until its result has been handed over, so one that has ended but
+        was not yet heard of is found here too.
+        """
         with self._changed:
-            place = self._running.index(job)
-            for older in self._running[:place]:  # they stand in the order in which they were asked for
+            for older in self._running[: self._running.index(job)]:  # in the order in which they were asked for
                 if older.matches(job.owner, job.key):
                     older.cancelled = older.abandoned = True
-            del self._running[place]
+
+    def _leave(self, job: Job) -> None:
+        with self._changed:
+            self._running.remove(job)
 
     def _run(self, job: Job, control: JobControl) -> tuple[Callback | None, Any]:
         """Do the work; the call to make with what came of it. No exception object survives this frame."""

@@ -6,6 +6,7 @@ import gc
 import threading
 import weakref
 from collections.abc import Callable, Iterator
+from functools import partial
 from queue import Empty, Queue
 from typing import Any
 
@@ -321,3 +322,24 @@ def test_a_newer_job_that_overtakes_an_older_one_has_the_last_word(jobs: Jobs, r
     receiver.receive_what_is_there()
     assert shown == ["newer"]
     assert not other.abandoned
+
+
+def test_an_older_result_that_is_handed_over_late_is_not_shown_after_a_newer_one() -> None:
+    receiver, handing, go = Receiver(), threading.Event(), threading.Event()
+
+    def deliver(call: Callable[[], None]) -> None:
+        if getattr(call, "value", None) == "older":  # its thread is stopped between the end of the work and the queue
+            handing.set()
+            go.wait(WAIT)
+        receiver.calls.put(call)
+
+    jobs, shown, owner = Jobs(deliver, lambda: None), [], object()
+    submit = partial(jobs.submit, owner, "look", done=shown.append, needs_model=False)
+    submit(lambda *_: "older")
+    assert handing.wait(WAIT)
+    submit(lambda *_: "newer")
+    receiver.receive_until(lambda: bool(shown))
+    go.set()
+    assert jobs.close(WAIT)
+    receiver.receive_what_is_there()
+    assert shown == ["newer"]
