@@ -1,7 +1,7 @@
 """Renders one chat template, as a process of its own that can be killed. Imports nothing but jinja2.
 
-Writes "ready", reads {"template", "variables"} as a line of JSON from standard input, writes {"text"} or
-{"error", "text_of_error", "line"} as a line of JSON to standard output, and ends.
+Writes "ready", reads {"template", "variables": [one object a text]} as a line of JSON from standard input, writes
+{"texts"} or {"error", "text_of_error", "line"} as a line of JSON to standard output, and ends.
 """
 
 from __future__ import annotations
@@ -45,10 +45,11 @@ def environment() -> ImmutableSandboxedEnvironment:
     return jinja
 
 
-def render(template: str, variables: dict[str, Any]) -> dict[str, Any]:
+def render(template: str, variables: list[dict[str, Any]]) -> dict[str, Any]:
     """The answer to one request."""
     try:
-        return {"text": environment().from_string(template).render(**variables)}
+        compiled = environment().from_string(template)
+        return {"texts": [compiled.render(**each) for each in variables]}
     except RefusedError as error:
         return _error("refused", error)
     except SecurityError as error:
@@ -65,7 +66,7 @@ def render(template: str, variables: dict[str, Any]) -> dict[str, Any]:
 
 def main() -> int:
     """Serve one request."""
-    _limit()
+    limit()
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     request = json.loads(sys.stdin.readline())
@@ -91,7 +92,7 @@ def _now(form: str) -> str:
     return datetime.datetime.now().strftime(form)
 
 
-def _limit() -> None:
+def limit() -> None:
     """Bound memory and time, where the system can do that."""
     if sys.platform != "win32":
         import resource

@@ -6,23 +6,18 @@ forever or from taking all memory. The process that renders it has two seconds a
 
 from __future__ import annotations
 
-import contextlib
-import json
-import queue
-import subprocess
-import threading
 from collections.abc import Mapping, Sequence
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from llmlab.children import RENDER_CHAT
-from llmlab.engine import hub
 from llmlab.engine.errors import InputError
+from llmlab.engine.template_process import ask
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 SECONDS = 2.0  # for the template
-START_SECONDS = 30.0  # for the process, on a busy machine
+SECONDS_EACH = 0.01  # more for each further conversation
 _HINT = "The template comes with the tokenizer; change the messages, or use a model whose template allows them."
 
 
@@ -41,71 +36,34 @@ def render(
     add_generation_prompt: bool = True,
 ) -> str:
     """The text of `messages`, as transformers' `apply_chat_template` would render it. Raises InputError."""
+    return render_all(tokenizer, [messages], add_generation_prompt=add_generation_prompt)[0]
+
+
+def render_all(
+    tokenizer: PreTrainedTokenizerBase,
+    conversations: Sequence[Sequence[Mapping[str, str]]],
+    *,
+    add_generation_prompt: bool = True,
+) -> list[str]:
+    """The text of each conversation, all in one process. Raises InputError where the template fails with any."""
     template = template_of(tokenizer)
     if template is None:
         raise InputError(
             "This tokenizer has no chat template: the model was not made to take part in a conversation.",
             "Write the prompt by hand, or open a model that was tuned on chats.",
         )
-    if not messages:
+    if not all(conversations):
         raise InputError("There are no messages yet.", "Add at least one, for example from the user.")
     special = {key: str(value) for key, value in tokenizer.special_tokens_map.items()}
-    answer = _ask(
-        {
-            "template": template,
-            "variables": {
-                **special,
-                "messages": [dict(message) for message in messages],
-                "tools": None,
-                "documents": None,
-                "add_generation_prompt": add_generation_prompt,
-            },
-        }
-    )
-    if "text" in answer:
-        return str(answer["text"])
+    shared = {**special, "tools": None, "documents": None, "add_generation_prompt": add_generation_prompt}
+    request = {
+        "template": template,
+        "variables": [{**shared, "messages": [dict(each) for each in messages]} for messages in conversations],
+    }
+    answer = ask(RENDER_CHAT, request, SECONDS + SECONDS_EACH * len(conversations))
+    if "texts" in answer:
+        return [str(text) for text in answer["texts"]]
     raise _in_words(answer)
-
-
-def _ask(request: dict[str, Any]) -> dict[str, Any]:
-    """What the child answers, or why there is no answer."""
-    process = subprocess.Popen(
-        RENDER_CHAT.command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env=hub.child_environment(),
-        creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
-    )
-    lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-    assert process.stdin is not None
-    assert process.stdout is not None
-    reader = threading.Thread(target=_read, args=(process.stdout, lines), name="chat-template", daemon=True)
-    reader.start()
-    try:
-        if lines.get(timeout=START_SECONDS).strip() != b"ready":
-            return {"error": "start"}
-        process.stdin.write(json.dumps(request).encode() + b"\n")
-        process.stdin.flush()
-        line = lines.get(timeout=SECONDS)
-        return dict(json.loads(line)) if line else {"error": "memory"}
-    except queue.Empty:
-        return {"error": "time"}
-    except (OSError, ValueError):
-        return {"error": "memory"}
-    finally:
-        process.kill()
-        process.wait()
-        reader.join()
-        process.stdout.close()
-        with contextlib.suppress(OSError):  # the request may not have been read
-            process.stdin.close()
-
-
-def _read(output: IO[bytes], lines: queue.SimpleQueue[bytes]) -> None:
-    for line in output:
-        lines.put(line)
-    lines.put(b"")
 
 
 def _in_words(answer: dict[str, Any]) -> InputError:
