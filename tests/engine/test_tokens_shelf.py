@@ -126,7 +126,7 @@ def test_renderer_imports_nothing_heavy() -> None:
 
 
 def test_a_packaged_program_renders_templates_itself() -> None:
-    request = json.dumps({"template": "{{ greeting }}!", "variables": {"greeting": "Hello"}})
+    request = json.dumps({"template": "{{ greeting }}!", "variables": [{"greeting": "Hello"}]})
     result = subprocess.run(
         [sys.executable, "-m", "llmlab", RENDER_CHAT.argument],
         input=request + "\n",
@@ -134,4 +134,4 @@ def test_a_packaged_program_renders_templates_itself() -> None:
         text=True,
         check=True,
     )
-    assert result.stdout == 'ready\n{"text": "Hello!"}\n'
+    assert result.stdout == 'ready\n{"texts": ["Hello!"]}\n'
