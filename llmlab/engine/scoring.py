@@ -85,9 +85,9 @@ def _judge(loaded: LoadedModel, text: str, continuations: Sequence[str], control
 
 
 def _continuations(loaded: LoadedModel, text: str, continuations: Sequence[str], control: Control) -> list[_Judged]:
-    alone = _without_end(loaded, prompt_ids(loaded, text))
+    alone = without_end(loaded, prompt_ids(loaded, text))
     whole = [_whole(loaded, alone, text, each) if each else alone for each in continuations]
-    shared = min([_common(alone, ids) for ids in whole if len(ids) > 0], default=0)
+    shared = min([common_length(alone, ids) for ids in whole if len(ids) > 0], default=0)
     # The last token that all share is read again with each, since its logits are what their first tokens need.
     reader = Reader(loaded, alone, control)
     if shared > 1:
@@ -95,7 +95,7 @@ def _continuations(loaded: LoadedModel, text: str, continuations: Sequence[str],
     judged = []
     for ids in whole:
         control.check()
-        own = _common(alone, ids)
+        own = common_length(alone, ids)
         if own == 0:  # nothing precedes the first token, so the model has no probability for it
             own = 1
         logits = None
@@ -108,7 +108,7 @@ def _continuations(loaded: LoadedModel, text: str, continuations: Sequence[str],
 
 def _whole(loaded: LoadedModel, alone: list[int], text: str, continuation: str) -> list[int]:
     """The tokens of both together; after an empty text the token that stands for it comes first."""
-    ids = _without_end(loaded, prompt_ids(loaded, text + continuation))
+    ids = without_end(loaded, prompt_ids(loaded, text + continuation))
     return ids if text or ids[:1] == alone else alone + ids
 
 
@@ -142,16 +142,18 @@ def _rows(logits: torch.Tensor, ids: list[int]) -> tuple[NDArray[Any], ...]:
     return tuple(column.numpy() for column in (chosen[:, 0] - totals, ranks, best_ids, best - totals))
 
 
-def _without_end(loaded: LoadedModel, ids: list[int]) -> list[int]:
-    """Some tokenizers close every text with a special token, which is not part of what is asked for."""
-    special = set(loaded.tokenizer.all_special_ids)
-    end = len(ids)
-    while end > 1 and ids[end - 1] in special:
-        end -= 1
-    return ids[:end]
+def without_end(loaded: LoadedModel, ids: list[int]) -> list[int]:
+    """Some tokenizers close every text with special tokens, which are not part of what is asked for.
+
+    A special token that stands in the text itself, as at the end of a conversation's frame, stays.
+    """
+    plain, whole = encode(loaded.tokenizer, "a", special=False), encode(loaded.tokenizer, "a")
+    before = next((place for place in range(len(whole)) if whole[place : place + len(plain)] == plain), 0)
+    added = max(0, len(whole) - before - len(plain))
+    return ids[: max(1, len(ids) - added)]
 
 
-def _common(first: list[int], second: list[int]) -> int:
+def common_length(first: Sequence[int], second: Sequence[int]) -> int:
     """How many tokens two lists begin with in common."""
     pairs = zip(first, second, strict=False)
     return next((place for place, (a, b) in enumerate(pairs) if a != b), min(len(first), len(second)))
