@@ -14,6 +14,7 @@ import torch
 from transformers import BitsAndBytesConfig, PreTrainedConfig, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
+from llmlab.engine import four_bits
 from llmlab.engine.architecture import auto_class
 from llmlab.engine.devices import CPU, DTYPES, free_memory, is_out_of_memory, release_memory, trim_heap
 from llmlab.engine.errors import Cancelled, DeviceError, EngineError, ModelFileError
@@ -110,10 +111,11 @@ def _quantized(placement: Placement, weights: Weights) -> dict[str, Any]:
 
 
 def _keep_exact(model: PreTrainedModel, dtype: str) -> None:
-    """Let bitsandbytes repack 4-bit weights for AVX512-BF16 only where that changes no result for the worse.
+    """Let 4-bit layers compute with the weights they stand for.
 
-    On such processors it would compute every layer in bfloat16 (relative error 0.004 in a float32 model), and fails
-    on matrices whose sides are no multiples of its tiles of 32 rows and one block of columns.
+    On AVX512-BF16 processors bitsandbytes would repack them and compute every layer in bfloat16 (relative error 0.004
+    in a float32 model), and it fails on matrices whose sides are no multiples of its tiles of 32 rows and one block of
+    columns. Rows that are no whole number of blocks it reads wrongly on any processor.
     """
     layer: Any
     for layer in model.modules():
@@ -121,6 +123,8 @@ def _keep_exact(model: PreTrainedModel, dtype: str) -> None:
             state = layer.weight.quant_state
             fits = state.shape[0] % 32 == 0 and state.shape[1] % state.blocksize == 0
             layer.support_avx512bf16_for_cpu = fits and dtype == "bfloat16"
+        if getattr(getattr(layer, "weight", None), "quant_state", None) is not None:
+            four_bits.read_right(layer)
 
 
 def _check_complete(model: PreTrainedModel, report: dict[str, Any]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -20,10 +21,13 @@ QUANTIZED_LAYERS = {"int8": "Linear8bitLt", "nf4": "Linear4bit", "fp4": "Linear4
 PRECISIONS = [("int8", False), ("nf4", False), ("nf4", True), ("fp4", False), ("fp4", True)]
 
 
-def dequantize_4bit(data: torch.Tensor, state: object) -> torch.Tensor:
-    from bitsandbytes.functional import dequantize_4bit as dequantize  # after the engine has imported it quietly
+def dequantize_4bit(data: torch.Tensor, state: Any) -> torch.Tensor:
+    """By hand: the higher half of a byte is the first code; 64 weights, counted through the matrix, share a scale."""
+    from bitsandbytes.functional import dequantize_blockwise  # after the engine has imported it quietly
 
-    return dequantize(data, state)
+    codes = torch.stack((data.view(-1) >> 4, data.view(-1) & 15), dim=1).view(-1)[: state.shape.numel()]
+    scales = dequantize_blockwise(state.absmax, state.state2) + state.offset if state.nested else state.absmax
+    return (state.code[codes.long()] * scales.repeat_interleave(64)[: len(codes)]).view(state.shape)
 
 
 def opened(kind: str, folder: Path, quantization: str, *, double: bool = False, dtype: str = "float32") -> LoadedModel:
@@ -48,14 +52,15 @@ def test_a_quantized_model_computes_nearly_the_same(kind: str, quantization: str
     exact = logits(checkpoints.make(kind), seq2seq=kind == "t5")
     found = logits(loaded.model, seq2seq=kind == "t5")
     likeness = torch.nn.functional.cosine_similarity(exact, found, dim=0)
-    assert likeness > (0.999 if quantization == "int8" else 0.9)
+    assert likeness > (0.999 if quantization == "int8" else 0.95)
     assert not torch.equal(exact, found)
 
 
 @pytest.mark.parametrize("double", [False, True])
 @pytest.mark.parametrize("kind", ["llama", "bert", "bart"])
 def test_four_bits_on_the_cpu_are_computed_exactly(kind: str, double: bool, tmp_path: Path) -> None:
-    # bitsandbytes would repack the weights for AVX512-BF16 processors, and compute in bfloat16 there.
+    # bitsandbytes would repack the weights for AVX512-BF16 processors, and compute in bfloat16 there. Rows of BERT and
+    # BART are 32 long, half a block, which its own kernel reads wrongly.
     loaded = opened(kind, tmp_path, "nf4", double=double)
     plain = checkpoints.make(kind)
     for name, module in loaded.model.named_modules():
