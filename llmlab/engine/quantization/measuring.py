@@ -1,0 +1,83 @@
+"""What a scheme does to the model in use, from end to end: a copy is made, asked, and given up again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from llmlab.engine.devices import memory_use, release_memory
+from llmlab.engine.errors import InputError
+from llmlab.engine.loading import LoadedModel
+from llmlab.engine.progress import UNCONTROLLED, Control
+from llmlab.engine.quantization.comparing import text_damage
+from llmlab.engine.quantization.copies import second
+from llmlab.engine.quantization.matrices import model_bytes
+from llmlab.engine.quantization.schemes import Scheme
+from llmlab.engine.quantization.types import Measured, SideBySide
+from llmlab.engine.quantization.writing import greedy, side_by_side
+from llmlab.engine.reading import guarded
+from llmlab.engine.types import Architecture, Feature
+
+MOST_NEW_TOKENS = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What both models are asked: `text` to compare distributions over, `prompt` to go on from, how far.
+
+    Of an encoder-decoder model the answer to `text` is what the model in use writes. Raises InputError.
+    """
+
+    text: str
+    prompt: str
+    max_new_tokens: int = 48
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no sense."""
+        if not self.text.strip():
+            raise InputError(
+                "There is no text to compare the models over.", "Type a prompt, or choose the sample text."
+            )
+        if not 1 <= self.max_new_tokens <= MOST_NEW_TOKENS:
+            raise InputError(
+                f"{self.max_new_tokens:,} new tokens are not possible here.",
+                f"Choose from 1 to {MOST_NEW_TOKENS} tokens.",
+            )
+
+
+def measure(loaded: LoadedModel, scheme: Scheme, question: Question, control: Control = UNCONTROLLED) -> Measured:
+    """What `scheme` does to the model in use, which stays as it is.
+
+    A second copy lies in memory meanwhile: `copies.copy_cost` says beforehand what it takes. Raises OutOfMemoryError,
+    UnsupportedFeatureError for a model that is already quantized, DeviceError without bitsandbytes, InputError for the
+    question, or Cancelled; nothing of the copy remains then.
+    """
+    try:
+        return guarded(lambda: _measure(loaded, scheme, question, control))
+    finally:
+        release_memory()
+
+
+def _measure(loaded: LoadedModel, scheme: Scheme, question: Question, control: Control) -> Measured:
+    twin = second(loaded, scheme, control)
+    answer = None
+    if loaded.info.architecture is Architecture.ENCODER_DECODER:
+        answer = _answer(loaded, question, control)
+    text = text_damage(loaded, twin, question.text, answer, control)
+    texts = None
+    if Feature.GENERATE in loaded.info.features:
+        texts = side_by_side(loaded, twin, question.prompt, question.max_new_tokens, control)
+        texts = _without_speed(texts) if scheme.is_simulated else texts
+    stored = model_bytes(loaded, scheme) if scheme.is_simulated else memory_use(twin).weights
+    return Measured(scheme, memory_use(loaded).weights, stored, text, texts)
+
+
+def _answer(loaded: LoadedModel, question: Question, control: Control) -> tuple[int, ...]:
+    """What the model in use answers, which both are then asked to predict."""
+    return greedy(loaded, question.text, question.max_new_tokens, control).ids
+
+
+def _without_speed(texts: SideBySide) -> SideBySide:
+    """Rounded weights are computed with in the model's own format, which says nothing about a kernel's speed."""
+    return SideBySide(
+        texts.prompt, texts.reference, texts.candidate, texts.first_difference, per_second=None, per_second_after=None
+    )
