@@ -46,7 +46,7 @@ class InferenceSettings:
 
 def inference(shape: ModelShape, settings: InferenceSettings) -> Estimate:
     """Bytes of each component while `shape` runs; they add up. Raises InputError for settings that make no sense."""
-    _check(settings)
+    check_inference(settings)
     terms = [*weight_terms(shape, settings.dtype, settings.quantization, double=settings.double)]
     terms += cache_terms(shape, settings)
     terms += [working_term(shape, settings), logits_term(shape, settings)]
@@ -258,7 +258,8 @@ def _read_at_once(shape: ModelShape, settings: InferenceSettings) -> int:
     return longest if settings.prefill is None else min(longest, settings.prefill)
 
 
-def _check(settings: InferenceSettings) -> None:
+def check_inference(settings: InferenceSettings) -> None:
+    """Raise InputError for settings that make no sense."""
     at_least("The number of tokens", settings.tokens, 0)
     at_least("The number of source tokens", settings.source_tokens, 0)
     at_least("The batch", settings.batch, 1)

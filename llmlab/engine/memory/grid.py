@@ -1,0 +1,147 @@
+"""Totals over many contexts and batches at once, for contour plots and tables. Imports no torch.
+
+The same sums as `inference` and `training`, over arrays; tests hold the two against each other.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from llmlab.engine.memory.fit import MOST_SEQUENCES, MOST_TOKENS
+from llmlab.engine.memory.formats import bits, cache_format
+from llmlab.engine.memory.inference import PAGE, InferenceSettings, check_inference, weight_terms
+from llmlab.engine.memory.shape import ModelShape
+from llmlab.engine.memory.training import LOGIT_BYTES, TrainingSettings, check, saved_activations, state_terms
+from llmlab.engine.types import Float64
+
+Totals = Callable[[Float64, Float64], Float64]  # tokens, batch -> bytes, whatever their common shape
+
+
+def inference_grid(
+    shape: ModelShape, settings: InferenceSettings, tokens: Sequence[int], batches: Sequence[int]
+) -> Float64:
+    """Bytes of `inference`, float64 (batches, tokens), exact below 2⁵³. Raises InputError."""
+    return _over(inference_totals(shape, settings), tokens, batches)
+
+
+def training_grid(
+    shape: ModelShape, settings: TrainingSettings, tokens: Sequence[int], batches: Sequence[int]
+) -> Float64:
+    """Bytes of `training`, float64 (batches, tokens), exact below 2⁵³. Raises InputError."""
+    return _over(training_totals(shape, settings), tokens, batches)
+
+
+def longest_contexts(shape: ModelShape, settings: InferenceSettings, memories: Sequence[int]) -> tuple[int | None, ...]:
+    """`longest_context` for many sizes of memory at once. Raises InputError."""
+    totals = inference_totals(shape, settings)
+    batch = np.asarray(settings.batch, np.float64)
+    return _most(lambda tokens: totals(tokens, batch), memories, shape.context or MOST_TOKENS)
+
+
+def largest_batches(shape: ModelShape, settings: InferenceSettings, memories: Sequence[int]) -> tuple[int | None, ...]:
+    """`largest_batch` for many sizes of memory at once. Raises InputError."""
+    totals = inference_totals(shape, settings)
+    tokens = np.asarray(settings.tokens, np.float64)
+    return _most(lambda batch: totals(tokens, batch), memories, MOST_SEQUENCES)
+
+
+def largest_training_batches(
+    shape: ModelShape, settings: TrainingSettings, memories: Sequence[int]
+) -> tuple[int | None, ...]:
+    """`largest_training_batch` for many sizes of memory at once. Raises InputError."""
+    totals = training_totals(shape, settings)
+    tokens = np.asarray(settings.tokens, np.float64)
+    return _most(lambda batch: totals(tokens, batch), memories, MOST_SEQUENCES)
+
+
+def inference_totals(shape: ModelShape, settings: InferenceSettings) -> Totals:
+    """`inference(…).total` as a function of tokens and batch that takes arrays. Raises InputError."""
+    check_inference(settings)
+    weights = sum(
+        term.bytes for term in weight_terms(shape, settings.dtype, settings.quantization, double=settings.double)
+    )
+    windows: dict[int | None, int] = {}
+    for layer in shape.cache:
+        window = None if settings.convention == "paged" else layer.window
+        windows[window] = windows.get(window, 0) + layer.elements
+    source = settings.source_tokens if shape.encodes_first else 0
+    crossed = sum(layer.elements for layer in shape.cache) if source else 0
+
+    def totals(tokens: Float64, batch: Float64) -> Float64:
+        paged = np.ceil(tokens / PAGE) * PAGE if settings.convention == "paged" else tokens
+        held: Float64 = np.full(np.broadcast(tokens, batch).shape, float(weights))
+        for window, elements in windows.items():
+            kept = paged if window is None else np.minimum(tokens, max(window - 1, 0))
+            held = held + _stored(elements, kept, batch, settings.cache_dtype)
+        if crossed:
+            held = held + _stored(crossed, np.asarray(source, np.float64), batch, settings.cache_dtype)
+        read = np.maximum(np.maximum(tokens, source), 1)
+        if settings.prefill is not None:
+            read = np.minimum(read, settings.prefill)
+        held = held + batch * read * _working(shape, settings, np.maximum(source or tokens, read))
+        held = held + batch * (read if settings.all_logits else 1) * shape.vocabulary * _logit_width(settings.dtype)
+        return np.asarray(held + settings.cuda_context + np.rint(held * settings.margin))
+
+    return totals
+
+
+def training_totals(shape: ModelShape, settings: TrainingSettings) -> Totals:
+    """`training(…).total` as a function of tokens and batch that takes arrays. Raises InputError."""
+    check(settings)
+    states = sum(term.bytes for term in state_terms(shape, settings) if not term.host)
+    one, two = (saved_activations(shape, replace(settings, batch=1, tokens=tokens))[1] for tokens in (1, 2))
+    per_pair = (two - 2 * one) // 2  # of batch · tokens · (per token + per pair · tokens)
+    per_token = one - per_pair
+    whole, _ = saved_activations(shape, settings)
+    recomputes = str(settings.checkpointing) != "none"
+
+    def totals(tokens: Float64, batch: Float64) -> Float64:
+        rows = batch * tokens
+        peak = (0 if settings.chunked_loss else LOGIT_BYTES) * rows * shape.vocabulary
+        if recomputes:
+            peak = np.maximum(peak, rows * (whole.per_token + whole.per_score * shape.heads * tokens))
+        held = states + rows * (per_token + per_pair * tokens) + peak
+        return np.asarray(held + settings.cuda_context + np.rint(held * settings.margin))
+
+    return totals
+
+
+def _over(totals: Totals, tokens: Sequence[int], batches: Sequence[int]) -> Float64:
+    return totals(np.asarray(tokens, np.float64)[None, :], np.asarray(batches, np.float64)[:, None])
+
+
+def _working(shape: ModelShape, settings: InferenceSettings, seen: Float64) -> Float64:
+    """Bytes a token that is read holds in one layer, the larger of MLP and attention."""
+    width = max(2, bits(settings.dtype) // 8)
+    mlp = width * (2 * shape.hidden + 3 * shape.intermediate)
+    attention = width * (2 * shape.hidden + 2 * shape.query + 2 * shape.key_value)
+    scores = 0 if settings.flash else (4 + width) * shape.heads
+    return np.asarray(np.maximum(mlp, attention + scores * seen), np.float64)
+
+
+def _logit_width(dtype: str) -> int:
+    width = max(2, bits(dtype) // 8)
+    return width + 4 if width < 4 else 4
+
+
+def _stored(elements: int, tokens: Float64, batch: Float64, cache_dtype: str) -> Float64:
+    kind = cache_format(cache_dtype)
+    recent = np.minimum(tokens, kind.recent)
+    return np.asarray(np.ceil(batch * elements * ((tokens - recent) * kind.bits + recent * 16) / 8), np.float64)
+
+
+def _most(total: Callable[[Float64], Float64], memories: Sequence[int], limit: int) -> tuple[int | None, ...]:
+    """For each memory the largest number from 1 to `limit` whose total fits, by bisection of all at once."""
+    room = np.asarray(memories, np.float64)
+    low = np.zeros(room.shape)
+    high = np.full(room.shape, limit + 1.0)
+    for _ in range(math.ceil(math.log2(limit + 1)) + 1):
+        middle = np.floor((low + high) / 2)
+        fits = (total(np.maximum(middle, 1)) <= room) & (middle >= 1)
+        low = np.where(fits, np.maximum(middle, low), low)
+        high = np.where(fits, high, np.minimum(high, np.maximum(middle, 1)))
+    return tuple(int(value) or None for value in low)
