@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from llmlab.engine.types import Feature
@@ -24,6 +25,16 @@ class Notifier(Protocol):
 
     def say(self, message: str, hint: str = "") -> None:
         """Say something the user should know, which is no error."""
+
+
+class Desk(Protocol):
+    """Where what the user takes along goes."""
+
+    def copy(self, text: str) -> None:
+        """Put `text` on the clipboard."""
+
+    def ask_path(self, name: str, kinds: tuple[str, ...], then: Callable[[Path], None]) -> None:
+        """Let the user choose a file to write, such as "map.png", of one of `kinds` (suffixes), and go on with it."""
 
 
 @dataclass(frozen=True, slots=True)

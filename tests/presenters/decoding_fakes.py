@@ -285,7 +285,7 @@ class FakeView:
         if self.path is not None:
             then(self.path)
 
-    def ask_path(self, name: str, kind: str, then: Callable[[Path], None]) -> None:
+    def ask_path(self, name: str, kinds: tuple[str, ...], then: Callable[[Path], None]) -> None:
         self.asked.append(name)
         if self.path is not None:
             then(self.path)

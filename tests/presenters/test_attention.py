@@ -19,7 +19,8 @@ from llmlab.ui.panels.attention import mapping, surveying
 from llmlab.ui.panels.attention.comparing import Difference, Pair, Words
 from llmlab.ui.panels.attention.params import Params
 from llmlab.ui.panels.attention.presenter import AttentionPresenter
-from llmlab.ui.panels.attention.screen import Act, Kind, Screen
+from llmlab.ui.panels.attention.screen import Act, Screen
+from llmlab.ui.screen import Kind
 from llmlab.ui.widgets.heatmap.norm import Scale
 from llmlab.workbench import Completion, ModelState, Selection, Status, Workbench
 from tests.presenters.attention_fakes import (

@@ -20,8 +20,9 @@ from llmlab.engine.types import Architecture, ModelInfo, ModelRequest
 from llmlab.ui.panel import PanelContext
 from llmlab.ui.panels.decoding import completions
 from llmlab.ui.panels.decoding.params import Params
-from llmlab.ui.panels.decoding.picture import Kind, Picture, Screen
+from llmlab.ui.panels.decoding.picture import Picture, Screen
 from llmlab.ui.panels.decoding.presenter import DecodingPresenter
+from llmlab.ui.screen import Kind
 from llmlab.workbench import Completion, ModelState, Status, Workbench
 from tests.presenters.decoding_fakes import (
     MASK,
@@ -523,7 +524,7 @@ def test_without_a_mask_one_can_be_put_in(encoder: Stand) -> None:
     encoder.bench.prompt = "The cat."
     encoder.settle()
     assert encoder.screen.stage.kind is Kind.EMPTY
-    assert encoder.screen.stage.offers_mask
+    assert [label for label, _ in encoder.screen.stage.actions] == ["Insert mask"]
     assert all(MASK in example for example in encoder.screen.stage.examples)
     encoder.presenter.generate()  # Ctrl+Return
     assert encoder.bench.prompt == f"The cat {MASK}."

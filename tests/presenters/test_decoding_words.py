@@ -9,7 +9,7 @@ import pytest
 from llmlab.engine.errors import InputError
 from llmlab.engine.knobs import STAGES, Cut
 from llmlab.ui.panels.decoding.params import MAX_WORDS, Params
-from llmlab.ui.panels.decoding.picture import Kind
+from llmlab.ui.screen import Kind
 from tests.presenters.decoding_fakes import model_info, ready
 from tests.presenters.test_decoding import Stand, make
 

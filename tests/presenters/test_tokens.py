@@ -19,7 +19,8 @@ from llmlab.ui.panel import PanelContext
 from llmlab.ui.panels.tokens.params import Params
 from llmlab.ui.panels.tokens.presenter import TokensPresenter
 from llmlab.ui.panels.tokens.samples import sample, samples
-from llmlab.ui.panels.tokens.screen import Kind, Screen
+from llmlab.ui.panels.tokens.screen import Screen
+from llmlab.ui.screen import Kind
 from llmlab.workbench import ModelState, Status, Workbench
 from tests.presenters.decoding_fakes import FakeEngine, FakeNotifier, ManualJobs, model_info, ready, set_model
 from tests.presenters.tokens_fakes import BOS, FakeView, Openers

@@ -21,8 +21,8 @@ from llmlab.ui.panel import PanelContext
 from llmlab.ui.panels.tokens.arithmetic import Words, last_word, read_sum, terms
 from llmlab.ui.panels.tokens.plane import Window, density, nearest, ticks
 from llmlab.ui.panels.tokens.presenter import TokensPresenter
-from llmlab.ui.panels.tokens.screen import Kind
 from llmlab.ui.panels.tokens.vectors import nice
+from llmlab.ui.screen import Kind
 from llmlab.workbench import ModelState, Status, Workbench
 from tests.presenters.decoding_fakes import FakeNotifier, ManualJobs, model_info, ready, set_model
 from tests.presenters.tokens_fakes import BOS, FakeTokenizer, FakeView, Openers
@@ -280,16 +280,16 @@ def test_a_text_that_is_too_long_for_the_model_leaves_the_input_embeddings() -> 
 
 def test_another_tokenizer_is_no_matter_for_this_model_and_one_click_leads_back() -> None:
     stand = Stand(spec="bundled:encoder")
-    stage, own = stand.view.embedding_stage
+    stage = stand.view.embedding_stage
     assert stage is not None
     assert stage.kind is Kind.EMPTY
     assert "Name of bundled:encoder" in stage.text
-    assert own == "Show the tokens of Fake"
+    assert [label for label, _ in stage.actions] == ["Show the tokens of Fake"]
     assert stand.presenter.settled
     stand.presenter.use_own_tokenizer()
     stand.jobs.run_all()
-    assert stand.view.embedding_stage[0] is not None
-    assert stand.view.embedding_stage[0].kind is Kind.READY
+    assert stand.view.embedding_stage is not None
+    assert stand.view.embedding_stage.kind is Kind.READY
     assert stand.looked.name == "king"
     assert stand.view.params is not None
     assert stand.view.params.tokenizer == ""
@@ -297,12 +297,12 @@ def test_another_tokenizer_is_no_matter_for_this_model_and_one_click_leads_back(
 
 def test_no_model_and_a_model_that_is_loading_are_said_in_words() -> None:
     stand = Stand(spec="bundled:encoder", model=False)
-    stage, own = stand.view.embedding_stage
+    stage = stand.view.embedding_stage
     assert stage is not None
-    assert (stage.kind, own) == (Kind.EMPTY, "")
+    assert (stage.kind, stage.actions) == (Kind.EMPTY, ())
     assert "No model" in stage.title
     set_model(stand.bench, ModelState(Status.LOADING, stand.info, ModelRequest("a/b")))
-    stage, _ = stand.view.embedding_stage
+    stage = stand.view.embedding_stage
     assert stage is not None
     assert stage.kind is Kind.LOADING
 
@@ -323,7 +323,7 @@ def test_memory_that_ran_out_is_said_in_the_tab_and_can_be_tried_again(stand: St
     stand.model.fails = OutOfMemoryError("There was not enough memory.", "Use a shorter text.")
     stand.presenter.select_tokens(2, 2)
     stand.jobs.run_all()
-    stage, _ = stand.view.embedding_stage
+    stage = stand.view.embedding_stage
     assert stage is not None
     assert (stage.kind, stage.title) == (Kind.ERROR, "There was not enough memory.")
     stand.model.fails = None
@@ -331,8 +331,8 @@ def test_memory_that_ran_out_is_said_in_the_tab_and_can_be_tried_again(stand: St
     stand.presenter.change(tab="embedding")
     stand.jobs.run_all()
     assert stand.looked.name == "␣man"
-    assert stand.view.embedding_stage[0] is not None
-    assert stand.view.embedding_stage[0].kind is Kind.READY
+    assert stand.view.embedding_stage is not None
+    assert stand.view.embedding_stage.kind is Kind.READY
 
 
 def test_other_tabs_ask_the_model_for_nothing() -> None:

@@ -32,10 +32,11 @@ from llmlab.ui.panels.tokens.params import Params
 from llmlab.ui.panels.tokens.piping import Pipeline
 from llmlab.ui.panels.tokens.plane import MapPicture
 from llmlab.ui.panels.tokens.rows import Rows
-from llmlab.ui.panels.tokens.screen import Screen, Stage
+from llmlab.ui.panels.tokens.screen import Screen
 from llmlab.ui.panels.tokens.searching import Found
 from llmlab.ui.panels.tokens.tooling import Chunks
 from llmlab.ui.panels.tokens.vectors import Looked, Near
+from llmlab.ui.screen import Stage
 
 PIECE = re.compile(r"\s?\w+|\s+|[^\w\s]", re.DOTALL)
 BOS = 0
@@ -166,7 +167,7 @@ class FakeView:
         self.found: Found | None = None
         self.details: TokenDetails | None = None
         self.neighbours: tuple[tuple[str, float], ...] = ()
-        self.embedding_stage: tuple[Stage | None, str] = (None, "")
+        self.embedding_stage: Stage | None = None
         self.looked: Looked | None = None
         self.layer = (0, 0)
         self.near: Near | None = None
@@ -227,8 +228,8 @@ class FakeView:
     def show_neighbours(self, neighbours: tuple[tuple[str, float], ...]) -> None:
         self.neighbours = neighbours
 
-    def show_embedding_stage(self, stage: Stage, own: str) -> None:
-        self.embedding_stage = (stage, own)
+    def show_embedding_stage(self, stage: Stage) -> None:
+        self.embedding_stage = stage
 
     def show_looked(self, looked: Looked | None) -> None:
         self.looked = looked
@@ -260,7 +261,7 @@ class FakeView:
     def copy(self, text: str) -> None:
         self.copied.append(text)
 
-    def ask_path(self, name: str, kind: str, then: Callable[[Path], None]) -> None:
+    def ask_path(self, name: str, kinds: tuple[str, ...], then: Callable[[Path], None]) -> None:
         self.asked.append(name)
         if self.path is not None:
             then(self.path)

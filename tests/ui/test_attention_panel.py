@@ -24,9 +24,10 @@ from llmlab.ui.panels.attention.map_pane import MapPane, card_of
 from llmlab.ui.panels.attention.mapping import Mapped, mapped_of
 from llmlab.ui.panels.attention.params import Params
 from llmlab.ui.panels.attention.reading import Focus, Reading
-from llmlab.ui.panels.attention.screen import Kind, Offer, Screen, Stage, Steps
+from llmlab.ui.panels.attention.screen import Offer, Screen, Steps
 from llmlab.ui.panels.attention.step_bar import StepBar
 from llmlab.ui.panels.attention.tiles import tiles_of
+from llmlab.ui.screen import Kind, Stage
 from llmlab.ui.widgets.heatmap.codes import heat_of
 from llmlab.ui.widgets.heatmap.norm import Norm, Scale
 from llmlab.ui.widgets.heatmap.picture import HeatPart, HeatPicture

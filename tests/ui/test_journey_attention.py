@@ -18,8 +18,9 @@ from llmlab.engine.attention.types import MASKED
 from llmlab.engine.types import Float32, ModelRequest
 from llmlab.ui.panels.attention import DAMAGED, REPEATED, RESTORED
 from llmlab.ui.panels.attention.map_pane import MapPane, card_of
-from llmlab.ui.panels.attention.screen import Act, Kind
+from llmlab.ui.panels.attention.screen import Act
 from llmlab.ui.panels.attention.view import AttentionPanel
+from llmlab.ui.screen import Kind
 from llmlab.ui.widgets.heatmap.view import CellAt
 from tests.ui.journey import WAIT, OpenLab, open_lab, wait_ready
 

@@ -73,8 +73,8 @@ def menu_button(icon: str, tooltip: str, name: str) -> QToolButton:
     return button
 
 
-def row(widgets: tuple[QWidget, ...], *, stretch: QWidget) -> QWidget:
-    """Widgets beside each other; `stretch` takes the room that is left."""
+def row(widgets: tuple[QWidget, ...], *, stretch: QWidget | None = None) -> QWidget:
+    """Widgets beside each other; `stretch`, or all of them, take the room that is left."""
     box = QWidget()
     layout = QHBoxLayout(box)
     layout.setContentsMargins(0, 0, 0, 0)

@@ -8,15 +8,18 @@ from PySide6.QtCore import QSize, Qt, Signal, Slot
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from llmlab.ui import theme
+from llmlab.ui.screen import Kind, Stage
 
 TEXT_WIDTH = 520
+EXAMPLE_LENGTH = 60  # characters of an example that its button shows
 ICON_SIZE = 32
 
 
 class StateView(QFrame):
-    """A title, a sentence, and what one can click. `example_chosen` carries the clicked example."""
+    """A title, a sentence, and what one can click: examples, and buttons for the actions of a `Stage`."""
 
     example_chosen = Signal(str)
+    acted = Signal(str)  # the name of the action
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -63,6 +66,16 @@ class StateView(QFrame):
         layout.addWidget(column, stretch=1000)
         layout.addStretch(1)
 
+    def show_stage(self, stage: Stage) -> None:
+        """The words of `stage`; nothing changes where there is a picture."""
+        actions = [(label, lambda name=name: self.acted.emit(name)) for label, name in stage.actions]
+        if stage.kind is Kind.LOADING:
+            self.show_loading(stage.title, stage.text, stage.fraction)
+        elif stage.kind is Kind.EMPTY:
+            self.show_empty(stage.title, stage.text, stage.examples, actions)
+        elif stage.kind is Kind.ERROR:
+            self.show_error(stage.title, stage.text, actions)
+
     def show_empty(
         self,
         title: str,
@@ -75,11 +88,8 @@ class StateView(QFrame):
         for label, call in actions:
             self._add_button(label, call, label)
         for example in examples:
-            self._add_button(f"“{example}”", lambda example=example: self.example_chosen.emit(example), example)
-
-    def add_example(self, text: str, label: str) -> None:
-        """One more example, with a label of its own."""
-        self._add_button(f"“{label}”", lambda: self.example_chosen.emit(text), label)
+            label = _beginning(example)
+            self._add_button(f"“{label}”", lambda example=example: self.example_chosen.emit(example), label)
 
     def show_loading(self, title: str, text: str = "", fraction: float | None = None) -> None:
         """Something is on its way; `fraction` is 0…1, or None while the total is unknown."""
@@ -135,3 +145,8 @@ class StateView(QFrame):
         self._icon.setVisible(bool(self._icon_name))
         if self._icon_name:
             self._icon.setPixmap(theme.icon(self._icon_name).pixmap(QSize(ICON_SIZE, ICON_SIZE)))
+
+
+def _beginning(text: str) -> str:
+    line = text.replace("\n", " ")
+    return line if len(line) <= EXAMPLE_LENGTH else line[:EXAMPLE_LENGTH] + "…"

@@ -1,4 +1,4 @@
-"""Asks the model in the background. No Qt.
+"""Asks for the attention of a text in the background. No Qt.
 
 Jobs never keep a capture: they ask the engine for it again, which remembers the last ones, so that the tensors live
 as long as the engine wants and no longer.
@@ -7,35 +7,21 @@ as long as the engine wants and no longer.
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from llmlab import textfile
 from llmlab.engine.attention.types import AttentionRequest
-from llmlab.jobs.worker import Jobs
-from llmlab.ui.panel import Notifier
+from llmlab.ui import asking
 
 if TYPE_CHECKING:
     from llmlab.engine.attention.capture import AttentionCapture
     from llmlab.engine.engine import Engine
-    from llmlab.engine.progress import Progress
-    from llmlab.engine.session import Session
-    from llmlab.jobs.job import ErrorInfo, JobControl
+    from llmlab.jobs.job import JobControl
 
 T = TypeVar("T")
 
 
-class Asking:
-    """Where the parts of the panel have their work done: one job for each owner and key, the newest wins.
-
-    `generation` tells the model of the moment; an answer of another model, or a failure, is dropped: whoever asked is
-    brought a new reading anyway.
-    """
-
-    def __init__(self, jobs: Jobs, notifier: Notifier, generation: Callable[[], int]) -> None:
-        self._jobs = jobs
-        self._generation = generation
-        self.notifier = notifier
+class Asking(asking.Asking):
+    """Where the parts of the panel have their work done."""
 
     def capture(
         self,
@@ -52,61 +38,3 @@ class Asking:
             return work(engine.captured(request, control), control)
 
         self.engine(owner, key, with_engine, done, **more)
-
-    def engine(
-        self,
-        owner: object,
-        key: str,
-        work: Callable[[Engine, JobControl], T],
-        done: Callable[[T], None],
-        *,
-        title: str = "Attention",
-        failed: Callable[[ErrorInfo], None] | None = None,
-        stopped: Callable[[], None] | None = None,
-        progress: Callable[[Progress], None] | None = None,
-        partial: Callable[[tuple[Any, ...]], None] | None = None,
-        replace_running: bool = False,
-    ) -> None:
-        """Do `work` with the loaded model. `stopped`: the user has cancelled it in the status line."""
-        generation = self._generation()
-
-        def call(session: Session, control: JobControl) -> T:
-            return work(session.engine, control)
-
-        def if_current(answer: Callable[[Any], None]) -> Callable[[Any], None]:
-            return lambda value: answer(value) if generation == self._generation() else None
-
-        self._jobs.submit(
-            owner,
-            key,
-            call,
-            title=title,
-            done=if_current(done),
-            failed=if_current(failed or self.notifier.error),
-            stopped=if_current(lambda _: stopped()) if stopped else None,
-            progress=if_current(progress) if progress else None,
-            partial=if_current(partial) if partial else None,
-            replace_running=replace_running,
-        )
-
-    def beside(self, owner: object, key: str, work: Callable[[], T], done: Callable[[T], None]) -> None:
-        """Do `work` that needs no model beside it."""
-        self._jobs.submit(
-            owner, key, lambda _nothing, _control: work(), done=done, failed=self.notifier.error, needs_model=False
-        )
-
-    def write(self, path: Path, text: Callable[[], str]) -> None:
-        """Make a text and write it to a file, then say so."""
-        self.beside(self, str(path), lambda: textfile.write(path, text()), lambda _: self.saved(path))
-
-    def saved(self, path: Path) -> None:
-        """Say that a file is there."""
-        self.notifier.say(f"Saved as {path.name}.", str(path))
-
-    def cancel(self, owner: object, key: str) -> None:
-        """Stop a job."""
-        self._jobs.cancel(owner, key)
-
-    def forget(self, owner: object) -> None:
-        """Deliver nothing more to `owner`."""
-        self._jobs.forget(owner)

@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from PySide6.QtCore import Qt, QTimer, Signal, Slot
-from PySide6.QtWidgets import (
-    QCheckBox,
-    QComboBox,
-    QFrame,
-    QGridLayout,
-    QHBoxLayout,
-    QLabel,
-    QPlainTextEdit,
-    QScrollArea,
-    QSpinBox,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtCore import QSignalBlocker, Qt, Signal, Slot
+from PySide6.QtWidgets import QCheckBox, QSpinBox, QWidget
 
 from llmlab.engine.attention.scores import ALL_SCORES, SCORES
-from llmlab.ui import theme
 from llmlab.ui.panels.attention.params import BY_LAYER, MAX_PADDING, READ, REDUCTIONS, SCALES, SEGMENTS, Params
-from llmlab.ui.panels.attention.screen import Fact, Offer, Screen
+from llmlab.ui.panels.attention.screen import Offer, Screen
 from llmlab.ui.panels.attention.words import KINDS
-from llmlab.ui.widgets.parts import Choice, MutedLabel, heading
+from llmlab.ui.widgets.column import ControlColumn, FactList, TextField, combo_box, group, labelled
+from llmlab.ui.widgets.parts import Choice, MutedLabel
 from llmlab.ui.widgets.scale import Scale
 from llmlab.ui.widgets.slider import Knob, LabelledSlider
 
-TYPING = 250  # ms without a key until a text is read
 READ_LABELS = (
     ("Prompt", "The model reads the prompt"),
     ("With completion", "The model reads the prompt and what the Decoding panel generated last"),
@@ -62,17 +47,13 @@ THRESHOLD = Knob(
 )
 
 
-class Controls(QScrollArea):
-    """`changed` carries a dict of changed settings, `kind_chosen` a kind of attention."""
+class Controls(ControlColumn):
+    """`kind_chosen` carries a kind of attention."""
 
-    changed = Signal(object)
     kind_chosen = Signal(str)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setFrameShape(QFrame.Shape.NoFrame)
-        self.setWidgetResizable(True)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.read = Choice(READ_LABELS, "What is read")
         self.read.chosen.connect(lambda index: self.changed.emit({"read": READ[index]}))
         self.target = TextField("Text for the decoder, as if it had written it")
@@ -111,25 +92,17 @@ class Controls(QScrollArea):
                 "little (Kobayashi et al. 2020).",
             ),
         }
-        self.sort = QComboBox()
-        self.sort.setAccessibleName("Order of the heads")
-        self.sort.setToolTip("The grid in the order of the layers, or of a score")
+        self.sort = combo_box("Order of the heads", "The grid in the order of the layers, or of a score")
         self.sort.activated.connect(lambda _: self.changed.emit({"sort": self.sort.currentData()}))
-        self.score = QComboBox()
-        self.score.setAccessibleName("Score of the heads")
+        self.score = combo_box("Score of the heads")
         self.score.activated.connect(lambda _: self._choose_score())
         self.threshold = LabelledSlider(THRESHOLD)
         self.threshold.changed.connect(lambda value: self.changed.emit({"threshold": float(value)}))
-        self.kinds = QComboBox()
-        for box in (self.sort, self.score, self.kinds):  # long names must not widen the column
-            box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-            box.setMinimumContentsLength(12)
-        self.kinds.setAccessibleName("Kind of attention")
+        self.kinds = combo_box("Kind of attention")
         self.kinds.activated.connect(lambda _: self.kind_chosen.emit(self.kinds.currentData()))
         self.facts = FactList()
         self.notes = MutedLabel()
         self.notes.setWordWrap(True)
-        self._groups: dict[str, QWidget] = {}
         self._params = Params()
         self._offer: Offer | None = None
         self._lay_out()
@@ -142,39 +115,23 @@ class Controls(QScrollArea):
         return box
 
     def _lay_out(self) -> None:
-        column = QWidget()
-        layout = QVBoxLayout(column)
-        layout.setContentsMargins(theme.SPACE // 2, 0, theme.SPACE, theme.SPACE)
-        layout.setSpacing(2 * theme.SPACE)
-        layout.addWidget(self.notes)
-        groups: tuple[tuple[str, str, tuple[QWidget, ...]], ...] = (
-            ("read", "The model reads", (self.read,)),
-            ("target", "The decoder reads", (self.target,)),
-            ("pair", "Second sentence", (self.pair, self.segments)),
-            ("kind", "Attention of", (self.kinds,)),
-            ("map", "Weights", (self.scale, *self.switches.values())),
-            (
-                "heads",
+        self._groups = {
+            "read": group("The model reads", self.read),
+            "target": group("The decoder reads", self.target),
+            "pair": group("Second sentence", self.pair, self.segments),
+            "kind": group("Attention of", self.kinds),
+            "map": group("Weights", self.scale, *self.switches.values()),
+            "heads": group(
                 "Heads",
-                (_row("Order", self.sort), _row("Score", self.score), self.threshold, _row("Together", self.reduction)),
+                labelled("Order", self.sort),
+                labelled("Score", self.score),
+                self.threshold,
+                labelled("Together", self.reduction),
             ),
-            ("facts", "In focus", (self.facts,)),
-            ("padding", "Padding", (self.padding,)),
-        )
-        for name, title, widgets in groups:
-            box = QWidget()
-            group = QVBoxLayout(box)
-            group.setContentsMargins(0, 0, 0, 0)
-            group.setSpacing(theme.SPACE)
-            group.addWidget(heading(title))
-            for widget in widgets:
-                group.addWidget(widget)
-            self._groups[name] = box
-            layout.addWidget(box)
-        layout.addStretch(1)
-        self.setWidget(column)
-        column.setAutoFillBackground(False)
-        self.viewport().setAutoFillBackground(False)
+            "facts": group("In focus", self.facts),
+            "padding": group("Padding", self.padding),
+        }
+        self.fill((self.notes, *self._groups.values()))
 
     # --- what is shown --------------------------------------------------------------------------------------
 
@@ -184,12 +141,14 @@ class Controls(QScrollArea):
         self.read.set_chosen(READ.index(params.read))
         self.target.set_text(params.target)
         self.pair.set_text(params.pair)
-        _quietly(self.padding, lambda: self.padding.setValue(params.padding))
+        with QSignalBlocker(self.padding):
+            self.padding.setValue(params.padding)
         self.segments.set_chosen(tuple(SEGMENTS).index(params.segments))
         self.scale.set_chosen(SCALES.index(params.scale))
         self.reduction.set_chosen(REDUCTIONS.index(params.reduction))
         for name, box in self.switches.items():
-            _quietly(box, lambda box=box, name=name: box.setChecked(getattr(params, name)))
+            with QSignalBlocker(box):
+                box.setChecked(getattr(params, name))
         self.threshold.set_value(params.threshold)
         self.show_tab(params.tab)
         self._choose()
@@ -260,82 +219,6 @@ class Controls(QScrollArea):
     def _choose_score(self) -> None:
         self._explain_score()
         self.changed.emit({"score": self.score.currentData()})
-
-
-class TextField(QPlainTextEdit):
-    """A few lines of text. `typed` carries them when the typing pauses."""
-
-    typed = Signal(str)
-
-    def __init__(self, name: str, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setPlaceholderText(name)
-        self.setAccessibleName(name)
-        self.setToolTip(name)
-        self.setTabChangesFocus(True)
-        self.setFixedHeight(self.fontMetrics().lineSpacing() * 3 + 2 * theme.SPACE)
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(TYPING)
-        self._timer.timeout.connect(lambda: self.typed.emit(self.toPlainText()))
-        self.textChanged.connect(self._timer.start)
-
-    def set_text(self, text: str) -> None:
-        """Show `text`, without a signal; what is being typed stays."""
-        if text != self.toPlainText() and not self._timer.isActive():
-            self.blockSignals(True)
-            self.setPlainText(text)
-            self.blockSignals(False)
-
-
-class FactList(QWidget):
-    """Names and numbers below each other."""
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._grid = QGridLayout(self)
-        self._grid.setContentsMargins(0, 0, 0, 0)
-        self._grid.setHorizontalSpacing(theme.SPACE)
-        self._grid.setVerticalSpacing(theme.SPACE // 2)
-        self._grid.setColumnStretch(0, 1)
-        self._rows: list[tuple[MutedLabel, QLabel]] = []
-
-    def show_facts(self, facts: Sequence[Fact]) -> None:
-        """Show these."""
-        while len(self._rows) < len(facts):
-            name, value = MutedLabel(), QLabel()
-            value.setFont(theme.monospace())
-            value.setTextFormat(Qt.TextFormat.PlainText)
-            value.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-            self._grid.addWidget(name, len(self._rows), 0)
-            self._grid.addWidget(value, len(self._rows), 1, Qt.AlignmentFlag.AlignRight)
-            self._rows.append((name, value))
-        for number, (name, value) in enumerate(self._rows):
-            shown = number < len(facts)
-            name.setVisible(shown)
-            value.setVisible(shown)
-            if shown:
-                fact = facts[number]
-                name.setText(fact.name)
-                value.setText(fact.value)
-                name.setToolTip(fact.tooltip)
-                value.setToolTip(fact.tooltip)
-
-
-def _row(label: str, widget: QWidget) -> QWidget:
-    box = QWidget()
-    layout = QHBoxLayout(box)
-    layout.setContentsMargins(0, 0, 0, 0)
-    layout.setSpacing(theme.SPACE)
-    layout.addWidget(QLabel(label))
-    layout.addWidget(widget, stretch=1)
-    return box
-
-
-def _quietly(widget: QWidget, change: object) -> None:
-    widget.blockSignals(True)
-    change()  # type: ignore[operator]
-    widget.blockSignals(False)
 
 
 def _lower(title: str) -> str:

@@ -19,11 +19,11 @@ from PySide6.QtWidgets import (
 from llmlab.engine.errors import InputError
 from llmlab.jobs.job import ErrorInfo
 from llmlab.ui import theme
-from llmlab.ui.panels.attention import saving
 from llmlab.ui.panels.attention.effect_bars import EffectBars
 from llmlab.ui.panels.attention.effect_map import EffectLegend, EffectMap
 from llmlab.ui.panels.attention.effect_part import Ablating, EffectScreen
 from llmlab.ui.panels.attention.effect_values import Measure, Order, Place, nats, off_text
+from llmlab.ui.widgets import saving
 from llmlab.ui.widgets.help import Help, HelpButton
 from llmlab.ui.widgets.parts import Choice, ElidedLabel, icon_button, menu_button, row
 from llmlab.ui.widgets.states import StateView

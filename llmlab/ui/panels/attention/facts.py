@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from llmlab.engine.attention.scores import ALL_SCORES, SCORES
 from llmlab.ui.panels.attention.reading import Reading
-from llmlab.ui.panels.attention.screen import Fact, Steps
+from llmlab.ui.panels.attention.screen import Steps
 from llmlab.ui.panels.attention.words import group_of
+from llmlab.ui.screen import Fact
 from llmlab.ui.widgets.tokentext import visible
 
 

@@ -11,11 +11,11 @@ from PySide6.QtWidgets import QFrame, QMenu, QProgressBar, QPushButton, QStacked
 
 from llmlab.jobs.job import ErrorInfo
 from llmlab.ui import theme
-from llmlab.ui.panels.attention import saving
 from llmlab.ui.panels.attention.flow_part import Flowing, FlowOffer, Mode
 from llmlab.ui.panels.attention.text_paint import ShadeLegend, color_of, row_card, weight_card
 from llmlab.ui.panels.attention.text_rows import Shading
 from llmlab.ui.panels.attention.text_source import Texts
+from llmlab.ui.widgets import saving
 from llmlab.ui.widgets.card import Card, HoverCard
 from llmlab.ui.widgets.heatmap.norm import Norm
 from llmlab.ui.widgets.heatmap.picture import HeatPicture

@@ -339,7 +339,7 @@ class Flowing:
         self._view.ask_path(
             f"attention-rollout.{kind}",
             (kind,),
-            lambda path: self._asking.beside(self, str(path), lambda: write(path), lambda _: self._asking.saved(path)),
+            lambda path: self._asking.store(path, write),
         )
 
 

@@ -8,11 +8,11 @@ from PySide6.QtWidgets import QCheckBox, QFrame, QSplitter, QStackedLayout, QVBo
 
 from llmlab.jobs.job import ErrorInfo
 from llmlab.ui import theme
-from llmlab.ui.panels.attention import saving
 from llmlab.ui.panels.attention.lens_chart import CourseChart, CourseView
 from llmlab.ui.panels.attention.lens_part import Lensing, LensScreen
 from llmlab.ui.panels.attention.lens_table import LensGrid
 from llmlab.ui.panels.attention.lens_values import LensMeasure, LensTable
+from llmlab.ui.widgets import saving
 from llmlab.ui.widgets.help import Help, HelpButton
 from llmlab.ui.widgets.parts import Choice, ElidedLabel, icon_button, menu_button, row
 from llmlab.ui.widgets.states import StateView

@@ -139,7 +139,7 @@ class Lensing:
         """Make the table a text, which takes a moment for a long one, and give it to `take`."""
         lens = self._lens
         if lens is not None:
-            self._asking.beside(self, "copy", lambda: csv_text(lens), take)
+            self._asking.beside(self, "copy", lambda _: csv_text(lens), take)
 
     def script(self) -> str:
         """Python that does the same."""

@@ -10,7 +10,7 @@ from PySide6.QtGui import QImage, QPainter
 
 from llmlab import textfile
 from llmlab.ui.panels.attention.lines_paint import Frame, paint
-from llmlab.ui.panels.attention.saving import drawing_bytes, png_bytes
+from llmlab.ui.widgets.saving import drawing_bytes, png_bytes
 
 PIXELS = 3.0  # of a written picture for each on the screen: about 290 dpi
 

@@ -17,9 +17,9 @@ from llmlab.ui.panels.attention.lines_export import write_picture
 from llmlab.ui.panels.attention.lines_paint import LIMIT, Painted
 from llmlab.ui.panels.attention.lines_part import Chip, Lines, Lining
 from llmlab.ui.panels.attention.lines_view import LinesArea
-from llmlab.ui.panels.attention.saving import ask_path
 from llmlab.ui.widgets.help import Help, HelpButton
 from llmlab.ui.widgets.parts import ElidedLabel, menu_button, row
+from llmlab.ui.widgets.saving import ask_path
 from llmlab.ui.widgets.scale import Scale
 from llmlab.ui.widgets.slider import Knob, LabelledSlider
 from llmlab.ui.widgets.states import StateView

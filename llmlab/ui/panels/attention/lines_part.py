@@ -361,10 +361,4 @@ class Lining:
         """Write what is seen as a picture: "png", "svg" or "pdf"."""
         write = self._view.write()
         if write is not None:
-            self._view.ask_path(
-                f"attention-lines.{kind}",
-                (kind,),
-                lambda path: self._asking.beside(
-                    self, str(path), lambda: write(path), lambda _: self._asking.saved(path)
-                ),
-            )
+            self._view.ask_path(f"attention-lines.{kind}", (kind,), lambda path: self._asking.store(path, write))

@@ -12,8 +12,8 @@ from PySide6.QtWidgets import QHBoxLayout, QMenu, QStackedWidget, QVBoxLayout, Q
 from llmlab.engine.types import Float32
 from llmlab.jobs.job import ErrorInfo
 from llmlab.ui import theme
-from llmlab.ui.panels.attention import saving
 from llmlab.ui.panels.attention.mapping import MapPart, Mapped
+from llmlab.ui.widgets import saving
 from llmlab.ui.widgets.card import Card, HoverCard
 from llmlab.ui.widgets.heatmap.norm import Norm, Scale
 from llmlab.ui.widgets.heatmap.picture import HeatPart

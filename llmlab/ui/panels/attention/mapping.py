@@ -12,6 +12,7 @@ import numpy as np
 from llmlab.engine.attention.types import AttentionMap, MapRequest
 from llmlab.engine.types import Float32, Int32
 from llmlab.jobs.job import ErrorInfo
+from llmlab.ui.panel import Desk
 from llmlab.ui.panels.attention import exports, snippet
 from llmlab.ui.panels.attention.asking import Asking
 from llmlab.ui.panels.attention.reading import QUERIES, Looker, Reading
@@ -52,7 +53,7 @@ class Mapped:
         return range(int(edges[unit]), int(edges[unit + 1]))
 
 
-class MapView(Protocol):
+class MapView(Desk, Protocol):
     """What is asked of the tab."""
 
     def show_map(self, mapped: Mapped | None, norm: Norm, title: str) -> None:
@@ -66,12 +67,6 @@ class MapView(Protocol):
 
     def show_problem(self, error: ErrorInfo) -> None:
         """Say in the map's place why there is none."""
-
-    def copy(self, text: str) -> None:
-        """Put `text` on the clipboard."""
-
-    def ask_path(self, name: str, kinds: tuple[str, ...], then: Callable[[Path], None]) -> None:
-        """Let the user choose a file."""
 
 
 class MapPart:
@@ -204,7 +199,7 @@ class MapPart:
         self._view.ask_path(
             f"attention.{kind}",
             (kind,),
-            lambda path: self._asking.beside(self, str(path), lambda: write(path), lambda _: self._asking.saved(path)),
+            lambda path: self._asking.store(path, write),
         )
 
     def copy_python(self) -> None:

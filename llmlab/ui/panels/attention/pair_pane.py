@@ -24,9 +24,9 @@ from llmlab.ui.panels.attention.pair_chain_view import ChainView
 from llmlab.ui.panels.attention.pair_dimensions import Dimensions
 from llmlab.ui.panels.attention.pair_keys import KeyList
 from llmlab.ui.panels.attention.pair_part import Order, Pair, Pairing
-from llmlab.ui.panels.attention.saving import ask_path
 from llmlab.ui.widgets.help import Help, HelpButton
 from llmlab.ui.widgets.parts import Choice, ElidedLabel, MutedLabel, menu_button, row
+from llmlab.ui.widgets.saving import ask_path
 from llmlab.ui.widgets.states import StateView
 
 ORDERS = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -23,11 +23,13 @@ from llmlab.ui.panels.attention.mapping import MapPart
 from llmlab.ui.panels.attention.pair_part import Pairing
 from llmlab.ui.panels.attention.params import Params
 from llmlab.ui.panels.attention.reading import Focus, Looker, Part, Reading, captured, fitting
-from llmlab.ui.panels.attention.screen import Act, Kind, Screen
+from llmlab.ui.panels.attention.screen import Act, Screen
 from llmlab.ui.panels.attention.showing import View
 from llmlab.ui.panels.attention.surveying import Surveying
 from llmlab.ui.panels.attention.text_part import Texting
 from llmlab.ui.panels.attention.words import title_of
+from llmlab.ui.presenter import Closing, PanelPresenter
+from llmlab.ui.screen import Kind
 from llmlab.workbench import ModelState
 
 # One entry for each tab: what makes its part of the presenter, from asker, presenter and the widgets of the tab.
@@ -44,14 +46,16 @@ PARTS: dict[str, Callable[[Asking, Looker, Any], Part]] = {
 READ_OPTIONS = ("read", "target", "pair", "padding")
 
 
-class AttentionPresenter:
+class AttentionPresenter(PanelPresenter):
     """Has the model read the prompt, owns the focus, and brings each tab what it shows."""
+
+    asking: Asking
 
     def __init__(self, context: PanelContext, view: View, tabs: Mapping[str, Any]) -> None:
         """`tabs`: the widgets of each tab, by its name."""
-        self._workbench = context.workbench
+        bench = context.workbench
+        super().__init__(context, Asking(context.jobs, context.notifier, lambda: bench.model.generation))
         self._view = view
-        self._active = False
         self._asked: Any = None  # generation and request of the newest reading that was asked for
         self._error: ErrorInfo | None = None
         self._declined: TooLong | TooLarge | None = None
@@ -63,15 +67,13 @@ class AttentionPresenter:
         self._fraction: float | None = None
         self._number = 0
         self._reading: Reading | None = None
-        self.params = Params.from_dict(context.saved)
-        self.asking = Asking(context.jobs, context.notifier, lambda: self._workbench.model.generation)
+        self.params: Params = Params.from_dict(context.saved)
         self.surveying = Surveying(self.asking, self._surveyed)
         self.parts: dict[str, Part] = {
             name: PARTS[name](self.asking, self, tabs[name]) for name in PARTS if name in tabs
         }
         if self.params.tab not in self.parts:
             self.params = replace(self.params, tab=next(iter(self.parts), self.params.tab))
-        bench = context.workbench
         self._disconnect = (
             bench.prompt_changed.connect(lambda _: self._prompt_changed()),
             bench.model_changed.connect(self._model_changed),
@@ -82,28 +84,11 @@ class AttentionPresenter:
 
     # --- the panel's life -----------------------------------------------------------------------------------
 
-    def activate(self) -> None:
-        """The panel is in front: find out what has changed meanwhile."""
-        self._active = True
+    def _catch_up(self) -> None:
         self._read()
 
-    def deactivate(self) -> None:
-        """Another panel is in front: start no new work."""
-        self._active = False
-
-    def save(self) -> dict[str, Any]:
-        """The settings to find again."""
-        return self.params.to_dict()
-
-    def close(self) -> None:
-        """Stop all work, deliver nothing more."""
-        self.asking.forget(self)
-        self.asking.forget(self.asking)
-        self.surveying.close()
-        for part in self.parts.values():
-            part.close()
-        for disconnect in self._disconnect:
-            disconnect()
+    def _own_parts(self) -> Iterable[Closing]:
+        return (self.surveying, *self.parts.values())
 
     @property
     def reading(self) -> Reading | None:
@@ -169,10 +154,6 @@ class AttentionPresenter:
         start, end = reading.spans[reading.focus.kind, axis][token].tolist()
         if start >= 0:
             self._workbench.select(start, end, self)
-
-    def use_example(self, text: str) -> None:
-        """Make a sample the prompt."""
-        self._workbench.prompt = text
 
     def copy_scores(self) -> None:
         """The scores of all heads, for a spreadsheet."""

@@ -5,14 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-
-class Kind(StrEnum):
-    """What fills the picture."""
-
-    READY = "ready"
-    EMPTY = "empty"
-    LOADING = "loading"
-    ERROR = "error"
+from llmlab.ui.screen import Fact, Stage
 
 
 class Act(StrEnum):
@@ -23,27 +16,6 @@ class Act(StrEnum):
     READ_ALL = "read all layers"
     READ_ONE = "read one layer"
     RETRY = "try again"
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """The picture, or the words that stand in its place, with what one can do."""
-
-    kind: Kind
-    title: str = ""
-    text: str = ""
-    actions: tuple[tuple[str, Act], ...] = ()
-    examples: tuple[str, ...] = ()  # texts that can be clicked and become the prompt
-    fraction: float | None = None  # of the work that is being waited for
-
-
-@dataclass(frozen=True, slots=True)
-class Fact:
-    """A number with its name and an explanation."""
-
-    name: str
-    value: str
-    tooltip: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
 from typing import Protocol
 
+from llmlab.ui.panel import Desk
 from llmlab.ui.panels.attention.heads import Heads
 from llmlab.ui.panels.attention.params import Params
 from llmlab.ui.panels.attention.screen import Screen
 
 
-class View(Protocol):
+class View(Desk, Protocol):
     """What the presenter asks of the widgets besides the tabs."""
 
     def show(self, screen: Screen) -> None:
@@ -22,9 +21,3 @@ class View(Protocol):
 
     def show_heads(self, heads: Heads | None) -> None:
         """Show the grid of heads, and the one in focus."""
-
-    def copy(self, text: str) -> None:
-        """Put `text` on the clipboard."""
-
-    def ask_path(self, name: str, kinds: tuple[str, ...], then: Callable[[Path], None]) -> None:
-        """Let the user choose a file to write, such as "map.png", of one of `kinds` (suffixes)."""

@@ -7,8 +7,9 @@ from llmlab.engine.types import Architecture, Feature, ModelInfo
 from llmlab.jobs.job import ErrorInfo
 from llmlab.ui.panels.attention.capturing import TooLarge, TooLong
 from llmlab.ui.panels.attention.reading import Reading
-from llmlab.ui.panels.attention.screen import Act, Kind, Offer, Stage
-from llmlab.workbench import Completion, ModelState, Status
+from llmlab.ui.panels.attention.screen import Act, Offer
+from llmlab.ui.screen import Kind, Stage, without_model
+from llmlab.workbench import Completion, ModelState
 
 EXAMPLES = (
     "Lily has a red ball. Tom has a blue car. Lily plays with her red",
@@ -28,7 +29,7 @@ def stage(
     """What fills the picture."""
     info = model.info
     if info is None:
-        return _without_model(model)
+        return without_model(model, "Its attention follows.")
     if Feature.ATTENTION not in info.features:
         return Stage(
             Kind.EMPTY,
@@ -38,25 +39,17 @@ def stage(
         )
     if not prompt:
         return Stage(
-            Kind.EMPTY, "Type a prompt to see what each token looks at", "Or start with one of these.", (), EXAMPLES
+            Kind.EMPTY, "Type a prompt to see what each token looks at", "Or start with one of these.", EXAMPLES
         )
     if isinstance(declined, TooLong):
         return _too_long(declined)
     if isinstance(declined, TooLarge):
         return _too_large(declined)
     if error is not None:
-        return Stage(Kind.ERROR, error.message, error.hint, (("Try again", Act.RETRY),))
+        return Stage(Kind.ERROR, error.message, error.hint, actions=(("Try again", Act.RETRY),))
     if reading is None:
         return Stage(Kind.LOADING, "The model is reading", "Every head's queries and keys are kept.", fraction=fraction)
     return Stage(Kind.READY)
-
-
-def _without_model(model: ModelState) -> Stage:
-    if model.status is Status.LOADING:
-        return Stage(Kind.LOADING, "The model is being opened", "Its attention follows.")
-    if model.error is not None:
-        return Stage(Kind.ERROR, model.error.message, model.error.hint)
-    return Stage(Kind.EMPTY, "No model is open", "Open one above.")
 
 
 def _too_long(declined: TooLong) -> Stage:
@@ -66,7 +59,7 @@ def _too_long(declined: TooLong) -> Stage:
         "The text is longer than the model can read",
         f"It has {tokens:,} tokens, {over:,} more than fit into the model's context window. "
         "You can look at a part of it, which the model then reads as if it were the whole text.",
-        (
+        actions=(
             (f"Keep the beginning, leave out the last {over:,} tokens", Act.KEEP_BEGINNING),
             (f"Keep the end, leave out the first {over:,} tokens", Act.KEEP_END),
         ),
@@ -85,9 +78,9 @@ def _too_large(declined: TooLarge) -> Stage:
             Kind.EMPTY,
             "This needs a lot of memory",
             words,
-            ((f"Read all layers ({gigabytes(cost.bytes)})", Act.READ_ALL), single),
+            actions=((f"Read all layers ({gigabytes(cost.bytes)})", Act.READ_ALL), single),
         )
-    return Stage(Kind.EMPTY, "This does not fit into memory", f"{words} A single layer may.", (single,))
+    return Stage(Kind.EMPTY, "This does not fit into memory", f"{words} A single layer may.", actions=(single,))
 
 
 def gigabytes(count: int) -> str:

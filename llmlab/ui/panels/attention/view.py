@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import Qt, Slot
-from PySide6.QtGui import QAction, QGuiApplication
+from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QHBoxLayout, QSplitter, QStackedWidget, QVBoxLayout, QWidget
 
 from llmlab.ui import theme
 from llmlab.ui.panel import PanelContext
-from llmlab.ui.panels.attention import saving
 from llmlab.ui.panels.attention.compare_pane import ComparePane
 from llmlab.ui.panels.attention.controls import Controls
 from llmlab.ui.panels.attention.effect_pane import EffectPane
@@ -25,9 +23,11 @@ from llmlab.ui.panels.attention.map_pane import MapPane
 from llmlab.ui.panels.attention.pair_pane import PairPane
 from llmlab.ui.panels.attention.params import TABS, Params
 from llmlab.ui.panels.attention.presenter import AttentionPresenter
-from llmlab.ui.panels.attention.screen import Kind, Screen
+from llmlab.ui.panels.attention.screen import Act, Screen
 from llmlab.ui.panels.attention.step_bar import StepBar
 from llmlab.ui.panels.attention.text_pane import TextPane
+from llmlab.ui.screen import Kind
+from llmlab.ui.view import PanelView
 from llmlab.ui.widgets.heatmap.norm import Norm, Scale
 from llmlab.ui.widgets.parts import Choice
 from llmlab.ui.widgets.states import StateView
@@ -46,8 +46,8 @@ PAGES: dict[str, tuple[str, str, Callable[[], Any]]] = {
 }
 
 
-class AttentionPanel:
-    """Is a `Panel` to the window and a `View` to the presenter."""
+class AttentionPanel(PanelView):
+    """Eight ways to look at the attention of a text, beside the grid of all heads."""
 
     def __init__(self, context: PanelContext) -> None:
         self.names = [name for name in TABS if name in PAGES]
@@ -69,6 +69,7 @@ class AttentionPanel:
     def _connect(self, presenter: AttentionPresenter) -> None:
         self.tabs.chosen.connect(self._choose_tab)
         self.state.example_chosen.connect(presenter.use_example)
+        self.state.acted.connect(lambda name: presenter.act(Act(name)))
         self.grid.chosen.connect(self._choose_head)
         for words, call in (("Copy scores", presenter.copy_scores), ("Save scores as CSV…", presenter.save_scores)):
             action = QAction(words, self.grid)
@@ -121,20 +122,6 @@ class AttentionPanel:
         self._params = self.presenter.params
         self.controls.show_params(self._params)
 
-    # --- to the window --------------------------------------------------------------------------------------
-
-    def activate(self) -> None:
-        self.presenter.activate()
-
-    def deactivate(self) -> None:
-        self.presenter.deactivate()
-
-    def save(self) -> dict[str, Any]:
-        return self.presenter.save()
-
-    def close(self) -> None:
-        self.presenter.close()
-
     # --- to the presenter -----------------------------------------------------------------------------------
 
     def show(self, screen: Screen) -> None:
@@ -145,13 +132,7 @@ class AttentionPanel:
         self.steps.show_steps(screen.steps)
         stage = screen.stage
         self._stack.setCurrentIndex(0 if stage.kind is Kind.READY else 1)
-        actions = [(label, lambda act=act: self.presenter.act(act)) for label, act in stage.actions]
-        if stage.kind is Kind.LOADING:
-            self.state.show_loading(stage.title, stage.text, stage.fraction)
-        elif stage.kind is Kind.EMPTY:
-            self.state.show_empty(stage.title, stage.text, stage.examples, actions)
-        elif stage.kind is Kind.ERROR:
-            self.state.show_error(stage.title, stage.text, actions)
+        self.state.show_stage(stage)
 
     def show_params(self, params: Params) -> None:
         self._params = params
@@ -162,9 +143,3 @@ class AttentionPanel:
 
     def show_heads(self, heads: Heads | None) -> None:
         self.grid.show_heads(heads, Norm(Scale.LOG if self._params.scale == "log" else Scale.LINEAR))
-
-    def copy(self, text: str) -> None:
-        QGuiApplication.clipboard().setText(text)
-
-    def ask_path(self, name: str, kinds: tuple[str, ...], then: Callable[[Path], None]) -> None:
-        saving.ask_path(self.picture, name, kinds, then)

@@ -6,18 +6,7 @@ from typing import Any
 
 from PySide6.QtCore import QMimeData, Qt, Signal, Slot
 from PySide6.QtGui import QDragEnterEvent, QDropEvent
-from PySide6.QtWidgets import (
-    QComboBox,
-    QFrame,
-    QHBoxLayout,
-    QLabel,
-    QMenu,
-    QPushButton,
-    QScrollArea,
-    QSpinBox,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtWidgets import QComboBox, QLabel, QMenu, QPushButton, QSpinBox, QWidget
 
 from llmlab.ui import theme
 from llmlab.ui.panels.decoding.knob_specs import CUT_OFFS, DEFAULTS, KNOBS, LENGTH, PENALTIES, SAMPLING_ONLY, SHAPE
@@ -26,8 +15,9 @@ from llmlab.ui.panels.decoding.params import GROUPS, MAX_SEED, Params
 from llmlab.ui.panels.decoding.picture import Screen
 from llmlab.ui.panels.decoding.stops import StopStrings
 from llmlab.ui.panels.decoding.word_list import WordList
+from llmlab.ui.widgets.column import ControlColumn
 from llmlab.ui.widgets.fold import Fold
-from llmlab.ui.widgets.parts import Choice, MainButton, MutedLabel, icon_button
+from llmlab.ui.widgets.parts import Choice, MainButton, MutedLabel, icon_button, row
 from llmlab.ui.widgets.slider import LabelledSlider
 
 GREEDY, SAMPLE = 0, 1
@@ -59,10 +49,9 @@ OVERFLOW = {
 RESET = (*SAMPLING_ONLY, *PENALTIES, "min_new_tokens")
 
 
-class Controls(QScrollArea):
-    """Signals carry what the user did; `changed` a dict of changed settings, as an object."""
+class Controls(ControlColumn):
+    """Signals carry what the user did."""
 
-    changed = Signal(object)
     generate = Signal()
     stop = Signal()
     new_seed = Signal()
@@ -73,9 +62,6 @@ class Controls(QScrollArea):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setFrameShape(QFrame.Shape.NoFrame)
-        self.setWidgetResizable(True)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.sliders = {name: LabelledSlider(knob) for name, knob in KNOBS.items()}
         for name, slider in self.sliders.items():
             slider.changed.connect(lambda value, name=name: self.changed.emit({name: value}))
@@ -132,21 +118,15 @@ class Controls(QScrollArea):
         return box
 
     def _seed_row(self) -> QWidget:
-        row, label = QWidget(), QLabel("Seed")
+        label = QLabel("Seed")
         tip = "The same seed, prompt and settings give the same text, run after run."
         label.setToolTip(tip)
         self.seed.setToolTip(tip)
         label.setBuddy(self.seed)
         dice = icon_button("dice", "Choose another seed at random", "New seed")
         dice.clicked.connect(self.new_seed)
-        layout = QHBoxLayout(row)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(theme.SPACE // 2)
-        layout.addWidget(label, stretch=1)
-        layout.addWidget(self.seed)
-        layout.addWidget(dice)
         self._seed_parts = (label, self.seed, dice)
-        return row
+        return row(self._seed_parts, stretch=label)
 
     def _make_presets(self) -> QPushButton:
         button = QPushButton("Presets")
@@ -192,26 +172,14 @@ class Controls(QScrollArea):
         return groups
 
     def _lay_out(self) -> None:
-        column = QWidget()
-        layout = QVBoxLayout(column)
-        layout.setContentsMargins(theme.SPACE // 2, 0, theme.SPACE, theme.SPACE)
-        layout.setSpacing(theme.SPACE)
         self._hint = MutedLabel()
         self._hint.setWordWrap(True)
         self._hint.hide()
         self._order_note = OrderNote()
-        kept = QWidget()
-        line = QHBoxLayout(kept)
-        line.setContentsMargins(0, 0, 0, 0)
-        line.addWidget(self.presets)
-        line.addStretch(1)
-        line.addWidget(self.reset)
-        for widget in (self.button, self._hint, self.mode, self._seed, kept, self._order_note, *self.groups.values()):
-            layout.addWidget(widget)
-        layout.addStretch(1)
-        self.setWidget(column)
-        column.setAutoFillBackground(False)
-        self.viewport().setAutoFillBackground(False)
+        gap = QWidget()
+        kept = row((self.presets, gap, self.reset), stretch=gap)
+        above = (self.button, self._hint, self.mode, self._seed, kept, self._order_note)
+        self.fill((*above, *self.groups.values()), theme.SPACE)
 
     def show_params(self, params: Params) -> None:
         """Set every control, without a signal."""

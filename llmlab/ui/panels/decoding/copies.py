@@ -5,24 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from llmlab import textfile
 from llmlab.jobs.worker import Jobs
-from llmlab.ui.panel import Notifier
+from llmlab.ui.panel import Desk, Notifier
 from llmlab.ui.panels.decoding import export
 from llmlab.ui.panels.decoding.picture import Picture
 from llmlab.ui.panels.decoding.run import Run
-
-
-class Desk(Protocol):
-    """Where copies go."""
-
-    def copy(self, text: str) -> None:
-        """Put `text` on the clipboard."""
-
-    def ask_path(self, name: str, kind: str, then: Callable[[Path], None]) -> None:
-        """Let the user choose a file to write, such as "completion.csv", and go on with it."""
 
 
 class Copies:
@@ -70,7 +60,7 @@ class Copies:
                 lambda: textfile.write(path, text()), lambda _: self._notifier.say(f"Saved as {path.name}.", str(path))
             )
 
-        self._desk.ask_path(name, kind, save)
+        self._desk.ask_path(name, (kind,), save)
 
     def _submit(self, work: Callable[[], Any], done: Callable[[Any], None]) -> None:
         self._jobs.submit(self, "write", lambda *_: work(), done=done, failed=self._notifier.error, needs_model=False)

@@ -7,7 +7,8 @@ from PySide6.QtGui import QKeySequence, QShortcut
 from PySide6.QtWidgets import QFrame, QLineEdit, QStackedLayout, QToolButton, QVBoxLayout, QWidget
 
 from llmlab.ui import theme
-from llmlab.ui.panels.decoding.picture import Kind, Picture, Screen, Stage
+from llmlab.ui.panels.decoding.picture import Picture, Screen
+from llmlab.ui.screen import Kind, Stage
 from llmlab.ui.widgets.bars import ProbabilityBars
 from llmlab.ui.widgets.facts import FactLabel, FactRow
 from llmlab.ui.widgets.help import Help, HelpButton
@@ -33,7 +34,6 @@ class DistributionPane(QWidget):
     went = Signal(int)  # -1 to the place before, 1 to the one after, 0 back to the prompt
     logarithmic = Signal(bool)
     example_chosen = Signal(str)
-    mask_wanted = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -109,13 +109,7 @@ class DistributionPane(QWidget):
             self._show_stage(screen.stage)
 
     def _show_stage(self, stage: Stage) -> None:
-        if stage.kind is Kind.EMPTY:
-            actions = (("Insert mask", self.mask_wanted.emit),) if stage.offers_mask else ()
-            self.state.show_empty(stage.title, stage.text, stage.examples, actions)
-        elif stage.kind is Kind.LOADING:
-            self.state.show_loading(stage.title, stage.text, stage.fraction)
-        elif stage.kind is Kind.ERROR:
-            self.state.show_error(stage.title, stage.text)
+        self.state.show_stage(stage)
         self._stack.setCurrentWidget(self.bars if stage.kind is Kind.READY else self.state)
 
     def show_picture(self, picture: Picture | None) -> None:

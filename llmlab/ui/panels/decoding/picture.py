@@ -5,33 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 
 import numpy as np
 
 from llmlab.engine.sampling import Cut, SamplingSettings, ShapedDistribution
 from llmlab.engine.types import GenerationStep
-
-
-class Kind(StrEnum):
-    """What fills the picture."""
-
-    READY = "ready"
-    EMPTY = "empty"
-    LOADING = "loading"
-    ERROR = "error"
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """The picture, or the words that stand in its place. `examples` can be clicked and become the prompt."""
-
-    kind: Kind
-    title: str = ""
-    text: str = ""
-    examples: tuple[str, ...] = ()
-    fraction: float | None = None  # of the loading
-    offers_mask: bool = False  # a button that puts a mask into the prompt
+from llmlab.ui.screen import Fact, Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,15 +49,6 @@ class Screen:
     use_label: str = ""  # what choosing a token in the bars does
     change: ShownChange | None = None  # where these settings would have made another text
     own_settings: str = ""  # the model's generation_config.json on one line
-
-
-@dataclass(frozen=True, slots=True)
-class Fact:
-    """A number above the bars, with its name and an explanation."""
-
-    name: str
-    value: str
-    tooltip: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)

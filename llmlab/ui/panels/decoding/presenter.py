@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -13,14 +13,14 @@ from llmlab.engine.sampling import shape
 from llmlab.engine.sorted_logits import SortedLogits
 from llmlab.engine.types import GenerationStep, ModelInfo
 from llmlab.jobs.job import ErrorInfo
-from llmlab.ui.panel import PanelContext
+from llmlab.ui.panel import Desk, PanelContext
 from llmlab.ui.panels.decoding import snippet, stages
 from llmlab.ui.panels.decoding.asking import Asking
 from llmlab.ui.panels.decoding.branching import Branching
 from llmlab.ui.panels.decoding.changing import Changing, seed_at
 from llmlab.ui.panels.decoding.comparing import Comparing
 from llmlab.ui.panels.decoding.completions import Completions
-from llmlab.ui.panels.decoding.copies import Copies, Desk
+from llmlab.ui.panels.decoding.copies import Copies
 from llmlab.ui.panels.decoding.params import MAX_SEED, Params
 from llmlab.ui.panels.decoding.picture import Filled, Picture, Place, Screen, ShownChange, as_generated, facts, reasons
 from llmlab.ui.panels.decoding.presetting import PresetDesk, Presetting
@@ -31,6 +31,7 @@ from llmlab.ui.panels.decoding.spelling import Spelling
 from llmlab.ui.panels.decoding.sweeping import Sweeping
 from llmlab.ui.panels.decoding.tabs import Part, PartMaker
 from llmlab.ui.panels.decoding.waterfalling import Waterfalling
+from llmlab.ui.presenter import Closing, PanelPresenter
 from llmlab.workbench import Completion, ModelState
 
 AT_PROMPT = 0
@@ -72,7 +73,7 @@ class View(RecordDesk, PresetDesk, Protocol):
         """Call `frame` once before the next picture is painted, however often this is asked."""
 
 
-class DecodingPresenter:
+class DecodingPresenter(PanelPresenter):
     """Keeps the distribution in step with the prompt and the settings, and makes completions.
 
     A *place* is how many tokens of the completion stand before the distribution that is shown; for an encoder it is
@@ -80,15 +81,14 @@ class DecodingPresenter:
     """
 
     def __init__(self, context: PanelContext, view: View, pages: Mapping[str, Any] | None = None) -> None:
-        self._workbench = context.workbench
+        super().__init__(context)
         self._view = view
-        self._active = False
         self._wanted = True  # the prompt has to be read (anew)
         self._place = AT_PROMPT
         self._generation = context.workbench.model.generation
         self._picture: Picture | None = None
         self._refused: ErrorInfo | None = None  # why the settings make no distribution
-        self.params = Params.from_dict(context.saved)
+        self.params: Params = Params.from_dict(context.saved)
         self._readings = Readings(context.jobs, view.request_frame, context.notifier.error)
         self.completions = Completions(
             context.jobs, self._steps_came, self._refresh, context.notifier.error, self._run_replaced
@@ -109,26 +109,12 @@ class DecodingPresenter:
 
     # --- the panel's life -----------------------------------------------------------------------------------
 
-    def activate(self) -> None:
-        """The panel is in front: find out what has changed meanwhile."""
-        self._active = True
+    def _catch_up(self) -> None:
         self._read_prompt()
 
-    def deactivate(self) -> None:
-        """Another panel is in front. A completion under way goes on."""
-        self._active = False
-
-    def save(self) -> dict[str, Any]:
-        """The settings to find again."""
-        return self.params.to_dict()
-
-    def close(self) -> None:
-        """Stop all work, deliver nothing more."""
+    def _own_parts(self) -> Iterable[Closing]:
         own = (self._readings, self.completions, self._spelling, self.presets, self._changing)
-        for part in (*own, self.recording, self.copies, *self.parts.values()):
-            part.close()
-        for disconnect in self._disconnect:
-            disconnect()
+        return (*own, self.recording, self.copies, *self.parts.values())
 
     @property
     def settled(self) -> bool:
@@ -442,10 +428,6 @@ class DecodingPresenter:
         self._refresh()
 
     # --- the prompt, from here ------------------------------------------------------------------------------
-
-    def use_example(self, text: str) -> None:
-        """An example becomes the prompt."""
-        self._workbench.prompt = text
 
     def insert_mask(self) -> None:
         """Put a mask at the end of the prompt, before its full stop."""

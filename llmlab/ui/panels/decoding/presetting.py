@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from llmlab import textfile
 from llmlab.jobs.job import ErrorInfo, JobControl
 from llmlab.jobs.worker import Jobs
-from llmlab.ui.panel import Notifier
+from llmlab.ui.panel import Desk, Notifier
 from llmlab.ui.panels.decoding import presets
 from llmlab.ui.panels.decoding.params import Params
 from llmlab.ui.panels.decoding.presets import Imported
@@ -19,11 +19,8 @@ if TYPE_CHECKING:
     from llmlab.engine.session import Session
 
 
-class PresetDesk(Protocol):
+class PresetDesk(Desk, Protocol):
     """Where files are chosen."""
-
-    def ask_path(self, name: str, kind: str, then: Callable[[Path], None]) -> None:
-        """Let the user choose a file to write, and go on with it."""
 
     def ask_preset(self, then: Callable[[Path], None]) -> None:
         """Let the user choose a file of settings to read, and go on with it."""
@@ -95,7 +92,7 @@ class Presetting:
             saved = partial(self._notifier.say, f"Saved as {path.name}.", str(path))
             self._submit(lambda: textfile.write(path, presets.to_yaml(params)), lambda _: saved())
 
-        self._desk.ask_path("preset.yaml", "yaml", write)
+        self._desk.ask_path("preset.yaml", ("yaml",), write)
 
     def close(self) -> None:
         """Nothing more is delivered."""

@@ -11,9 +11,8 @@ from llmlab import textfile
 from llmlab.engine.types import ModelInfo
 from llmlab.jobs.job import JobControl
 from llmlab.jobs.worker import Jobs
-from llmlab.ui.panel import Notifier
+from llmlab.ui.panel import Desk, Notifier
 from llmlab.ui.panels.decoding import export, records
-from llmlab.ui.panels.decoding.copies import Desk
 from llmlab.ui.panels.decoding.records import Record
 from llmlab.ui.panels.decoding.run import Outcome, Run
 
@@ -49,7 +48,7 @@ class Recording:
         frozen = replace(run, steps=list(run.steps))
 
         def hashed(weights: str) -> None:
-            self._desk.ask_path("completion.json", "json", lambda path: self._write(path, frozen, weights))
+            self._desk.ask_path("completion.json", ("json",), lambda path: self._write(path, frozen, weights))
 
         self._jobs.submit(
             self, "save", _fingerprint, title="Hashing the weights", done=hashed, failed=self._notifier.error

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from llmlab.engine.types import Architecture, Feature, ModelInfo
 from llmlab.jobs.job import ErrorInfo
-from llmlab.ui.panels.decoding.picture import Kind, Place, Stage
+from llmlab.ui.panels.decoding.picture import Place
 from llmlab.ui.panels.decoding.run import Run
-from llmlab.workbench import ModelState, Status
+from llmlab.ui.screen import Kind, Stage, without_model
+from llmlab.workbench import ModelState
 
 EXAMPLES = {
     Architecture.DECODER: (
@@ -28,7 +29,7 @@ EXAMPLES = {
 def stage(model: ModelState, prompt: str, error: ErrorInfo | None, read: bool) -> Stage:
     """What fills the picture."""
     if model.info is None:
-        return _without_model(model)
+        return without_model(model, hint="Choose one with Open… above; bundled models need no network.")
     if not model.info.features & {Feature.NEXT_TOKEN, Feature.FILL_MASK}:
         return Stage(
             Kind.EMPTY,
@@ -42,20 +43,6 @@ def stage(model: ModelState, prompt: str, error: ErrorInfo | None, read: bool) -
     if not read:
         return Stage(Kind.LOADING, "Reading the prompt")
     return Stage(Kind.READY)
-
-
-def _without_model(model: ModelState) -> Stage:
-    if model.status is Status.LOADING:
-        progress = model.progress
-        return Stage(
-            Kind.LOADING,
-            "The model is being opened",
-            progress.text if progress else "",
-            fraction=progress.fraction if progress else None,
-        )
-    if model.error is not None:
-        return Stage(Kind.ERROR, model.error.message, model.error.hint)
-    return Stage(Kind.EMPTY, "No model is open", "Choose one with Open… above; bundled models need no network.")
 
 
 def _without_prompt(info: ModelInfo, prompt: str) -> Stage:
@@ -73,7 +60,7 @@ def _without_prompt(info: ModelInfo, prompt: str) -> Stage:
         f"Put {mask} where the model should fill in a word" if prompt else "Type a sentence with a word masked",
         f"{info.name} is an encoder: it reads the whole text and predicts which token each mask hides.",
         tuple(example.replace("{mask}", mask) for example in examples),
-        offers_mask=True,
+        actions=(("Insert mask", "insert mask"),),
     )
 
 

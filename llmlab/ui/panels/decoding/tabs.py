@@ -7,9 +7,9 @@ from typing import Any, Protocol, TypeAlias
 
 from llmlab.engine.sorted_logits import SortedLogits
 from llmlab.engine.types import ModelInfo
-from llmlab.ui.panel import PanelContext
+from llmlab.ui.panel import Desk, PanelContext
 from llmlab.ui.panels.decoding.completions import Completions
-from llmlab.ui.panels.decoding.copies import Copies, Desk
+from llmlab.ui.panels.decoding.copies import Copies
 from llmlab.ui.panels.decoding.params import Params
 from llmlab.ui.panels.decoding.picture import Picture
 from llmlab.ui.panels.decoding.run import Run

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import Qt, QTimer, Slot
-from PySide6.QtGui import QGuiApplication, QKeySequence, QShortcut
-from PySide6.QtWidgets import QFileDialog, QSplitter, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtGui import QKeySequence, QShortcut
+from PySide6.QtWidgets import QSplitter, QStackedWidget, QVBoxLayout, QWidget
 
 from llmlab.engine.types import GenerationStep
 from llmlab.ui import theme
@@ -24,10 +24,9 @@ from llmlab.ui.panels.decoding.presenter import DecodingPresenter
 from llmlab.ui.panels.decoding.strategies_pane import StrategiesPane
 from llmlab.ui.panels.decoding.sweep_pane import SweepPane
 from llmlab.ui.panels.decoding.waterfall_pane import WaterfallPane
+from llmlab.ui.view import PanelView
 from llmlab.ui.widgets.parts import Choice
 
-FILTERS = {"csv": "Comma-separated values (*.csv)", "json": "JSON (*.json)", "yaml": "Presets (*.yaml)"}
-PRESETS = "Presets and generation_config.json (*.yaml *.yml *.json)"
 # Of each tab: label, tooltip and, besides the completion, its widget. A page's `attach` is given its part.
 LABELS = {
     "completion": ("Completion", "The text as it is generated, token by token"),
@@ -46,8 +45,8 @@ PAGES: dict[str, Callable[[], Any]] = {
 }
 
 
-class DecodingPanel:
-    """Is a `Panel` to the window and a `View` to the presenter."""
+class DecodingPanel(PanelView):
+    """The next token's distribution, and below it the completion and all that can be tried with it."""
 
     def __init__(self, context: PanelContext) -> None:
         self.distribution = DistributionPane()
@@ -105,7 +104,7 @@ class DecodingPanel:
         distribution.logarithmic.connect(lambda on: presenter.change(logarithmic=on))
         distribution.logarithmic.connect(distribution.bars.set_logarithmic)
         distribution.example_chosen.connect(presenter.use_example)
-        distribution.mask_wanted.connect(presenter.insert_mask)
+        distribution.state.acted.connect(lambda _: presenter.insert_mask())  # the only button there is
         distribution.bars.chosen.connect(presenter.choose_token)
         distribution.bars.export_asked.connect(presenter.export_distribution)
         completion.selected.connect(self._selected)
@@ -137,18 +136,9 @@ class DecodingPanel:
 
     # --- to the window --------------------------------------------------------------------------------------
 
-    def activate(self) -> None:
-        self.presenter.activate()
-
-    def deactivate(self) -> None:
-        self.presenter.deactivate()
-
-    def save(self) -> dict[str, Any]:
-        return self.presenter.save()
-
     def close(self) -> None:
         self._frame.stop()
-        self.presenter.close()
+        super().close()
 
     # --- to the presenter -----------------------------------------------------------------------------------
 
@@ -189,27 +179,8 @@ class DecodingPanel:
     def request_frame(self) -> None:
         self._frame.start()
 
-    def copy(self, text: str) -> None:
-        QGuiApplication.clipboard().setText(text)
-
     def ask_preset(self, then: Callable[[Path], None]) -> None:
-        dialog = QFileDialog(self.picture, "Open settings", "", PRESETS)
-        dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
-        dialog.fileSelected.connect(lambda chosen: then(Path(chosen)))
-        dialog.finished.connect(dialog.deleteLater)
-        dialog.open()
+        self.ask_file("Open a preset or generation_config.json", ("yaml", "json"), then)
 
     def ask_record(self, then: Callable[[Path], None]) -> None:
-        dialog = QFileDialog(self.picture, "Replay a run", "", FILTERS["json"])
-        dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
-        dialog.fileSelected.connect(lambda chosen: then(Path(chosen)))
-        dialog.finished.connect(dialog.deleteLater)
-        dialog.open()
-
-    def ask_path(self, name: str, kind: str, then: Callable[[Path], None]) -> None:
-        dialog = QFileDialog(self.picture, "Save", name, FILTERS[kind])
-        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
-        dialog.setDefaultSuffix(kind)
-        dialog.fileSelected.connect(lambda chosen: then(Path(chosen)))
-        dialog.finished.connect(dialog.deleteLater)
-        dialog.open()
+        self.ask_file("Replay a run", ("json",), then)

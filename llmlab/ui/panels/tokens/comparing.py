@@ -82,7 +82,7 @@ class Comparing:
                 ]
                 return Compared(*wanted, tuple(columns), len(comparison.differing))
 
-            self._workshop.do(self, "compare", work, self._came, self._failed)
+            self._workshop.beside(self, "compare", work, self._came, self._failed)
 
     def close(self) -> None:
         """Deliver nothing more."""

@@ -4,28 +4,16 @@ from __future__ import annotations
 
 from PySide6.QtCore import QSize, Qt, Signal, Slot
 from PySide6.QtGui import QPainter, QPaintEvent
-from PySide6.QtWidgets import (
-    QCheckBox,
-    QComboBox,
-    QFileDialog,
-    QFrame,
-    QGridLayout,
-    QHBoxLayout,
-    QInputDialog,
-    QLabel,
-    QMenu,
-    QPushButton,
-    QScrollArea,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtWidgets import QCheckBox, QInputDialog, QMenu, QPushButton, QVBoxLayout, QWidget
 
 from llmlab.ui import theme
 from llmlab.ui.panels.tokens.params import COLOURINGS, MAX_COMPARED, Params
 from llmlab.ui.panels.tokens.samples import samples
 from llmlab.ui.panels.tokens.screen import Choice as Tokenizer
 from llmlab.ui.panels.tokens.screen import ContextUse, Screen
-from llmlab.ui.widgets.parts import Choice, MutedLabel, heading
+from llmlab.ui.widgets.column import ControlColumn, FactList, combo_box, group
+from llmlab.ui.widgets.parts import Choice, MutedLabel, row
+from llmlab.ui.widgets.saving import ask_folder
 
 COLOUR_LABELS = (
     ("Token", "Neighbouring tokens in different colours"),
@@ -38,24 +26,19 @@ SPECIAL_LABELS = (
 )
 
 
-class Controls(QScrollArea):
-    """Signals carry what the user did; `changed` a dict of changed settings, as an object."""
+class Controls(ControlColumn):
+    """Signals carry what the user did."""
 
-    changed = Signal(object)
     opened = Signal(str)  # a folder or a hub id
     sample_chosen = Signal(str)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setFrameShape(QFrame.Shape.NoFrame)
-        self.setWidgetResizable(True)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self._choices: tuple[Tokenizer, ...] = ()
         self._params = Params()
-        self.tokenizer = QComboBox()
-        self.tokenizer.setAccessibleName("Tokenizer")
-        self.tokenizer.setToolTip("Whose tokens are shown. A tokenizer needs no weights, so it opens at once.")
-        self.tokenizer.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.tokenizer = combo_box(
+            "Tokenizer", "Whose tokens are shown. A tokenizer needs no weights, so it opens at once."
+        )
         self.tokenizer.activated.connect(lambda _: self.changed.emit({"tokenizer": self.tokenizer.currentData()}))
         self.more = QPushButton("Open another…")
         self.more.setToolTip("Look at the tokenizer of a folder or of a model in the Hugging Face cache")
@@ -74,45 +57,21 @@ class Controls(QScrollArea):
         self.special = Choice(SPECIAL_LABELS, "Special tokens")
         self.special.chosen.connect(lambda index: self.changed.emit({"special": index == 0}))
         self.context = ContextBar()
-        self._about = QGridLayout()
-        self._about.setContentsMargins(0, 0, 0, 0)
-        self._about.setHorizontalSpacing(theme.SPACE)
-        self._about.setVerticalSpacing(theme.SPACE // 2)
-        self._about.setColumnStretch(1, 1)
-        self._rows: list[tuple[MutedLabel, QLabel]] = []
-        self._compare = QVBoxLayout()
-        self._compare.setSpacing(theme.SPACE // 2)
+        self._about = FactList(wrapped=True)
+        self._compare = QWidget()
+        layout = QVBoxLayout(self._compare)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(theme.SPACE // 2)
         self._boxes: list[QCheckBox] = []
-        self._lay_out()
-
-    def _lay_out(self) -> None:
-        column = QWidget()
-        layout = QVBoxLayout(column)
-        layout.setContentsMargins(theme.SPACE // 2, 0, theme.SPACE, theme.SPACE)
-        layout.setSpacing(2 * theme.SPACE)
-        buttons = QHBoxLayout()
-        buttons.addWidget(self.more)
-        buttons.addWidget(self.sample)
-        for title, widgets in (
-            ("Tokenizer", (self.tokenizer, buttons, self._about)),
-            ("Special tokens", (self.special,)),
-            ("Colours", (self.colouring,)),
-            ("Context window", (self.context,)),
-            ("Compare with", (self._compare,)),
-        ):
-            group = QVBoxLayout()
-            group.setSpacing(theme.SPACE)
-            group.addWidget(heading(title))
-            for widget in widgets:
-                if isinstance(widget, QWidget):
-                    group.addWidget(widget)
-                else:
-                    group.addLayout(widget)
-            layout.addLayout(group)
-        layout.addStretch(1)
-        self.setWidget(column)
-        column.setAutoFillBackground(False)
-        self.viewport().setAutoFillBackground(False)
+        self.fill(
+            (
+                group("Tokenizer", self.tokenizer, row((self.more, self.sample)), self._about),
+                group("Special tokens", self.special),
+                group("Colours", self.colouring),
+                group("Context window", self.context),
+                group("Compare with", self._compare),
+            )
+        )
 
     def show_params(self, params: Params) -> None:
         """Set every control, without a signal."""
@@ -134,32 +93,15 @@ class Controls(QScrollArea):
                 )
             self._choose()
             self._make_boxes()
-        self._show_about(screen.about)
+        self._about.show_facts(screen.about)
         self.context.set_use(screen.context)
 
     def _choose(self) -> None:
         self.tokenizer.setCurrentIndex(max(0, self.tokenizer.findData(self._params.tokenizer)))
 
-    def _show_about(self, about: tuple[tuple[str, str], ...]) -> None:
-        while len(self._rows) < len(about):
-            name, value = MutedLabel(), QLabel()
-            value.setWordWrap(True)
-            value.setTextFormat(Qt.TextFormat.PlainText)
-            value.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-            self._about.addWidget(name, len(self._rows), 0, Qt.AlignmentFlag.AlignTop)
-            self._about.addWidget(value, len(self._rows), 1)
-            self._rows.append((name, value))
-        for number, (name, value) in enumerate(self._rows):
-            shown = number < len(about)
-            name.setVisible(shown)
-            value.setVisible(shown)
-            if shown:
-                name.setText(about[number][0])
-                value.setText(about[number][1].replace(", ", ",\n") if len(about[number][1]) > 24 else about[number][1])
-
     def _make_boxes(self) -> None:
         for box in self._boxes:
-            self._compare.removeWidget(box)
+            self._compare.layout().removeWidget(box)
             box.hide()
             box.deleteLater()
         self._boxes = []
@@ -170,7 +112,7 @@ class Controls(QScrollArea):
                 box.setProperty("spec", choice.spec)
                 box.toggled.connect(self._compared)
                 self._boxes.append(box)
-                self._compare.addWidget(box)
+                self._compare.layout().addWidget(box)
         self._check()
 
     def _check(self) -> None:
@@ -192,11 +134,7 @@ class Controls(QScrollArea):
         self.changed.emit({"compared": tuple(box.property("spec") for box in self._boxes if box.isChecked())})
 
     def _ask_folder(self) -> None:
-        dialog = QFileDialog(self, "A folder with a tokenizer")
-        dialog.setFileMode(QFileDialog.FileMode.Directory)
-        dialog.fileSelected.connect(self.opened)
-        dialog.finished.connect(dialog.deleteLater)
-        dialog.open()
+        ask_folder(self, "A folder with a tokenizer", lambda path: self.opened.emit(str(path)))
 
     def _ask_id(self) -> None:
         dialog = QInputDialog(self)

@@ -4,29 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
 from llmlab.engine.tokens.types import EmbeddingMap
 from llmlab.jobs.job import ErrorInfo
+from llmlab.ui.panel import Desk
 from llmlab.ui.panels.tokens import pictures, snippet, vectors
 from llmlab.ui.panels.tokens.asking import Answer, Wanted, ask, same_path
 from llmlab.ui.panels.tokens.encoded import Encoded
 from llmlab.ui.panels.tokens.plane import MapPicture
-from llmlab.ui.panels.tokens.screen import Kind, Stage
 from llmlab.ui.panels.tokens.summing import Summing, SumView
 from llmlab.ui.panels.tokens.vectors import Looked, Near, Target, near_of
 from llmlab.ui.panels.tokens.workshop import Workshop
+from llmlab.ui.screen import Kind, Stage, without_model
 from llmlab.workbench import ModelState, Status
 
 
-class EmbeddingView(SumView, Protocol):
+class EmbeddingView(SumView, Desk, Protocol):
     """What is asked of the tab."""
 
-    def show_embedding_stage(self, stage: Stage, own: str) -> None:
-        """The tab, or the words in its place. `own`: the button back to the loaded model's tokenizer, if it helps."""
+    def show_embedding_stage(self, stage: Stage) -> None:
+        """The tab, or the words in its place."""
 
     def show_looked(self, looked: Looked | None) -> None:
         """Show one token's vector, or none."""
@@ -39,12 +39,6 @@ class EmbeddingView(SumView, Protocol):
 
     def show_map(self, picture: MapPicture | None) -> None:
         """Show a map, or none."""
-
-    def copy(self, text: str) -> None:
-        """Put `text` on the clipboard."""
-
-    def ask_path(self, name: str, kind: str, then: Callable[[Path], None]) -> None:
-        """Let the user choose a file to write."""
 
 
 class Embedding:
@@ -166,15 +160,20 @@ class Embedding:
         self._view.show_map(None)
 
     def _show_stage(self, model: ModelState, encoded: Encoded | None) -> None:
-        stage, own = stage_of(model, encoded)
+        stage = stage_of(model, encoded)
         if stage != self._stage:
             self._stage = stage
-            self._view.show_embedding_stage(stage, own)
+            self._view.show_embedding_stage(stage)
 
     def _ask_map(self) -> None:
         if self._map is None:
-            self._workshop.ask_model(
-                self, "map", "Mapping the embeddings", lambda e: e.embedding_map(), self._mapped, self._failed
+            self._workshop.engine(
+                self,
+                "map",
+                lambda engine, _: engine.embedding_map(),
+                self._mapped,
+                title="Mapping the embeddings",
+                failed=self._failed,
             )
 
     def _mapped(self, found: EmbeddingMap) -> None:
@@ -184,7 +183,7 @@ class Embedding:
     def _failed(self, error: ErrorInfo) -> None:
         self._wanted = None
         self._stage = Stage(Kind.ERROR, error.message, error.hint)
-        self._view.show_embedding_stage(self._stage, "")
+        self._view.show_embedding_stage(self._stage)
 
     def _look(self) -> None:
         """Ask for what is not known; what is known is shown at once."""
@@ -203,7 +202,9 @@ class Embedding:
             self._show_answer()
         offset = former.offset if former is not None else 0
         work = partial(ask, wanted=wanted, known=path, offset=offset)
-        self._workshop.ask_model(self, "look", "Looking at a vector", work, self._came, self._failed)
+        self._workshop.engine(
+            self, "look", lambda engine, _: work(engine), self._came, title="Looking at a vector", failed=self._failed
+        )
 
     def _came(self, answer: Answer) -> None:
         if answer.wanted.generation == self._generation and self._wanted is not None:
@@ -259,23 +260,20 @@ class Embedding:
         else:
             text = partial(pictures.path_text, answer.path, answer.wanted.encoded)
         name = {"vector": "vector.csv", "near": "neighbours.csv", "map": "map.csv"}[what]
-        self._view.ask_path(name, "csv", lambda path: self._workshop.write(path, text))
+        self._view.ask_path(name, ("csv",), lambda path: self._workshop.write(path, text))
 
 
-def stage_of(model: ModelState, encoded: Encoded | None) -> tuple[Stage, str]:
-    """What stands in the tab's place, and the button that mends it."""
+def stage_of(model: ModelState, encoded: Encoded | None) -> Stage:
+    """What stands in the tab's place; its only button leads back to the loaded model's tokenizer."""
     info = model.info
-    if model.status is Status.LOADING:
-        return Stage(Kind.LOADING, "A model is being opened", "Its vectors come with it."), ""
-    if info is None:
-        if model.error is not None:
-            return Stage(Kind.ERROR, model.error.message, model.error.hint), ""
-        text = "A tokenizer has ids but no vectors: these belong to a model. Open one above."
-        return Stage(Kind.EMPTY, "No model is open", text), ""
+    if info is None or model.status is Status.LOADING:
+        hint = "A tokenizer has ids but no vectors: these belong to a model. Open one above."
+        return without_model(model, "Its vectors come with it.", hint)
     if encoded is not None and encoded.spec != info.request.spec:
         text = (
             f"The vectors are those of {info.name}, and its ids mean other tokens than the ids of {encoded.info.name}, "
             "whose tokens are shown above."
         )
-        return Stage(Kind.EMPTY, "These tokens are not the loaded model's", text), f"Show the tokens of {info.name}"
-    return Stage(Kind.READY), ""
+        own = (f"Show the tokens of {info.name}", "own")
+        return Stage(Kind.EMPTY, "These tokens are not the loaded model's", text, actions=(own,))
+    return Stage(Kind.READY)

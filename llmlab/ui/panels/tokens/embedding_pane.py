@@ -22,10 +22,10 @@ from llmlab.ui import theme
 from llmlab.ui.panels.tokens.map_canvas import MapCanvas
 from llmlab.ui.panels.tokens.near_table import NearTable
 from llmlab.ui.panels.tokens.plane import MapPicture
-from llmlab.ui.panels.tokens.screen import Kind, Stage
 from llmlab.ui.panels.tokens.sum_pane import SumPane
 from llmlab.ui.panels.tokens.vector_strip import VectorStrip
 from llmlab.ui.panels.tokens.vectors import Looked, Near
+from llmlab.ui.screen import Kind, Stage
 from llmlab.ui.widgets.facts import FactLabel, FactRow
 from llmlab.ui.widgets.help import Help, HelpButton
 from llmlab.ui.widgets.parts import Choice, ElidedLabel, MutedLabel, heading, menu_button, row
@@ -158,15 +158,9 @@ class EmbeddingPane(QWidget):
 
     # --- from the presenter ---------------------------------------------------------------------------------
 
-    def show_stage(self, stage: Stage, own: str) -> None:
-        """The tab, or the words in its place; `own` is a button."""
-        if stage.kind is Kind.EMPTY:
-            actions = ((own, self.own_asked.emit),) if own else ()
-            self.state.show_empty(stage.title, stage.text, actions=actions)
-        elif stage.kind is Kind.LOADING:
-            self.state.show_loading(stage.title, stage.text)
-        elif stage.kind is Kind.ERROR:
-            self.state.show_error(stage.title, stage.text)
+    def show_stage(self, stage: Stage) -> None:
+        """The tab, or the words in its place."""
+        self.state.show_stage(stage)
         self._stack.setCurrentWidget(self._page if stage.kind is Kind.READY else self.state)
 
     def show_looked(self, looked: Looked | None) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from llmlab.jobs.job import ErrorInfo
-from llmlab.ui.panel import PanelContext
+from llmlab.ui.panel import Desk, PanelContext
 from llmlab.ui.panels.tokens import snippet, stages
 from llmlab.ui.panels.tokens.chatting import Chatting, ChatView
 from llmlab.ui.panels.tokens.comparing import CompareView, Comparing
@@ -17,11 +16,13 @@ from llmlab.ui.panels.tokens.encoded import Encoded
 from llmlab.ui.panels.tokens.merging import MergeView, Merging
 from llmlab.ui.panels.tokens.params import Params
 from llmlab.ui.panels.tokens.piping import PipelineView, Piping
-from llmlab.ui.panels.tokens.screen import ContextUse, Kind, Screen
+from llmlab.ui.panels.tokens.screen import ContextUse, Screen
 from llmlab.ui.panels.tokens.searching import Searching, VocabularyView
 from llmlab.ui.panels.tokens.tabling import TableView, Tabling
 from llmlab.ui.panels.tokens.tooling import Tooling, ToolsView
 from llmlab.ui.panels.tokens.workshop import Workshop
+from llmlab.ui.presenter import Closing, PanelPresenter
+from llmlab.ui.screen import Kind
 from llmlab.ui.tokenizers import Opener, open_on_shelf
 from llmlab.workbench import ModelState, Selection, Status
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class View(
-    TableView, PipelineView, MergeView, CompareView, VocabularyView, EmbeddingView, ChatView, ToolsView, Protocol
+    TableView, PipelineView, MergeView, CompareView, VocabularyView, EmbeddingView, ChatView, ToolsView, Desk, Protocol
 ):
     """What the presenter asks of the widgets."""
 
@@ -45,12 +46,6 @@ class View(
 
     def select_tokens(self, first: int, last: int) -> None:
         """Mark tokens in the strip, (-1, -1) for none."""
-
-    def copy(self, text: str) -> None:
-        """Put `text` on the clipboard."""
-
-    def ask_path(self, name: str, kind: str, then: Callable[[Path], None]) -> None:
-        """Let the user choose a file to write, such as "tokens.csv", and go on with it."""
 
 
 class Part(Protocol):
@@ -67,20 +62,19 @@ class Part(Protocol):
         """Whether something asked for is not on screen yet."""
 
 
-class TokensPresenter:
+class TokensPresenter(PanelPresenter):
     """Keeps strip, table and tabs in step with the prompt, the tokenizer and the selection."""
 
     def __init__(self, context: PanelContext, view: View, opener: Opener = open_on_shelf) -> None:
-        self._workbench = context.workbench
+        self.workshop = Workshop(context.jobs, context.notifier, opener)
+        super().__init__(context, self.workshop)
         self._view = view
-        self._active = False
         self._asked: tuple[str, str, bool] | None = None  # (spec, text, special tokens) of the newest request
         self._encoded: Encoded | None = None
         self._error: ErrorInfo | None = None
         self._opened: tuple[str, ...] = ()
         self.selection = (-1, -1)
-        self.params = Params.from_dict(context.saved)
-        self.workshop = Workshop(context.jobs, context.notifier, opener)
+        self.params: Params = Params.from_dict(context.saved)
         self.table = Tabling(self.workshop, view)
         self.pipeline = Piping(self.workshop, view)
         self.merges = Merging(self.workshop, view)
@@ -111,27 +105,11 @@ class TokensPresenter:
 
     # --- the panel's life -----------------------------------------------------------------------------------
 
-    def activate(self) -> None:
-        """The panel is in front: find out what has changed meanwhile."""
-        self._active = True
+    def _catch_up(self) -> None:
         self._read()
 
-    def deactivate(self) -> None:
-        """Another panel is in front: start no new work."""
-        self._active = False
-
-    def save(self) -> dict[str, Any]:
-        """The settings to find again."""
-        return self.params.to_dict()
-
-    def close(self) -> None:
-        """Stop all work, deliver nothing more."""
-        self.workshop.forget(self)
-        self.workshop.forget(self.workshop)
-        for part in self._parts.values():
-            part.close()
-        for disconnect in self._disconnect:
-            disconnect()
+    def _own_parts(self) -> Iterable[Closing]:
+        return self._parts.values()
 
     @property
     def encoded(self) -> Encoded | None:
@@ -172,10 +150,6 @@ class TokensPresenter:
         """Look at the loaded model's tokens again."""
         self.change(tokenizer="")
         self._view.show_params(self.params)
-
-    def use_example(self, text: str) -> None:
-        """Make a sample the prompt."""
-        self._workbench.prompt = text
 
     # --- reading --------------------------------------------------------------------------------------------
 

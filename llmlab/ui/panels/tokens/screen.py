@@ -3,26 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 
-
-class Kind(StrEnum):
-    """What fills the picture."""
-
-    READY = "ready"
-    EMPTY = "empty"
-    LOADING = "loading"
-    ERROR = "error"
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """The strip, or the words that stand in its place. `examples` can be clicked and become the prompt."""
-
-    kind: Kind
-    title: str = ""
-    text: str = ""
-    examples: tuple[str, ...] = ()
+from llmlab.ui.screen import Fact, Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,15 +13,6 @@ class Choice:
 
     spec: str
     name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Fact:
-    """A number with its name and an explanation."""
-
-    name: str
-    value: str
-    tooltip: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +40,6 @@ class Screen:
     stage: Stage
     choices: tuple[Choice, ...] = ()
     facts: tuple[Fact, ...] = ()
-    about: tuple[tuple[str, str], ...] = ()  # of the tokenizer: (name, value)
+    about: tuple[Fact, ...] = ()  # what the tokenizer is made of
     notes: tuple[str, ...] = ()
     context: ContextUse | None = None

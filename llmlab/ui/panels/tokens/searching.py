@@ -100,11 +100,10 @@ class Searching:
             return
         self._workshop.ask(self, "details", self._spec, lambda o: o.details(token_id), self._view.show_details)
         if self._loaded() == self._spec:
-            self._workshop.ask_model(
+            self._workshop.engine(
                 self,
                 "neighbours",
-                "Looking for near tokens",
-                lambda engine: (token_id, engine.neighbours(token_id, NEIGHBOURS)),
+                lambda engine, _: (token_id, engine.neighbours(token_id, NEIGHBOURS)),
                 self._near,
             )
 

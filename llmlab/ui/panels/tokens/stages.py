@@ -5,8 +5,9 @@ from __future__ import annotations
 from llmlab.jobs.job import ErrorInfo
 from llmlab.ui.panels.tokens.encoded import Encoded
 from llmlab.ui.panels.tokens.samples import samples
-from llmlab.ui.panels.tokens.screen import Choice, Fact, Kind, Stage
-from llmlab.workbench import ModelState, Status
+from llmlab.ui.panels.tokens.screen import Choice
+from llmlab.ui.screen import Fact, Kind, Stage, without_model
+from llmlab.workbench import ModelState
 
 OWN = ""  # the choice that stands for the loaded model's tokenizer
 BUNDLED = (
@@ -20,11 +21,8 @@ EXAMPLES = ("English", "Chinese", "Emoji")
 def stage(spec: str | None, model: ModelState, prompt: str, error: ErrorInfo | None, encoded: Encoded | None) -> Stage:
     """What fills the picture. `spec` is the tokenizer that is wanted, None where there is none yet."""
     if spec is None:
-        if model.status is Status.LOADING:
-            return Stage(Kind.LOADING, "The model is being opened", "Its tokenizer comes with it.")
-        if model.error is not None:
-            return Stage(Kind.ERROR, model.error.message, model.error.hint)
-        return Stage(Kind.EMPTY, "No model is open", "Open one above, or choose a tokenizer on the right.")
+        hint = "Open one above, or choose a tokenizer on the right."
+        return without_model(model, "Its tokenizer comes with it.", hint)
     if error is not None:
         return Stage(Kind.ERROR, error.message, error.hint)
     if not prompt:
@@ -70,10 +68,10 @@ def facts(encoded: Encoded) -> tuple[Fact, ...]:
     )
 
 
-def about(encoded: Encoded) -> tuple[tuple[str, str], ...]:
+def about(encoded: Encoded) -> tuple[Fact, ...]:
     """What the tokenizer is made of."""
     info = encoded.info
-    return (
+    facts = (
         ("algorithm", info.algorithm),
         ("vocabulary", f"{info.vocabulary:,} tokens"),
         ("normalizer", info.normalizer or "none"),
@@ -81,6 +79,12 @@ def about(encoded: Encoded) -> tuple[tuple[str, str], ...]:
         ("post-processor", info.post_processor or "none"),
         ("context", f"{info.context:,} tokens" if info.context else "no limit"),
     )
+    return tuple(Fact(name, _broken(value), value) for name, value in facts)
+
+
+def _broken(value: str, room: int = 24) -> str:
+    """A list that is too long for the column, one item a line."""
+    return value.replace(", ", ",\n") if len(value) > room else value
 
 
 def notes(encoded: Encoded, prompt_is_shown: bool) -> tuple[str, ...]:

@@ -9,7 +9,8 @@ from llmlab.ui import theme
 from llmlab.ui.panels.tokens.cards import token_card
 from llmlab.ui.panels.tokens.colours import Legend, color_of
 from llmlab.ui.panels.tokens.encoded import Encoded
-from llmlab.ui.panels.tokens.screen import Kind, Screen, Stage
+from llmlab.ui.panels.tokens.screen import Screen
+from llmlab.ui.screen import Kind, Stage
 from llmlab.ui.widgets.card import Card
 from llmlab.ui.widgets.facts import FactLabel, FactRow
 from llmlab.ui.widgets.help import Help, HelpButton
@@ -101,20 +102,8 @@ class StripPane(QWidget):
             self._show_stage(screen.stage)
 
     def _show_stage(self, stage: Stage) -> None:
-        if stage.kind is Kind.EMPTY:
-            self.state.show_empty(stage.title, stage.text)
-            for text in stage.examples:
-                self.state.add_example(text, _beginning(text))
-        elif stage.kind is Kind.LOADING:
-            self.state.show_loading(stage.title, stage.text)
-        elif stage.kind is Kind.ERROR:
-            self.state.show_error(stage.title, stage.text)
+        self.state.show_stage(stage)
         self._stack.setCurrentWidget(self.strip if stage.kind is Kind.READY else self.state)
 
     def _card(self, index: int) -> Card | None:
         return token_card(self._encoded, index)
-
-
-def _beginning(text: str, limit: int = 60) -> str:
-    line = text.replace("\n", " ")
-    return line if len(line) <= limit else line[:limit] + "…"

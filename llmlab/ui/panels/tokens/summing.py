@@ -35,7 +35,7 @@ class Summing:
         """The loaded model can be asked, and `encoded` is by its tokenizer."""
         self._encoded, table = encoded, encoded.table
         if self._words is None or self._words[0] is not table:
-            self._workshop.do(self, "words", lambda _: (table, Words.of(table)), self._learned)
+            self._workshop.beside(self, "words", lambda _: (table, Words.of(table)), self._learned)
 
     def forget(self) -> None:
         """Another model."""
@@ -75,11 +75,10 @@ class Summing:
         if found.problem:
             self._view.show_sum(found.text, Near("", message=found.problem))
             return
-        self._workshop.ask_model(
+        self._workshop.engine(
             self,
             "add",
-            "Adding vectors",
-            lambda engine: (found, *guarded(lambda: engine.vector_arithmetic(found.plus, found.minus, NEIGHBOURS))),
+            lambda engine, _: (found, *guarded(lambda: engine.vector_arithmetic(found.plus, found.minus, NEIGHBOURS))),
             partial(self._added, encoded),
         )
 

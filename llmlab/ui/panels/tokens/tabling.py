@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any, Protocol
 
+from llmlab.ui.panel import Desk
 from llmlab.ui.panels.tokens import export
 from llmlab.ui.panels.tokens.encoded import Encoded
 from llmlab.ui.panels.tokens.rows import Order, Rows
 from llmlab.ui.panels.tokens.workshop import Workshop
 
 
-class TableView(Protocol):
+class TableView(Desk, Protocol):
     """What is asked of the table."""
 
     def show_rows(self, rows: Rows | None) -> None:
@@ -22,12 +21,6 @@ class TableView(Protocol):
 
     def select_rows(self, first: int, last: int) -> None:
         """Mark the rows of some tokens."""
-
-    def copy(self, text: str) -> None:
-        """Put `text` on the clipboard."""
-
-    def ask_path(self, name: str, kind: str, then: Callable[[Path], None]) -> None:
-        """Let the user choose a file to write."""
 
 
 class Tabling:
@@ -54,7 +47,7 @@ class Tabling:
             self._view.show_rows(None)
         elif self._wanted != (encoded, self._order):
             self._wanted = wanted = (encoded, self._order)
-            self._workshop.do(self, "rows", lambda _: Rows.of(*wanted), self._came)
+            self._workshop.beside(self, "rows", lambda _: Rows.of(*wanted), self._came)
 
     def change(self, **changes: Any) -> None:
         """Another filter or order."""
@@ -68,10 +61,10 @@ class Tabling:
         if rows is None:
             return
         if kind == "copy":
-            self._workshop.do(self, "write", lambda _: export.rows_text(rows, kind), self._view.copy)
+            self._workshop.beside(self, "write", lambda _: export.rows_text(rows, kind), self._view.copy)
         else:
             text = partial(export.rows_text, rows, kind)
-            self._view.ask_path(f"tokens.{kind}", kind, lambda path: self._workshop.write(path, text))
+            self._view.ask_path(f"tokens.{kind}", (kind,), lambda path: self._workshop.write(path, text))
 
     def close(self) -> None:
         """Deliver nothing more."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Protocol
 
 from llmlab.engine.tokens.types import Chunk
 from llmlab.jobs.job import ErrorInfo
+from llmlab.ui.panel import Desk
 from llmlab.ui.panels.tokens import export
 from llmlab.ui.panels.tokens.encoded import Encoded
 from llmlab.ui.panels.tokens.params import Params
@@ -31,7 +31,7 @@ class Chunks:
         return sum(len(part.ids) for part in self.parts)
 
 
-class ToolsView(Protocol):
+class ToolsView(Desk, Protocol):
     """What is asked of the tab."""
 
     def show_chunks(self, chunks: Chunks | None) -> None:
@@ -42,12 +42,6 @@ class ToolsView(Protocol):
 
     def show_price(self, tokens: int, price: float) -> None:
         """What so many tokens cost."""
-
-    def copy(self, text: str) -> None:
-        """Put `text` on the clipboard."""
-
-    def ask_path(self, name: str, kind: str, then: Callable[[Path], None]) -> None:
-        """Let the user choose a file to write."""
 
 
 class Tooling:
@@ -88,7 +82,7 @@ class Tooling:
         chunks = self._chunks
         if chunks is not None:
             text = partial(export.chunks_text, chunks.encoded, chunks.parts, kind)
-            self._view.ask_path(f"chunks.{kind}", kind, lambda path: self._workshop.write(path, text))
+            self._view.ask_path(f"chunks.{kind}", (kind,), lambda path: self._workshop.write(path, text))
 
     def close(self) -> None:
         """Deliver nothing more."""

@@ -13,7 +13,7 @@ from llmlab.engine.tokens.types import EmbeddingMap, HiddenPath, Neighbours, Tok
 from llmlab.engine.types import Float32
 from llmlab.ui.panels.tokens.encoded import Encoded
 from llmlab.ui.panels.tokens.export import table_text
-from llmlab.ui.panels.tokens.screen import Fact
+from llmlab.ui.screen import Fact
 from llmlab.ui.widgets import numbers
 from llmlab.ui.widgets.tokentext import visible
 

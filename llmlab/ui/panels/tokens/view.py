@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import Qt, Slot
-from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QFileDialog, QSplitter, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QSplitter, QStackedWidget, QVBoxLayout, QWidget
 
 from llmlab.engine.tokens.types import TokenDetails
 from llmlab.jobs.job import ErrorInfo
@@ -28,7 +26,7 @@ from llmlab.ui.panels.tokens.piping import Pipeline
 from llmlab.ui.panels.tokens.plane import MapPicture
 from llmlab.ui.panels.tokens.presenter import TokensPresenter
 from llmlab.ui.panels.tokens.rows import Rows
-from llmlab.ui.panels.tokens.screen import Kind, Screen, Stage
+from llmlab.ui.panels.tokens.screen import Screen
 from llmlab.ui.panels.tokens.searching import Found
 from llmlab.ui.panels.tokens.strip_pane import StripPane
 from llmlab.ui.panels.tokens.table_pane import TablePane
@@ -36,9 +34,10 @@ from llmlab.ui.panels.tokens.tooling import Chunks
 from llmlab.ui.panels.tokens.tools_pane import ToolsPane
 from llmlab.ui.panels.tokens.vectors import Looked, Near
 from llmlab.ui.panels.tokens.vocabulary_pane import VocabularyPane
+from llmlab.ui.screen import Kind, Stage
+from llmlab.ui.view import PanelView
 from llmlab.ui.widgets.parts import Choice
 
-FILTERS = {"csv": "Comma-separated values (*.csv)", "json": "JSON (*.json)", "png": "Picture (*.png)"}
 TAB_LABELS = {
     "table": ("Table", "Every token with its id, bytes and place; sort, filter, export"),
     "pipeline": ("Pipeline", "Each stage from text to tokens and back, and what it changed"),
@@ -51,8 +50,8 @@ TAB_LABELS = {
 }
 
 
-class TokensPanel:
-    """Is a `Panel` to the window and a `View` to the presenter."""
+class TokensPanel(PanelView):
+    """The strip of tokens, and below it everything that one can ask about them."""
 
     def __init__(self, context: PanelContext) -> None:
         self.strip = StripPane()
@@ -122,12 +121,12 @@ class TokensPanel:
         pane.sums.summed.connect(part.sums.reckon)
         pane.copy_asked.connect(part.copy)
         pane.export_asked.connect(self._export_embedding)
-        pane.own_asked.connect(presenter.use_own_tokenizer)
+        pane.state.acted.connect(lambda _: presenter.use_own_tokenizer())  # the only button there is
 
     @Slot(str)
     def _export_embedding(self, what: str) -> None:
         if what == "png":
-            self.ask_path("map.png", "png", self._save_map)
+            self.ask_path("map.png", ("png",), self._save_map)
         else:
             self.presenter.embedding.save(what)
 
@@ -156,20 +155,6 @@ class TokensPanel:
             self.presenter.copy_python()
         else:
             self.presenter.copy_selected(what)
-
-    # --- to the window --------------------------------------------------------------------------------------
-
-    def activate(self) -> None:
-        self.presenter.activate()
-
-    def deactivate(self) -> None:
-        self.presenter.deactivate()
-
-    def save(self) -> dict[str, Any]:
-        return self.presenter.save()
-
-    def close(self) -> None:
-        self.presenter.close()
 
     # --- to the presenter -----------------------------------------------------------------------------------
 
@@ -227,8 +212,8 @@ class TokensPanel:
     def show_neighbours(self, neighbours: tuple[tuple[str, float], ...]) -> None:
         self.vocabulary.details.show_neighbours(neighbours)
 
-    def show_embedding_stage(self, stage: Stage, own: str) -> None:
-        self.embedding.show_stage(stage, own)
+    def show_embedding_stage(self, stage: Stage) -> None:
+        self.embedding.show_stage(stage)
 
     def show_looked(self, looked: Looked | None) -> None:
         self.embedding.show_looked(looked)
@@ -256,14 +241,3 @@ class TokensPanel:
 
     def show_price(self, tokens: int, price: float) -> None:
         self.tools.show_price(tokens, price)
-
-    def copy(self, text: str) -> None:
-        QGuiApplication.clipboard().setText(text)
-
-    def ask_path(self, name: str, kind: str, then: Callable[[Path], None]) -> None:
-        dialog = QFileDialog(self.picture, "Save", name, FILTERS[kind])
-        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
-        dialog.setDefaultSuffix(kind)
-        dialog.fileSelected.connect(lambda chosen: then(Path(chosen)))
-        dialog.finished.connect(dialog.deleteLater)
-        dialog.open()

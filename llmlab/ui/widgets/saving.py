@@ -1,7 +1,8 @@
-"""Asks where a picture or a table is to be saved, and writes pictures: PNG, SVG, PDF."""
+"""Asks for files to write and to read, and writes pictures: PNG, SVG, PDF."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,11 +15,14 @@ from llmlab import textfile
 
 FILTERS = {
     "csv": "Comma-separated values (*.csv)",
+    "html": "Web page (*.html)",
     "json": "JSON (*.json)",
+    "md": "Markdown (*.md)",
     "npz": "NumPy arrays (*.npz)",
     "png": "PNG picture (*.png)",
     "svg": "SVG drawing (*.svg)",
     "pdf": "PDF page (*.pdf)",
+    "yaml": "YAML (*.yaml *.yml)",
 }
 FINENESS = 4.0  # dots of a PDF page in a pixel of the widget
 POINTS = 0.75  # in a pixel: 72 to the inch, where a screen is said to have 96
@@ -31,6 +35,26 @@ def ask_path(parent: QWidget, name: str, kinds: tuple[str, ...], then: Callable[
     dialog = QFileDialog(parent, "Save", name, ";;".join(FILTERS[kind] for kind in kinds))
     dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
     dialog.setDefaultSuffix(Path(name).suffix.removeprefix(".") or kinds[0])
+    _go_on(dialog, then)
+
+
+def ask_file(parent: QWidget, title: str, kinds: tuple[str, ...], then: Callable[[Path], None]) -> None:
+    """Let the user choose a file to read, of one of `kinds` (suffixes), and go on with it."""
+    patterns = [re.sub(r".*\((.*)\)", r"\1", FILTERS[kind]) for kind in kinds]
+    all_kinds = [f"All of these ({' '.join(patterns)})"] if len(kinds) > 1 else []
+    dialog = QFileDialog(parent, title, "", ";;".join([*all_kinds, *(FILTERS[kind] for kind in kinds)]))
+    dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
+    _go_on(dialog, then)
+
+
+def ask_folder(parent: QWidget, title: str, then: Callable[[Path], None]) -> None:
+    """Let the user choose a folder, and go on with it."""
+    dialog = QFileDialog(parent, title)
+    dialog.setFileMode(QFileDialog.FileMode.Directory)
+    _go_on(dialog, then)
+
+
+def _go_on(dialog: QFileDialog, then: Callable[[Path], None]) -> None:
     dialog.fileSelected.connect(lambda chosen: then(Path(chosen)))
     dialog.finished.connect(dialog.deleteLater)
     dialog.open()
