@@ -20,8 +20,9 @@ from llmlab.engine.errors import EngineError, InputError, ModelFileError, ModelN
 from llmlab.engine.memory.activations import Checkpointing
 from llmlab.engine.memory.architectures import architecture
 from llmlab.engine.memory.edited import GpuTable, checked_row, from_values, to_values
-from llmlab.engine.memory.fit import largest_batch, largest_training_batch, longest_context
+from llmlab.engine.memory.fit import best_precision, largest_batch, largest_training_batch, longest_context
 from llmlab.engine.memory.grid import (
+    contour,
     inference_grid,
     largest_batches,
     largest_training_batches,
@@ -31,6 +32,9 @@ from llmlab.engine.memory.grid import (
 from llmlab.engine.memory.hardware import gpu, gpus
 from llmlab.engine.memory.inference import InferenceSettings, inference
 from llmlab.engine.memory.machine import OWN, in_table, machine_gpus
+from llmlab.engine.memory.overview import areas, inference_fits, strategies, training_fits
+from llmlab.engine.memory.roofline import decode_roofline
+from llmlab.engine.memory.sharding import Offload, ShardingSettings, Strategy, sharded_training
 from llmlab.engine.memory.sources import from_list, from_loaded, from_path, from_spec
 from llmlab.engine.memory.sources import from_values as shape_of
 from llmlab.engine.memory.speed import measure_decode
@@ -297,3 +301,63 @@ def test_what_fits_on_all_gpus_at_once_is_what_fits_on_each(name: str) -> None:
     assert largest_training_batches(one, train, memories) == tuple(
         largest_training_batch(one, train, m) for m in memories
     )
+
+
+def test_the_lines_of_the_contour_plot() -> None:
+    settings = InferenceSettings()
+    line = contour(shape("gpt2"), settings, 8 * GIB, [1, 8, 64, 10**6])
+    assert line[-1] is None
+    for batch, tokens in zip([1, 8, 64], line, strict=False):
+        assert tokens is not None
+        assert inference(shape("gpt2"), replace(settings, tokens=tokens, batch=batch)).total <= 8 * GIB
+        assert inference(shape("gpt2"), replace(settings, tokens=tokens + 1, batch=batch)).total > 8 * GIB
+    train = TrainingSettings()
+    (tokens,) = contour(shape("gpt2"), train, 8 * GIB, [4])
+    assert tokens is not None
+    assert training(shape("gpt2"), replace(train, tokens=tokens, batch=4)).total <= 8 * GIB
+
+
+# Many GPUs at once
+
+
+def test_every_gpu_of_the_table_for_a_model_that_runs() -> None:
+    llama, settings = shape(MODELS[1]), InferenceSettings(tokens=2000, batch=2)
+    found = inference_fits(llama, settings, gpus())
+    for row in found[::7]:
+        assert row.headroom == row.gpu.memory - inference(llama, settings).total
+        assert row.fits == (row.headroom >= 0)
+        assert row.context == longest_context(llama, settings, row.gpu.memory)
+        best = best_precision(llama, settings, row.gpu.memory)
+        assert row.precision == (best and (best.dtype, best.quantization, best.double))
+        expected = decode_roofline(llama, settings, row.gpu.bandwidth).tokens_per_second
+        assert row.tokens_per_second == pytest.approx(expected)
+    assert all(row.tokens_per_second is None for row in inference_fits(shape("bert-base-cased"), settings, gpus()))
+
+
+@pytest.mark.parametrize("strategy", Strategy)
+def test_every_gpu_of_the_table_for_a_training_run(strategy: Strategy) -> None:
+    plan = ShardingSettings(16, strategy, tensor_parallel=2)
+    gpt, settings = shape("gpt2-xl"), TrainingSettings(checkpointing=Checkpointing.FULL)
+    for row in training_fits(gpt, settings, plan, gpus())[::11]:
+        assert row.needs == sharded_training(gpt, settings, plan).total
+        if row.batch is not None:
+            assert sharded_training(gpt, replace(settings, batch=row.batch), plan).total <= row.gpu.memory + 4
+            assert sharded_training(gpt, replace(settings, batch=row.batch + 1), plan).total > row.gpu.memory - 4
+
+
+def test_strategies_side_by_side() -> None:
+    found = strategies(shape("gpt2"), TrainingSettings(), ShardingSettings(8, Strategy.DDP, offload=Offload.ALL))
+    assert [one.strategy for one in found] == list(Strategy)
+    assert "keeps the weights" in found[0].refused
+    assert found[3].estimate is not None
+    assert found[3].sent is not None
+    assert found[3].sent.relative == pytest.approx(1.5)
+
+
+def test_areas_leave_out_what_cannot_be() -> None:
+    plan = ShardingSettings(8, Strategy.FULL_SHARD, offload=Offload.ALL, tensor_parallel=4)
+    found = areas(shape("gpt2"), TrainingSettings(), plan)
+    assert [gpus for gpus, _ in found] == [8, 16, 32, 64, 128, 256, 512, 1024]
+    assert found[0][1] == sharded_training(shape("gpt2"), TrainingSettings(), plan)
+    totals = [estimate.total for _, estimate in found]
+    assert totals == sorted(totals, reverse=True)

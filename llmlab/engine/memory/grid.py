@@ -15,7 +15,8 @@ from llmlab.engine.memory.fit import MOST_SEQUENCES, MOST_TOKENS
 from llmlab.engine.memory.formats import bits, cache_format
 from llmlab.engine.memory.inference import PAGE, InferenceSettings, check_inference, weight_terms
 from llmlab.engine.memory.shape import ModelShape
-from llmlab.engine.memory.training import LOGIT_BYTES, TrainingSettings, check, saved_activations, state_terms
+from llmlab.engine.memory.sharding import ShardingSettings, Strategy, held_states
+from llmlab.engine.memory.training import LOGIT_BYTES, TrainingSettings, check, saved_activations
 from llmlab.engine.types import Float64
 
 Totals = Callable[[Float64, Float64], Float64]  # tokens, batch -> bytes, whatever their common shape
@@ -35,6 +36,18 @@ def training_grid(
     return _over(training_totals(shape, settings), tokens, batches)
 
 
+def contour(
+    shape: ModelShape, settings: InferenceSettings | TrainingSettings, memory: int, batches: Sequence[int]
+) -> tuple[int | None, ...]:
+    """For every batch the most tokens that fit in `memory` bytes, whatever the architecture reads; None if not one.
+
+    The line of one GPU in a plot of context over batch. Raises InputError.
+    """
+    totals = totals_of(shape, settings)
+    sizes = np.asarray(batches, np.float64)
+    return _most(lambda tokens: totals(tokens, sizes), [memory] * len(batches), MOST_TOKENS)
+
+
 def longest_contexts(shape: ModelShape, settings: InferenceSettings, memories: Sequence[int]) -> tuple[int | None, ...]:
     """`longest_context` for many sizes of memory at once. Raises InputError."""
     totals = inference_totals(shape, settings)
@@ -50,10 +63,10 @@ def largest_batches(shape: ModelShape, settings: InferenceSettings, memories: Se
 
 
 def largest_training_batches(
-    shape: ModelShape, settings: TrainingSettings, memories: Sequence[int]
+    shape: ModelShape, settings: TrainingSettings, memories: Sequence[int], plan: ShardingSettings | None = None
 ) -> tuple[int | None, ...]:
-    """`largest_training_batch` for many sizes of memory at once. Raises InputError."""
-    totals = training_totals(shape, settings)
+    """`largest_training_batch` for many sizes of memory at once, also over many GPUs. Raises InputError."""
+    totals = training_totals(shape, settings, plan)
     tokens = np.asarray(settings.tokens, np.float64)
     return _most(lambda batch: totals(tokens, batch), memories, MOST_SEQUENCES)
 
@@ -89,10 +102,19 @@ def inference_totals(shape: ModelShape, settings: InferenceSettings) -> Totals:
     return totals
 
 
-def training_totals(shape: ModelShape, settings: TrainingSettings) -> Totals:
-    """`training(…).total` as a function of tokens and batch that takes arrays. Raises InputError."""
+def totals_of(shape: ModelShape, settings: InferenceSettings | TrainingSettings) -> Totals:
+    """The total of a run or of a training step, whichever `settings` are about. Raises InputError."""
+    if isinstance(settings, InferenceSettings):
+        return inference_totals(shape, settings)
+    return training_totals(shape, settings)
+
+
+def training_totals(shape: ModelShape, settings: TrainingSettings, plan: ShardingSettings | None = None) -> Totals:
+    """`training(…).total`, or `sharded_training(…).total`, as a function of arrays. Raises InputError."""
     check(settings)
-    states = sum(term.bytes for term in state_terms(shape, settings) if not term.host)
+    plan = plan or ShardingSettings(1, Strategy.DDP)
+    states = held_states(shape, settings, plan)
+    group = plan.tensor_parallel
     one, two = (saved_activations(shape, replace(settings, batch=1, tokens=tokens))[1] for tokens in (1, 2))
     per_pair = (two - 2 * one) // 2  # of batch · tokens · (per token + per pair · tokens)
     per_token = one - per_pair
@@ -104,7 +126,7 @@ def training_totals(shape: ModelShape, settings: TrainingSettings) -> Totals:
         peak = (0 if settings.chunked_loss else LOGIT_BYTES) * rows * shape.vocabulary
         if recomputes:
             peak = np.maximum(peak, rows * (whole.per_token + whole.per_score * shape.heads * tokens))
-        held = states + rows * (per_token + per_pair * tokens) + peak
+        held = states + np.ceil(rows * (per_token + per_pair * tokens) / group) + np.ceil(peak / group)
         return np.asarray(held + settings.cuda_context + np.rint(held * settings.margin))
 
     return totals

@@ -74,21 +74,14 @@ def sharded_training(shape: ModelShape, settings: TrainingSettings, plan: Shardi
     use and one on its way; SHARD_GRAD_OP keeps all of them until the backward pass has used them.
     """
     check(settings)
-    check_plan(plan)
-    split = shards(plan)
-    terms = [
-        _share(term, _parts(term, plan, split), plan.tensor_parallel, _offloaded(term, plan))
-        for term in state_terms(shape, settings)
-    ]
-    if split > 1 and _shares_weights(plan.strategy):
-        terms.append(_gathered(shape, settings, plan))
-    if plan.offload is Offload.ALL and (split == 1 or not _shares_weights(plan.strategy)):
-        raise InputError(
-            f"{plan.strategy} keeps the weights of every layer on each GPU, so that they cannot wait in main memory.",
-            "Choose ZeRO-3 or FULL_SHARD over two or more GPUs, or offload the optimizer alone.",
-        )
+    terms = [*_state_shares(shape, settings, plan)]
     terms += [_parallel(term, plan.tensor_parallel) for term in activation_terms(shape, settings)]
     return Estimate(with_margin(terms, settings.cuda_context, settings.margin))
+
+
+def held_states(shape: ModelShape, settings: TrainingSettings, plan: ShardingSettings) -> int:
+    """Bytes on each GPU that do not depend on the batch. Raises InputError."""
+    return sum(term.bytes for term in _state_shares(shape, settings, plan) if not term.host)
 
 
 def over_gpus(
@@ -147,6 +140,23 @@ def check_plan(plan: ShardingSettings) -> None:
             f"{ranks:,} copies cannot be spread over machines of {plan.node:,} GPUs.",
             "HYBRID_SHARD needs whole machines: choose a multiple of the GPUs in one.",
         )
+
+
+def _state_shares(shape: ModelShape, settings: TrainingSettings, plan: ShardingSettings) -> list[Term]:
+    check_plan(plan)
+    split = shards(plan)
+    terms = [
+        _share(term, _parts(term, plan, split), plan.tensor_parallel, _offloaded(term, plan))
+        for term in state_terms(shape, settings)
+    ]
+    if split > 1 and _shares_weights(plan.strategy):
+        terms.append(_gathered(shape, settings, plan))
+    if plan.offload is Offload.ALL and (split == 1 or not _shares_weights(plan.strategy)):
+        raise InputError(
+            f"{plan.strategy} keeps the weights of every layer on each GPU, so that they cannot wait in main memory.",
+            "Choose ZeRO-3 or FULL_SHARD over two or more GPUs, or offload the optimizer alone.",
+        )
+    return terms
 
 
 def _shares_weights(strategy: Strategy) -> bool:
