@@ -108,7 +108,11 @@ class Lab:
 
     def _make_panel(self, spec: PanelSpec) -> Panel:
         saved = self._settings.panels.get(spec.name, {})
-        panel = spec.create(PanelContext(self.workbench, self.jobs, self.window.banner, saved))
+
+        def come() -> None:
+            self.window.show_panel_named(spec.name)
+
+        panel = spec.create(PanelContext(self.workbench, self.jobs, self.window.banner, saved, self.drops, come))
         self.window.add_panel(panel)
         return panel
 

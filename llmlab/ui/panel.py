@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from llmlab.engine.types import Feature
 from llmlab.jobs.worker import Jobs
+from llmlab.ui.shell.drops import DropRegistry
 from llmlab.workbench import Workbench
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ class PanelContext:
     jobs: Jobs
     notifier: Notifier
     saved: Mapping[str, Any]  # what `Panel.save` returned at the end of the last run
+    drops: DropRegistry = field(default_factory=DropRegistry)  # a panel adds the files that it can use
+    come: Callable[[], None] = lambda: None  # brings this panel to the front, for a file that only it can use
 
 
 class Panel(Protocol):
@@ -88,3 +91,4 @@ class PanelSpec:
     needs: frozenset[Feature]  # the panel says why it is empty where the model offers none of these
     create: Callable[[PanelContext], Panel]
     scenes: tuple[Scene, ...]
+    prompt: bool = True  # whether it shows the prompt that the panels share

@@ -93,6 +93,7 @@ class MainWindow(QMainWindow):
         self._current = index
         self._pictures.setCurrentIndex(index)
         self._controls.setCurrentIndex(index)
+        self.prompt.setVisible(self._specs[index].prompt)
         self.rail.set_current(index)
         self._panels[index].activate()
 

@@ -29,9 +29,11 @@ class DropRegistry:
     def __init__(self) -> None:
         self._kinds: list[Kind] = []
 
-    def add(self, kind: Kind) -> None:
-        """Later kinds are asked after earlier ones."""
-        self._kinds.append(kind)
+    def add(self, kind: Kind, *, first: bool = False) -> None:
+        """Later kinds are asked after earlier ones, unless they come `first`: a panel's that take a file from others
+        while the panel is in front.
+        """
+        self._kinds.insert(0 if first else len(self._kinds), kind)
 
     def kind_of(self, path: Path) -> Kind | None:
         """The first kind that accepts `path`."""

@@ -1,0 +1,19 @@
+"""What the memory panel does: its tabs. No Qt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from llmlab.ui.panel import PanelContext
+from llmlab.ui.tabbed import TabbedPresenter, TabMaker
+
+# In the order of the tabs; their pages are in view.py.
+MAKERS: dict[str, TabMaker] = {}
+
+
+class MemoryPresenter(TabbedPresenter):
+    """Six instruments around one question: what does this model take, and what would it take elsewhere."""
+
+    def __init__(self, context: PanelContext, pages: Mapping[str, Any]) -> None:
+        super().__init__(context, MAKERS, pages)

@@ -1,0 +1,19 @@
+"""The memory panel on screen."""
+
+from __future__ import annotations
+
+from llmlab.ui.panel import PanelContext
+from llmlab.ui.panels.memory.presenter import MemoryPresenter
+from llmlab.ui.tabbed_view import Page, TabbedPanel
+
+# In the order of the tabs; what decides on them is in presenter.py.
+PAGES: dict[str, Page] = {}
+
+
+class MemoryPanel(TabbedPanel):
+    """Six instruments around one question."""
+
+    def __init__(self, context: PanelContext) -> None:
+        super().__init__(
+            PAGES, "Calculator, measurements and laboratories", lambda pages: MemoryPresenter(context, pages)
+        )

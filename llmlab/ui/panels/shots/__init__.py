@@ -1,0 +1,24 @@
+"""The shots panel: prompts of an instruction, examples and a question, and what the examples change."""
+
+from __future__ import annotations
+
+from llmlab.engine.types import Feature
+from llmlab.ui.panel import Panel, PanelContext, PanelSpec
+
+
+def _create(context: PanelContext) -> Panel:
+    from llmlab.ui.panels.shots.view import ShotsPanel
+
+    return ShotsPanel(context)
+
+
+PANEL = PanelSpec(
+    name="shots",
+    title="Shots",
+    tooltip="Build a prompt with zero, one or a few examples, and measure what they change",
+    icon="shots",
+    needs=frozenset((Feature.SCORE, Feature.GENERATE, Feature.FILL_MASK)),
+    create=_create,
+    scenes=(),
+    prompt=False,
+)

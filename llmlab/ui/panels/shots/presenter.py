@@ -1,0 +1,19 @@
+"""What the shots panel does: its tabs. No Qt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from llmlab.ui.panel import PanelContext
+from llmlab.ui.tabbed import TabbedPresenter, TabMaker
+
+# In the order of the tabs; their pages are in view.py.
+MAKERS: dict[str, TabMaker] = {}
+
+
+class ShotsPresenter(TabbedPresenter):
+    """Owns what is built, which all tabs look at."""
+
+    def __init__(self, context: PanelContext, pages: Mapping[str, Any]) -> None:
+        super().__init__(context, MAKERS, pages)

@@ -1,0 +1,17 @@
+"""The shots panel on screen."""
+
+from __future__ import annotations
+
+from llmlab.ui.panel import PanelContext
+from llmlab.ui.panels.shots.presenter import ShotsPresenter
+from llmlab.ui.tabbed_view import Page, TabbedPanel
+
+# In the order of the tabs; what decides on them is in presenter.py.
+PAGES: dict[str, Page] = {}
+
+
+class ShotsPanel(TabbedPanel):
+    """Build a prompt, look at the answer, measure."""
+
+    def __init__(self, context: PanelContext) -> None:
+        super().__init__(PAGES, "Build, answer, measure", lambda pages: ShotsPresenter(context, pages))
