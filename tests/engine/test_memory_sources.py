@@ -22,7 +22,7 @@ from llmlab.engine.memory.architectures import architecture
 from llmlab.engine.memory.edited import GpuTable, checked_row, from_values, to_values
 from llmlab.engine.memory.fit import best_precision, largest_batch, largest_training_batch, longest_context
 from llmlab.engine.memory.grid import (
-    contour,
+    contours,
     inference_grid,
     largest_batches,
     largest_training_batches,
@@ -305,15 +305,16 @@ def test_what_fits_on_all_gpus_at_once_is_what_fits_on_each(name: str) -> None:
 
 def test_the_lines_of_the_contour_plot() -> None:
     settings = InferenceSettings()
-    line = contour(shape("gpt2"), settings, 8 * GIB, [1, 8, 64, 10**6])
-    assert line[-1] is None
-    for batch, tokens in zip([1, 8, 64], line, strict=False):
-        assert tokens is not None
+    lines = contours(shape("gpt2"), settings, [4 * GIB, 8 * GIB], [1, 8, 64, 10**6])
+    assert lines.shape == (2, 4)
+    assert lines[1, -1] == 0
+    for batch, value in zip([1, 8, 64], lines[1], strict=False):
+        tokens = int(value)
         assert inference(shape("gpt2"), replace(settings, tokens=tokens, batch=batch)).total <= 8 * GIB
         assert inference(shape("gpt2"), replace(settings, tokens=tokens + 1, batch=batch)).total > 8 * GIB
     train = TrainingSettings()
-    (tokens,) = contour(shape("gpt2"), train, 8 * GIB, [4])
-    assert tokens is not None
+    tokens = int(contours(shape("gpt2"), train, [8 * GIB], [4])[0, 0])
+    assert tokens > 1
     assert training(shape("gpt2"), replace(train, tokens=tokens, batch=4)).total <= 8 * GIB
 
 

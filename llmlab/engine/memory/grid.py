@@ -36,30 +36,36 @@ def training_grid(
     return _over(training_totals(shape, settings), tokens, batches)
 
 
-def contour(
-    shape: ModelShape, settings: InferenceSettings | TrainingSettings, memory: int, batches: Sequence[int]
-) -> tuple[int | None, ...]:
-    """For every batch the most tokens that fit in `memory` bytes, whatever the architecture reads; None if not one.
+def contours(
+    shape: ModelShape,
+    settings: InferenceSettings | TrainingSettings,
+    memories: Sequence[int],
+    batches: Sequence[int],
+    most: int = MOST_TOKENS,
+) -> Float64:
+    """For each size of memory and each batch the most tokens that fit, whatever the architecture reads, up to `most`.
 
-    The line of one GPU in a plot of context over batch. Raises InputError.
+    float64 (memories, batches), 0 where not one fits: the lines of a plot of context over batch. Raises InputError.
     """
     totals = totals_of(shape, settings)
-    sizes = np.asarray(batches, np.float64)
-    return _most(lambda tokens: totals(tokens, sizes), [memory] * len(batches), MOST_TOKENS)
+    sizes = np.asarray(batches, np.float64)[None, :]
+    room = np.asarray(memories, np.float64)[:, None] + np.zeros_like(sizes)
+    return _most(lambda tokens: totals(tokens, sizes), room, most)
 
 
 def longest_contexts(shape: ModelShape, settings: InferenceSettings, memories: Sequence[int]) -> tuple[int | None, ...]:
     """`longest_context` for many sizes of memory at once. Raises InputError."""
     totals = inference_totals(shape, settings)
     batch = np.asarray(settings.batch, np.float64)
-    return _most(lambda tokens: totals(tokens, batch), memories, shape.context or MOST_TOKENS)
+    found = _most(lambda tokens: totals(tokens, batch), np.asarray(memories, np.float64), shape.context or MOST_TOKENS)
+    return _numbers(found)
 
 
 def largest_batches(shape: ModelShape, settings: InferenceSettings, memories: Sequence[int]) -> tuple[int | None, ...]:
     """`largest_batch` for many sizes of memory at once. Raises InputError."""
     totals = inference_totals(shape, settings)
     tokens = np.asarray(settings.tokens, np.float64)
-    return _most(lambda batch: totals(tokens, batch), memories, MOST_SEQUENCES)
+    return _numbers(_most(lambda batch: totals(tokens, batch), np.asarray(memories, np.float64), MOST_SEQUENCES))
 
 
 def largest_training_batches(
@@ -68,7 +74,7 @@ def largest_training_batches(
     """`largest_training_batch` for many sizes of memory at once, also over many GPUs. Raises InputError."""
     totals = training_totals(shape, settings, plan)
     tokens = np.asarray(settings.tokens, np.float64)
-    return _most(lambda batch: totals(tokens, batch), memories, MOST_SEQUENCES)
+    return _numbers(_most(lambda batch: totals(tokens, batch), np.asarray(memories, np.float64), MOST_SEQUENCES))
 
 
 def inference_totals(shape: ModelShape, settings: InferenceSettings) -> Totals:
@@ -156,14 +162,16 @@ def _stored(elements: int, tokens: Float64, batch: Float64, cache_dtype: str) ->
     return np.asarray(np.ceil(batch * elements * ((tokens - recent) * kind.bits + recent * 16) / 8), np.float64)
 
 
-def _most(total: Callable[[Float64], Float64], memories: Sequence[int], limit: int) -> tuple[int | None, ...]:
-    """For each memory the largest number from 1 to `limit` whose total fits, by bisection of all at once."""
-    room = np.asarray(memories, np.float64)
-    low = np.zeros(room.shape)
-    high = np.full(room.shape, limit + 1.0)
+def _numbers(found: Float64) -> tuple[int | None, ...]:
+    return tuple(int(value) or None for value in found)
+
+
+def _most(total: Callable[[Float64], Float64], room: Float64, limit: int) -> Float64:
+    """For each memory the largest number from 1 to `limit` whose total fits, else 0, by bisection of all at once."""
+    low, high = np.zeros(room.shape), np.full(room.shape, limit + 1.0)
     for _ in range(math.ceil(math.log2(limit + 1)) + 1):
         middle = np.floor((low + high) / 2)
         fits = (total(np.maximum(middle, 1)) <= room) & (middle >= 1)
         low = np.where(fits, np.maximum(middle, low), low)
         high = np.where(fits, high, np.minimum(high, np.maximum(middle, 1)))
-    return tuple(int(value) or None for value in low)
+    return low
