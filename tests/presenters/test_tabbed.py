@@ -10,7 +10,7 @@ import pytest
 from llmlab.ui.panel import PanelContext
 from llmlab.ui.tabbed import TabbedPresenter
 from llmlab.workbench import Workbench
-from tests.presenters.decoding_fakes import FakeNotifier, ManualJobs, model_info, ready
+from tests.presenters.decoding_fakes import FakeEngine, FakeNotifier, ManualJobs, model_info, ready
 
 
 class FakeTab:
@@ -29,7 +29,7 @@ class FakeTab:
 
 
 def make(saved: Mapping[str, Any] | None = None) -> tuple[TabbedPresenter, Workbench]:
-    jobs: Any = ManualJobs()
+    jobs: Any = ManualJobs(FakeEngine(model_info()))
     bench = Workbench(jobs)
     context = PanelContext(bench, jobs, FakeNotifier(), saved or {})
     return TabbedPresenter(context, {"one": FakeTab, "two": FakeTab}, {"one": "first", "two": "second"}), bench
