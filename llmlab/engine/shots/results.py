@@ -60,3 +60,29 @@ def softmax(scores: Float64) -> Float64:
         return np.full(len(scores), 1 / max(1, len(scores)))
     powers = np.exp(scores - highest)
     return np.asarray(powers / powers.sum(), np.float64)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outcome:
+    """What one prompt of a measurement came to.
+
+    `condition` is the key of the prompts it belongs to, `item` the place in the test set. `truth` is the right answer
+    as it would stand in the prompt, `scores` those of the labels, None for free text, of which `completion` is what
+    the model wrote. `tokens` of the prompt; `dropped` shots that found no room.
+    """
+
+    condition: str
+    item: int
+    truth: str
+    scores: LabelScores | None
+    completion: str
+    tokens: int
+    dropped: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ContentFree:
+    """The label scores of a condition's prompts whose query says nothing; one for each of such queries."""
+
+    condition: str
+    scores: tuple[LabelScores, ...]
