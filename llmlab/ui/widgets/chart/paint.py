@@ -17,6 +17,7 @@ DOT = 3.5
 SMALL = 0.9  # of the font: marks and legend
 MARK_GAP = 2.2  # heights of a line between two marks of the upright axis
 SWATCH = 10.0
+FAR = 1e5  # pixels: what lies farther outside is drawn there, since Qt cannot paint at any distance
 BAR_SHARE = 0.8  # of the room between two x that bars take
 
 
@@ -55,7 +56,7 @@ class Frame:
         """Pixels of values."""
         across = self.area.left() + place(x, *self.x, log=self.plot.x.log) * self.area.width()
         up = self.area.bottom() - place(y, *self.y, log=self.plot.y.log) * self.area.height()
-        return across, up
+        return np.clip(across, -FAR, FAR), np.clip(up, -FAR, FAR)
 
     def points(self, number: int) -> tuple[Float64, Float64]:
         """Pixels of the values of a series."""

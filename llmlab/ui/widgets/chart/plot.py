@@ -129,7 +129,7 @@ def _stacked(series: tuple[Series, ...]) -> Iterator[tuple[Float64, Float64] | N
             yield None
             continue
         start = np.zeros_like(each.y) if below is None else below
-        below = start + np.nan_to_num(each.y)
+        below = start + np.nan_to_num(each.y, nan=0.0, posinf=0.0, neginf=0.0)
         yield start, below
 
 
@@ -147,6 +147,7 @@ def _widened(low: float, high: float, *, log: bool, from_zero: bool) -> tuple[fl
 def place(value: float | Float64, low: float, high: float, *, log: bool) -> Float64:
     """Where on the axis values stand, 0 at its beginning and 1 at its end; not a number where they cannot."""
     values = np.asarray(value, np.float64)
+    values = np.where(np.isfinite(values), values, np.nan)
     if log:
         with np.errstate(divide="ignore", invalid="ignore"):
             logs = np.where(values > 0, np.log10(np.where(values > 0, values, 1.0)), np.nan)

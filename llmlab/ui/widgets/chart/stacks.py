@@ -1,0 +1,318 @@
+"""Horizontal bars made of parts: what a whole consists of, and whether it stays under a limit."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PySide6.QtCore import QEvent, QPoint, QPointF, QRectF, QSize, Qt, Signal, Slot
+from PySide6.QtGui import (
+    QColor,
+    QContextMenuEvent,
+    QFontMetricsF,
+    QGuiApplication,
+    QHideEvent,
+    QKeyEvent,
+    QMouseEvent,
+    QPainter,
+    QPaintEvent,
+    QPen,
+)
+from PySide6.QtWidgets import QMenu, QWidget
+
+from llmlab import textfile
+from llmlab.ui import theme
+from llmlab.ui.widgets import saving
+from llmlab.ui.widgets.card import Card, HoverCard
+from llmlab.ui.widgets.chart.chart import PICTURES
+from llmlab.ui.widgets.chart.paint import color_of
+from llmlab.ui.widgets.chart.plot import short
+
+PAD = float(theme.SPACE)
+BAR = 20.0  # the most that a bar is high
+NAMED = 1.25  # a part's name is written into it where it has so many times its width
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A part of a bar. `color`: its place among the theme's series; `facts` are shown on hover."""
+
+    name: str
+    value: float
+    color: int
+    facts: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """A bar: its name, its parts from left to right, and a mark that it should stay under."""
+
+    name: str
+    segments: tuple[Segment, ...]
+    limit: float | None = None
+    limit_name: str = ""
+
+    @property
+    def total(self) -> float:
+        """The length of the bar."""
+        return sum(segment.value for segment in self.segments)
+
+
+class StackedBars(QWidget):
+    """One bar below the other, all on one scale. `picked` carries bar and part; `export_asked` a kind of file."""
+
+    picked = Signal(int, int)
+    export_asked = Signal(str)
+
+    def __init__(
+        self, name: str, label: Callable[[float], str] = short, empty: str = "", parent: QWidget | None = None
+    ) -> None:
+        """`label` writes a value, with its unit."""
+        super().__init__(parent)
+        self.stacks: tuple[Stack, ...] = ()
+        self._label = label
+        self._empty = empty
+        self._under: tuple[int, int] | None = None
+        self._card = HoverCard(self)
+        self.setAccessibleName(name)
+        self.setMouseTracking(True)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        theme.changed.connect(self.update)
+
+    def show_stacks(self, stacks: Sequence[Stack]) -> None:
+        """Show these instead."""
+        self.stacks = tuple(stacks)
+        self._look(None)
+        words = (f"{each.name}: {self._label(each.total)}" for each in self.stacks)
+        self.setAccessibleDescription("; ".join(words) or self._empty)
+        self.updateGeometry()
+        self.update()
+
+    def sizeHint(self) -> QSize:
+        rows = max(1, len(self.stacks))
+        return QSize(420, round(rows * (BAR + 2 * PAD) + self._line * 2 + 2 * PAD))
+
+    def minimumSizeHint(self) -> QSize:
+        return QSize(200, round(max(1, len(self.stacks)) * (self._line + PAD) + self._line + 2 * PAD))
+
+    # --- where everything stands ------------------------------------------------------------------------------
+
+    @property
+    def _line(self) -> float:
+        return QFontMetricsF(self.font()).height()
+
+    @property
+    def _scale_end(self) -> float:
+        ends = [each.total for each in self.stacks] + [each.limit for each in self.stacks if each.limit is not None]
+        return max(ends, default=1.0) or 1.0
+
+    def _area(self) -> QRectF:
+        """Of the bars, between their names and their totals."""
+        advance = QFontMetricsF(self.font()).horizontalAdvance
+        names = max((advance(each.name) for each in self.stacks), default=0.0)
+        totals = max((advance(self._label(each.total)) for each in self.stacks), default=0.0)
+        top = PAD + self._legend_height()
+        left = PAD + names + (PAD if names else 0)
+        width = max(20.0, self.width() - left - totals - 2 * PAD)
+        limits = any(each.limit is not None and each.limit_name for each in self.stacks)
+        return QRectF(left, top, width, max(10.0, self.height() - top - PAD - (self._line if limits else 0)))
+
+    def box(self, row: int, part: int) -> QRectF:
+        """Where a part is drawn."""
+        area, stack = self._area(), self.stacks[row]
+        pitch = min(area.height() / max(1, len(self.stacks)), BAR + 2 * PAD)
+        height = min(BAR, pitch - 2)
+        scale = area.width() / self._scale_end
+        left = area.left() + sum(each.value for each in stack.segments[:part]) * scale
+        top = area.top() + row * pitch + (pitch - height) / 2
+        return QRectF(left, top, stack.segments[part].value * scale, height)
+
+    def _colors(self) -> dict[str, int]:
+        return {part.name: part.color for each in self.stacks for part in each.segments if part.value > 0}
+
+    def _legend_rows(self) -> list[list[str]]:
+        advance = QFontMetricsF(self.font()).horizontalAdvance
+        rows: list[list[str]] = [[]]
+        left = 0.0
+        for name in self._colors():
+            room = 14 + advance(name) + 2 * PAD
+            if rows[-1] and left + room > self.width() - 2 * PAD:
+                rows.append([])
+                left = 0.0
+            rows[-1].append(name)
+            left += room
+        return rows if rows[0] else []
+
+    def _legend_height(self) -> float:
+        rows = len(self._legend_rows())
+        return rows * (self._line + 2) + (PAD if rows else 0)
+
+    # --- painting -----------------------------------------------------------------------------------------------
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        self._paint(painter)
+        if self.hasFocus():
+            painter.setPen(theme.current().accent)
+            painter.drawRect(self.rect().adjusted(0, 0, -1, -1))
+        painter.end()
+
+    def _paint(self, painter: QPainter) -> None:
+        colors = theme.current()
+        painter.setFont(self.font())
+        painter.fillRect(QRectF(self.rect()), colors.base)
+        if not self.stacks:
+            painter.setPen(colors.muted)
+            painter.drawText(self.rect(), Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap, self._empty)
+            return
+        self._paint_legend(painter)
+        for row in range(len(self.stacks)):
+            self._paint_row(painter, row)
+
+    def _paint_legend(self, painter: QPainter) -> None:
+        metrics, places = QFontMetricsF(self.font()), self._colors()
+        y = PAD
+        for names in self._legend_rows():
+            x = PAD
+            for name in names:
+                painter.fillRect(QRectF(x, y + metrics.height() / 2 - 5, 10, 10), color_of(places[name]))
+                painter.setPen(theme.current().text)
+                painter.drawText(QPointF(x + 14, y + metrics.ascent()), name)
+                x += 14 + metrics.horizontalAdvance(name) + 2 * PAD
+            y += metrics.height() + 2
+
+    def _paint_row(self, painter: QPainter, row: int) -> None:
+        colors, stack, area = theme.current(), self.stacks[row], self._area()
+        metrics = QFontMetricsF(self.font())
+        if not stack.segments:
+            return
+        first, last = self.box(row, 0), self.box(row, len(stack.segments) - 1)
+        middle = first.center().y() + metrics.ascent() / 2 - 1
+        painter.setPen(colors.text)
+        painter.drawText(QPointF(area.left() - PAD - metrics.horizontalAdvance(stack.name), middle), stack.name)
+        painter.drawText(QPointF(last.right() + PAD / 2, middle), self._label(stack.total))
+        for part, segment in enumerate(stack.segments):
+            box, color = self.box(row, part), color_of(segment.color)
+            painter.fillRect(box, color)
+            if self._under == (row, part):
+                painter.setPen(QPen(colors.text, 1.5))
+                painter.drawRect(box)
+            if metrics.horizontalAdvance(segment.name) * NAMED < box.width():
+                painter.setPen(_readable(color))
+                painter.drawText(box, Qt.AlignmentFlag.AlignCenter, segment.name)
+        if stack.limit is not None:
+            self._paint_limit(painter, row, stack.limit, stack.limit_name)
+
+    def _paint_limit(self, painter: QPainter, row: int, limit: float, name: str) -> None:
+        area, box, metrics = self._area(), self.box(row, 0), QFontMetricsF(self.font())
+        x = area.left() + limit / self._scale_end * area.width()
+        painter.setPen(QPen(theme.current().cut_line, 2))
+        painter.drawLine(QPointF(x, box.top() - 3), QPointF(x, box.bottom() + 3))
+        if name and (row + 1 == len(self.stacks) or self.stacks[row + 1].limit_name != name):
+            width = metrics.horizontalAdvance(name)
+            left = min(max(x - width / 2, PAD), self.width() - PAD - width)
+            painter.drawText(QPointF(left, box.bottom() + 3 + metrics.ascent()), name)
+
+    # --- the exact values ---------------------------------------------------------------------------------------
+
+    def part_at(self, position: QPointF) -> tuple[int, int] | None:
+        """The bar and the part at a place."""
+        for row, stack in enumerate(self.stacks):
+            for part, segment in enumerate(stack.segments):
+                if segment.value > 0 and self.box(row, part).adjusted(-1, -2, 1, 2).contains(position):
+                    return row, part
+        return None
+
+    def card(self, row: int, part: int) -> Card:
+        """What is known of a part."""
+        stack, segment = self.stacks[row], self.stacks[row].segments[part]
+        share = segment.value / stack.total if stack.total else 0.0
+        facts = (("value", self._label(segment.value)), ("share", f"{share:.1%} of {self._label(stack.total)}"))
+        title = f"{stack.name}: {segment.name}" if stack.name else segment.name
+        return Card(title, (*facts, *segment.facts))
+
+    def _look(self, under: tuple[int, int] | None, position: QPoint | None = None) -> None:
+        if under != self._under:
+            self._under = under
+            self.update()
+        if under is None or position is None:
+            self._card.hide()
+        else:
+            self._card.show_at(self.card(*under), position)
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
+        self._look(self.part_at(event.position()), event.globalPosition().toPoint())
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        super().mousePressEvent(event)
+        found = self.part_at(event.position())
+        if event.button() is Qt.MouseButton.LeftButton and found is not None:
+            self.picked.emit(*found)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """The arrow keys go through the parts, Enter picks."""
+        parts = [
+            (row, part)
+            for row, stack in enumerate(self.stacks)
+            for part, segment in enumerate(stack.segments)
+            if segment.value > 0
+        ]
+        key = Qt.Key(event.key())
+        steps = {Qt.Key.Key_Left: -1, Qt.Key.Key_Up: -1, Qt.Key.Key_Right: 1, Qt.Key.Key_Down: 1}
+        if key in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and self._under is not None:
+            self.picked.emit(*self._under)
+        elif key in steps and parts:
+            place = parts.index(self._under) + steps[key] if self._under in parts else 0
+            found = parts[min(max(place, 0), len(parts) - 1)]
+            self._look(found, self.mapToGlobal(self.box(*found).center().toPoint()))
+        else:
+            super().keyPressEvent(event)
+
+    def leaveEvent(self, event: QEvent) -> None:
+        self._look(None)
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        self._card.hide()
+
+    # --- copies ---------------------------------------------------------------------------------------------------
+
+    def contextMenuEvent(self, event: QContextMenuEvent) -> None:
+        menu = QMenu(self)
+        menu.addAction("Copy numbers", self.copy_numbers)
+        menu.addSeparator()
+        menu.addAction("Save numbers as CSV…", lambda: self.export_asked.emit("csv"))
+        for kind in PICTURES:
+            menu.addAction(f"Save picture as {kind.upper()}…", lambda kind=kind: self.export_asked.emit(kind))
+        menu.aboutToHide.connect(menu.deleteLater)
+        menu.popup(event.globalPos())
+
+    @Slot()
+    def copy_numbers(self) -> None:
+        """All values, for a spreadsheet."""
+        QGuiApplication.clipboard().setText(self.text("\t"))
+
+    def text(self, separator: str = ",") -> str:
+        """All values as a table."""
+        buffer = io.StringIO()
+        writer = csv.writer(buffer, delimiter=separator, lineterminator="\n")
+        writer.writerow(("bar", "part", "value"))
+        writer.writerows((each.name, part.name, repr(part.value)) for each in self.stacks for part in each.segments)
+        return buffer.getvalue()
+
+    def writer(self, kind: str) -> Callable[[Path], None]:
+        """What writes a file of `kind`, in any thread. Raises OSError."""
+        if kind == "csv":
+            text = self.text()
+            return lambda path: textfile.write(path, text)
+        if kind == "png":
+            return saving.png_writer(self.grab().toImage())
+        return saving.drawing_writer(kind, self.size(), lambda painter, _: self._paint(painter), self.accessibleName())
+
+
+def _readable(background: QColor) -> QColor:
+    """Black or white, whichever can be read on it."""
+    black, white = QColor("#101418"), QColor("#ffffff")
+    return max((black, white), key=lambda color: theme.contrast(color, background))
