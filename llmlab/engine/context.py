@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -14,18 +15,17 @@ def _none() -> Int32:
     return np.empty(0, np.int32)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Context:
     """The tokens before a position.
 
     `ids` int32 (tokens,) are those the model has read, or its decoder where it has an encoder, in order; the first
-    `given` of them were not generated. `unique` int32 (n,) are the same, ascending, each once. `source` int32 (n,),
-    ascending, each once: what the encoder has read, or the prompt where there is no encoder. `ends` end a text.
+    `given` of them were not generated. `source` int32 (n,), ascending, each once: what the encoder has read, or the
+    prompt where there is no encoder. `ends` end a text.
     """
 
     ids: Int32 = field(default_factory=_none)
     given: int = 0
-    unique: Int32 = field(default_factory=_none)
     source: Int32 = field(default_factory=_none)
     ends: tuple[int, ...] = ()
 
@@ -41,11 +41,18 @@ class Context:
         tokens = np.fromiter(ids, np.int32)
         given = len(tokens) if given is None else given
         read = unique(tokens[:given].tolist() if source is None else source)
-        return cls(tokens, given, np.unique(tokens), read, tuple(sorted(ends)))
+        return cls(tokens, given, read, tuple(sorted(ends)))
 
     def with_id(self, new: int) -> Context:
         """With one more token, which was generated."""
-        return replace(self, ids=np.append(self.ids, np.int32(new)), unique=with_id(self.unique, new))
+        ids = np.empty(len(self.ids) + 1, np.int32)
+        ids[:-1], ids[-1] = self.ids, new
+        return Context(ids, self.given, self.source, self.ends)
+
+    @functools.cached_property
+    def unique(self) -> Int32:
+        """`ids`, ascending, each once."""
+        return np.unique(self.ids)
 
     @property
     def generated(self) -> Int32:
@@ -59,11 +66,3 @@ NOTHING = Context()
 def unique(ids: Iterable[int]) -> Int32:
     """Each id once, ascending."""
     return np.unique(np.fromiter(ids, np.int32))
-
-
-def with_id(ids: Int32, new: int) -> Int32:
-    """`ids`, ascending and each once, with `new` among them."""
-    place = int(np.searchsorted(ids, new))
-    if place < len(ids) and ids[place] == new:
-        return ids
-    return np.insert(ids, place, new)

@@ -11,8 +11,9 @@ import operator
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 
-from llmlab.engine.types import Float32
+from llmlab.engine.types import Float32, Int32
 
 LOWEST = np.finfo(np.float32).min
 BLOCK = 512  # tokens summed at a time while looking for the place where top-p cuts
@@ -29,14 +30,38 @@ def equals(scores: Float32, index: int) -> slice:
     return slice(start, at_least(scores, scores[index]))
 
 
-def top_p_kept(probabilities: Float32, top_p: float) -> int:
-    """How many tokens top-p keeps (Holtzman et al. 2020).
+def highest_id_first(ids: Int32, scores: Float32, index: int) -> NDArray[np.intp] | None:
+    """The order in which top-p sees the tokens that equal `scores[index]`; None where it is the one they have.
+
+    Dividing by the temperature can make logits equal that were not.
+    """
+    run = equals(scores, index)
+    return _reordered(len(ids), run, -ids[run])
+
+
+def lowest_id_first(ids: Int32, scores: Float32) -> NDArray[np.intp] | None:
+    """The order in which the first of the most probable tokens is the one that argmax takes."""
+    run = equals(scores, 0)
+    return _reordered(len(ids), run, ids[run])
+
+
+def _reordered(size: int, run: slice, by: Int32) -> NDArray[np.intp] | None:
+    inside = np.argsort(by)
+    if len(inside) == 1 or bool((inside[1:] > inside[:-1]).all()):
+        return None
+    order = np.arange(size)
+    order[run] = run.start + inside
+    return order
+
+
+def top_p_kept(probabilities: Float32, top_p: float, beyond: float = 0.0) -> int:
+    """How many tokens top-p keeps (Holtzman et al. 2020); `beyond` is the sum of those that are not given.
 
     Those whose sum with all less probable ones is above 1 − top_p, but at least one. As in transformers, both
     sides are rounded to float32 before they meet.
     """
     limit = np.float32(1 - top_p)
-    start, rest = _last_block_above(probabilities, limit) if len(probabilities) > BLOCK else (0, 0.0)
+    start, rest = _last_block_above(probabilities, limit, beyond) if len(probabilities) > BLOCK else (0, beyond)
     sums = rest + np.cumsum(probabilities[start : start + BLOCK][::-1], dtype=np.float64)
     return start + max(1, int(np.count_nonzero(sums.astype(np.float32) > limit)))
 
@@ -94,9 +119,9 @@ def typical_kept(scores: Float32, typical_p: float) -> slice:
     )
 
 
-def _last_block_above(probabilities: Float32, limit: np.float32) -> tuple[int, float]:
+def _last_block_above(probabilities: Float32, limit: np.float32, beyond: float) -> tuple[int, float]:
     """Where the last block begins whose sum with all that follow is above `limit`, and the sum of what follows it."""
     blocks = np.add.reduceat(probabilities, np.arange(0, len(probabilities), BLOCK), dtype=np.float64)
-    tails = np.append(np.cumsum(blocks[::-1])[::-1], 0.0)  # a block's sum with all that follow
+    tails = np.append(np.cumsum(blocks[::-1])[::-1], 0.0) + beyond  # a block's sum with all that follow
     above = max(1, int(np.count_nonzero(tails[:-1].astype(np.float32) > limit)))
     return (above - 1) * BLOCK, float(tails[above])

@@ -24,6 +24,7 @@ class Detokenizer:
         self._tokenizer = tokenizer
         added = tokenizer.added_tokens_decoder.items()
         self._special = frozenset(tokenizer.all_special_ids) | {i for i, token in added if token.special}
+        self._alone: dict[int, str] = {}  # of single tokens the text: most windows are one token long
         self._window = [i for i in before[-PROMPT_TAIL:] if i not in self._special]
         self._told = self._decode()
         self._waiting = 0
@@ -49,7 +50,12 @@ class Detokenizer:
         return self._decode()[len(self._told) :]
 
     def _decode(self) -> str:
-        return decode(self._tokenizer, self._window)
+        if len(self._window) != 1:
+            return decode(self._tokenizer, self._window)
+        (token,) = self._window
+        if token not in self._alone:
+            self._alone[token] = decode(self._tokenizer, self._window)
+        return self._alone[token]
 
 
 class StopStrings:

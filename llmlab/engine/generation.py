@@ -6,28 +6,24 @@ seeds mean nothing beside other work, and which hands out text and scores only a
 
 from __future__ import annotations
 
-import bisect
-import operator
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 
+from llmlab.engine.choosing import Choice, choose
 from llmlab.engine.context import Context
 from llmlab.engine.detokenization import Detokenizer, StopStrings
 from llmlab.engine.errors import InputError
 from llmlab.engine.loading import LoadedModel
-from llmlab.engine.logits import require, sort
+from llmlab.engine.logits import require, sorted_later
 from llmlab.engine.progress import UNCONTROLLED, Control
 from llmlab.engine.reading import Reader, check_ids, decoder_start, end_tokens, guarded, prompt_ids
-from llmlab.engine.sampling import GenerationSettings, ShapedDistribution, SortedLogits, draw, shape
+from llmlab.engine.sampling import GenerationSettings
 from llmlab.engine.shelf import Shelf
 from llmlab.engine.tokenization import Speller
 from llmlab.engine.types import Alternatives, Architecture, Feature, GenerationStep
-
-ALTERNATIVES = 20  # most probable tokens kept with every step
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,13 +182,12 @@ class CompletionState:
 
     def choose(self, logits: torch.Tensor) -> GenerationStep:
         """The next token, from the logits (vocabulary,) of its place."""
-        captured = sort(logits, self._context)
-        shaped = shape(captured, self._settings.sampling)
-        uniform, given = self._uniform(), self._index < len(self._beginning.given)
-        if given or self._settings.sampling.greedy:
+        position = sorted_later(logits, self._context)
+        uniform, given = self._uniform(), self._given
+        if given is not None:
             uniform = None
-        chosen = self._given(shaped) if given else 0 if uniform is None else draw(shaped, uniform)
-        token = int(shaped.ids[chosen])
+        choice = choose(position, self._settings.sampling, uniform, given)
+        token = choice.token_id
         self._unread = [token]
         self._context = self._context.with_id(token)
         text, finish_reason = self._tell(token)
@@ -202,21 +197,23 @@ class CompletionState:
             token_id=token,
             token=self._speller.texts([token])[0],
             text=text,
-            probability=float(shaped.probabilities[chosen]),
-            raw_probability=float(shaped.raw_probabilities[chosen]),
-            rank=_rank(captured, float(shaped.logits[chosen])),
-            entropy=shaped.entropy,
-            alternatives=_alternatives(shaped, chosen, self._speller),
+            probability=choice.probability,
+            raw_probability=choice.raw_probability,
+            rank=choice.rank,
+            entropy=choice.entropy,
+            alternatives=_alternatives(choice, self._speller),
             seconds=time.perf_counter() - self._started,
             finish_reason=finish_reason,
-            sorted=captured if self._capture else None,
+            sorted=position if self._capture else None,
             uniform=uniform,
-            given=given,
+            given=given is not None,
         )
 
-    def _given(self, shaped: ShapedDistribution) -> int:
-        """Where the token stands that is given here."""
-        return int(np.flatnonzero(shaped.ids == self._beginning.given[self._index])[0])
+    @property
+    def _given(self) -> int | None:
+        """The token that is given here."""
+        given = self._beginning.given
+        return given[self._index] if self._index < len(given) else None
 
     def end(self) -> None:
         """Keep what was read for branches, where there is a place for it."""
@@ -234,7 +231,12 @@ class CompletionState:
             self._shelf.clear()
 
     def _uniform(self) -> float | None:
-        """The next random number. One is drawn for every token, so that it depends on seed and place alone."""
+        """The next random number; None where the best token is taken always.
+
+        One is drawn for every token, given or not, so that it depends on seed and place alone.
+        """
+        if self._settings.sampling.greedy:
+            return None
         return torch.rand((), generator=self._random, dtype=torch.float64).item()
 
     def _tell(self, token: int) -> tuple[str, str | None]:
@@ -259,21 +261,11 @@ class CompletionState:
         return None
 
 
-def _rank(captured: SortedLogits, logit: float) -> int:
-    """How many tokens the model finds more probable."""
-    return bisect.bisect_left(captured.logits, -logit, key=operator.neg)
-
-
-def _alternatives(shaped: ShapedDistribution, chosen: int, speller: Speller) -> Alternatives:
-    """The best tokens, and the chosen one at the end where it is not among them."""
-    best = np.arange(min(ALTERNATIVES, len(shaped.ids)))
-    if chosen >= len(best):
-        best = np.append(best, chosen)
-    ids = shaped.ids[best]
+def _alternatives(choice: Choice, speller: Speller) -> Alternatives:
     return Alternatives(
-        ids=ids,
-        logits=shaped.logits[best],
-        raw_probabilities=shaped.raw_probabilities[best],
-        probabilities=shaped.probabilities[best],
-        texts=speller.texts(ids.tolist()),
+        ids=choice.ids,
+        logits=choice.logits,
+        raw_probabilities=choice.raw_probabilities,
+        probabilities=choice.probabilities,
+        texts=speller.texts(choice.ids.tolist()),
     )

@@ -117,7 +117,8 @@ class SamplingSettings:
     @property
     def standard_order(self) -> bool:
         """Whether the settings act in transformers' order, as far as that can make a difference."""
-        return self.stages == tuple(name for name in STAGES if name in self.stages)
+        acting = self.stages
+        return not self.order or acting == tuple(name for name in STAGES if name in acting)
 
     def knobs(self) -> Knobs:
         """As keyword arguments."""

@@ -28,8 +28,20 @@ def sort(logits: torch.Tensor, context: Context = NOTHING) -> SortedLogits:
     if logits.device.type == "cuda":
         return _sort_there(logits, context)
     scores = logits.float().cpu().numpy()
-    ids = descending(scores) if len(scores) < RADIX else _radix_descending(scores)
+    ids = _descending(scores)
     return SortedLogits.checked(ids, scores[ids], context)
+
+
+def sorted_later(logits: torch.Tensor, context: Context) -> SortedLogits:
+    """`logits` (vocabulary,), which nobody changes any more, sorted when they are first looked at. Raises as `sort`."""
+    scores = logits if logits.dtype == torch.float32 and logits.device.type == "cpu" else logits.float().cpu()
+    if scores.untyped_storage().nbytes() > scores.nbytes:  # a row of more logits, which would be kept with it
+        scores = scores.clone()
+    return SortedLogits.later(scores.numpy(), context, _descending)
+
+
+def _descending(scores: Float32) -> Int32:
+    return descending(scores) if len(scores) < RADIX else _radix_descending(scores)
 
 
 def _radix_descending(scores: Float32) -> Int32:

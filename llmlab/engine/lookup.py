@@ -19,6 +19,7 @@ from llmlab.engine.loading import LoadedModel
 from llmlab.engine.logits import require
 from llmlab.engine.progress import UNCONTROLLED, Control
 from llmlab.engine.reading import Reader, end_tokens, guarded, prompt_ids
+from llmlab.engine.sorted_logits import check_usable
 from llmlab.engine.tokenization import Speller
 from llmlab.engine.types import Architecture, DraftedToken, DraftStep, Feature
 
@@ -125,9 +126,5 @@ def _greedy(logits: torch.Tensor) -> tuple[list[int], list[float]]:
     rows = logits.float()
     best = rows.max(-1)
     odds = (best.values - rows.logsumexp(-1)).tolist()
-    if any(math.isnan(odd) for odd in odds):
-        raise InputError(
-            "The model's logits hold no usable number: they are NaN, infinite, or rule out every token.",
-            "Its weights may be damaged, or overflow at this precision; open the model in float32.",
-        )
+    check_usable(not any(math.isnan(odd) for odd in odds))
     return best.indices.tolist(), odds

@@ -11,6 +11,7 @@ ones are repetition penalty (Keskar et al. 2019, eq. 2), temperature, top-k (Fan
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -18,7 +19,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from llmlab.engine.cuts import BLOCK, LOWEST, at_least, equals, min_p_kept, top_p_kept
+from llmlab.engine.cuts import BLOCK, LOWEST, at_least, highest_id_first, lowest_id_first, min_p_kept, top_p_kept
 from llmlab.engine.knobs import STAGES, Cut, GenerationSettings, Knobs, SamplingSettings
 from llmlab.engine.processors import Candidates, run
 from llmlab.engine.sorted_logits import SCRATCH, Captured, CapturedPosition, SortedLogits, penalised
@@ -35,6 +36,7 @@ __all__ = [
     "ShapedDistribution",
     "SortedLogits",
     "draw",
+    "draw_from",
     "shape",
 ]
 
@@ -67,7 +69,7 @@ class ShapedDistribution:
 def shape(sorted_logits: SortedLogits, settings: SamplingSettings) -> ShapedDistribution:
     """What `settings` make of a captured position. Raises InputError if a setting makes no sense."""
     settings.validated()
-    if not (FAST.issuperset(settings.stages) and settings.standard_order):
+    if not needs_no_stages(settings):
         return _shaped_in_stages(sorted_logits, settings)
     with np.errstate(over="ignore"):
         ids, logits, scores = penalised(sorted_logits, settings.repetition_penalty)
@@ -101,6 +103,12 @@ def shape(sorted_logits: SortedLogits, settings: SamplingSettings) -> ShapedDist
     )
 
 
+@functools.lru_cache(maxsize=64)
+def needs_no_stages(settings: SamplingSettings) -> bool:
+    """Whether these are common settings in the common order."""
+    return FAST.issuperset(settings.stages) and settings.standard_order
+
+
 def _shaped_in_stages(sorted_logits: SortedLogits, settings: SamplingSettings) -> ShapedDistribution:
     """What `shape` answers, by the longer way."""
     candidates = Candidates(sorted_logits)
@@ -129,7 +137,11 @@ def _shaped_in_stages(sorted_logits: SortedLogits, settings: SamplingSettings) -
 
 def draw(shaped: ShapedDistribution, uniform: float) -> int:
     """The index of the token at `uniform` (0 ≤ uniform < 1) of the cumulative distribution."""
-    kept = shaped.probabilities[: shaped.kept]
+    return draw_from(shaped.probabilities[: shaped.kept], uniform)
+
+
+def draw_from(kept: Float32, uniform: float) -> int:
+    """The index at `uniform` of the cumulative sum of `kept` float32 (n,), whose own sum may be off 1 by rounding."""
     start, below, total = _block_at(kept, uniform) if len(kept) > BLOCK else (0, 0.0, None)
     cumulative = np.cumsum(kept[start : start + BLOCK], dtype=np.float64)
     target = uniform * (cumulative[-1] if total is None else total) - below
@@ -186,9 +198,9 @@ def _cuts(
     """
     ends = [(Cut.IMPOSSIBLE, at_least(scores, LOWEST))]
     if not settings.do_sample:
-        return _lowest_id_first(ids, scores), ends
+        return lowest_id_first(ids, scores), ends
     if settings.temperature == 0:
-        return _lowest_id_first(ids, scores), [*ends, (Cut.TEMPERATURE, 1)]
+        return lowest_id_first(ids, scores), [*ends, (Cut.TEMPERATURE, 1)]
     if 0 < settings.top_k < len(scores):
         ends.append((Cut.TOP_K, min(ends[-1][1], at_least(scores, scores[settings.top_k - 1]))))
     order = None
@@ -197,7 +209,7 @@ def _cuts(
         kept = top_p_kept(shaped.probabilities_of_first(candidates), settings.top_p)
         ends.append((Cut.TOP_P, kept))
         if kept < candidates and scores[kept - 1] == scores[kept]:
-            order = _highest_id_first(ids, scores, kept)
+            order = highest_id_first(ids, scores, kept)
     if settings.min_p > 0:
         probabilities = shaped.probabilities_of_first(ends[-1][1])
         ends.append((Cut.MIN_P, min_p_kept(probabilities, settings.min_p)))
@@ -212,27 +224,3 @@ def _reasons(size: int, ends: list[tuple[Cut, int]]) -> UInt8:
         reasons[left:start] = cut
         start = left
     return reasons
-
-
-def _highest_id_first(ids: Int32, scores: Float32, index: int) -> NDArray[np.intp] | None:
-    """The order in which top-p sees the tokens that equal `scores[index]`.
-
-    Dividing by the temperature can make logits equal that were not.
-    """
-    run = equals(scores, index)
-    return _reordered(len(ids), run, -ids[run])
-
-
-def _lowest_id_first(ids: Int32, scores: Float32) -> NDArray[np.intp] | None:
-    """The order in which the first of the most probable tokens is the one that argmax takes."""
-    run = equals(scores, 0)
-    return _reordered(len(ids), run, ids[run])
-
-
-def _reordered(size: int, run: slice, by: Int32) -> NDArray[np.intp] | None:
-    inside = np.argsort(by)
-    if len(inside) == 1 or bool((inside[1:] > inside[:-1]).all()):
-        return None
-    order = np.arange(size)
-    order[run] = run.start + inside
-    return order

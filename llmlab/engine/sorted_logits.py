@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,18 +15,22 @@ from llmlab.engine.errors import InputError
 from llmlab.engine.types import Bool, Float32, Int32, Int64
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class SortedLogits:
-    """One position's logits, sorted once.
+    """One position's logits, sorted once: at once, or when somebody first looks at them.
 
     `ids` int32 (vocabulary,) and `logits` float32 (vocabulary,), highest first, the higher id first among equals:
     the reverse of the stable ascending sort from which transformers' top-p decides which of two equals goes.
     `context` is what stands before the position.
     """
 
-    ids: Int32
-    logits: Float32
-    context: Context = NOTHING
+    __slots__ = ("_order", "_sorted", "_unsorted", "context", "size")
+
+    def __init__(self, ids: Int32, logits: Float32, context: Context = NOTHING) -> None:
+        self._sorted: tuple[Int32, Float32] | None = (ids, logits)
+        self._unsorted: Float32 | None = None
+        self._order = descending
+        self.context = context
+        self.size = len(ids)
 
     @classmethod
     def from_logits(cls, logits: Float32, context: Context | Iterable[int] = NOTHING) -> SortedLogits:
@@ -38,6 +42,48 @@ class SortedLogits:
         ids = descending(logits)
         return cls.checked(ids, logits[ids], context if isinstance(context, Context) else Context.of(context))
 
+    @classmethod
+    def checked(cls, ids: Int32, logits: Float32, context: Context) -> SortedLogits:
+        """From logits that are sorted already, NaN outermost. Raises InputError as `from_logits` does."""
+        check_usable(len(logits) > 0 and math.isfinite(logits[0]) and not math.isnan(logits[-1]))
+        return cls(ids, logits, context)
+
+    @classmethod
+    def later(cls, logits: Float32, context: Context, order: Callable[[Float32], Int32] | None = None) -> SortedLogits:
+        """Of `logits` float32 (vocabulary,) in the order of the ids, which nobody changes any more.
+
+        `order` finds the ids in sorted order when they are wanted. Raises InputError as `from_logits` does.
+        """
+        check_usable(len(logits) > 0 and math.isfinite(logits.max()))  # NaN is everybody's maximum
+        position = cls(_EMPTY, logits, context)
+        position._sorted, position._unsorted, position.size = None, logits, len(logits)
+        position._order = order or descending
+        return position
+
+    @property
+    def ids(self) -> Int32:
+        """Highest logit first."""
+        return self._now()[0]
+
+    @property
+    def logits(self) -> Float32:
+        """Highest first."""
+        return self._now()[1]
+
+    @property
+    def unsorted(self) -> Float32 | None:
+        """The logits in the order of the ids, as long as nobody has looked at them in the other."""
+        return self._unsorted
+
+    def _now(self) -> tuple[Int32, Float32]:
+        logits, found = self._unsorted, self._sorted  # two threads may come at once: both sort, and find the same
+        if found is None:
+            assert logits is not None
+            ids = self._order(logits)
+            found = self._sorted = (ids, logits[ids])
+            self._unsorted = None
+        return found
+
     @property
     def context_ids(self) -> Int32:
         """The tokens before the position that can be written, ascending, each once: what a penalty acts on.
@@ -48,20 +94,19 @@ class SortedLogits:
 
     def writable(self, ids: Int32) -> Int32:
         """Those of the ascending `ids` that have a logit."""
-        return ids[: np.searchsorted(ids, len(self.ids))]
+        return ids[: np.searchsorted(ids, self.size)]
 
-    @classmethod
-    def checked(cls, ids: Int32, logits: Float32, context: Context) -> SortedLogits:
-        """From logits that are sorted already, NaN outermost.
 
-        Raises InputError where no token can be told from the logits.
-        """
-        if not len(logits) or not math.isfinite(logits[0]) or math.isnan(logits[-1]):
-            raise InputError(
-                "The model's logits hold no usable number: they are NaN, infinite, or rule out every token.",
-                "Its weights may be damaged, or overflow at this precision; open the model in float32.",
-            )
-        return cls(ids, logits, context)
+_EMPTY = np.empty(0, np.int32)
+
+
+def check_usable(usable: bool) -> None:
+    """Raise InputError where logits are not."""
+    if not usable:
+        raise InputError(
+            "The model's logits hold no usable number: they are NaN, infinite, or rule out every token.",
+            "Its weights may be damaged, or overflow at this precision; open the model in float32.",
+        )
 
 
 def descending(logits: Float32) -> Int32:

@@ -113,7 +113,10 @@ class Speller:
     def texts(self, ids: Iterable[int]) -> tuple[str, ...]:
         """One text for each of `ids`."""
         wanted = list(map(int, ids))
-        self._learn(wanted)
+        try:  # most have been asked for before, step after step
+            return tuple(map(self._texts.__getitem__, wanted))
+        except KeyError:
+            self._learn(wanted)
         return tuple(map(self._texts.__getitem__, wanted))
 
     def spell(self, ids: list[int]) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -179,7 +179,8 @@ class GenerationStep:
     `probability` is after the settings, `raw_probability` before; `rank` 0 is the most probable raw token.
     `seconds` is the time since generation began, prompt included; the first step's is the time to first token.
     `finish_reason` is None while it goes on, otherwise "eos", "stop", "length" or "context".
-    `sorted` is the whole position, to be shaped by other settings, where it was asked for: 8 bytes a vocabulary entry.
+    `sorted` is the whole position, to be shaped by other settings, where it was asked for: 8 bytes a vocabulary entry
+    once it has been looked at, 4 before.
     `uniform` is the number from [0, 1) that the token was drawn with: `draw(shape(step.sorted, settings), uniform)`
     tells what other settings would have drawn; None where nothing was drawn, because the decoding was greedy, or the
     token was `given` by the caller.
