@@ -17,7 +17,8 @@ from llmlab.ui.panels.attention import text_rows
 from llmlab.ui.panels.attention.reading import KEYS, QUERIES
 from llmlab.ui.panels.attention.text_part import Texting
 from llmlab.ui.panels.attention.text_rows import Shading
-from llmlab.ui.panels.attention.text_source import Joined, Texts
+from llmlab.ui.panels.attention.text_source import Texts
+from llmlab.ui.widgets.joined import Joined
 from tests.presenters.attention_tabs import TARGET, TOKENS, Stand, shape_of, stand
 
 
