@@ -168,7 +168,14 @@ def _reader(lines: Iterator[str], delimiter: str, quote: str) -> Iterator[list[s
 def _delimiter(lines: Sequence[str], quote: str, tabs: bool) -> str:
     """The delimiter by which most records have the same number of columns, more than one."""
     order = ("\t", *(one for one in DELIMITERS if one != "\t")) if tabs else DELIMITERS
-    return max(order, key=lambda one: (_agreement(lines[: 2 * limits.SAMPLE], one, quote), -order.index(one)))
+    sample = lines[: 2 * limits.SAMPLE]
+    text = "".join(sample)
+    return max(order, key=lambda one: (_agreement(sample, one, quote), is_tight(text, one), -order.index(one)))
+
+
+def is_tight(text: str, delimiter: str) -> bool:
+    """Whether the delimiter is mostly followed by no space, as no comma in a sentence is."""
+    return text.count(f"{delimiter} ") <= text.count(delimiter) / 2
 
 
 def _agreement(lines: Sequence[str], delimiter: str, quote: str) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 HEAD = 16_000_000  # bytes: of a larger file of lines (CSV, JSON Lines, text, JSON) only the beginning is read
 YAML_BYTES = 1_000_000  # a YAML file has no beginning that could be read alone
+YAML_WORK = 5_000_000  # characters parsed in all, while broken places of a file are looked for
 SHEET_BYTES = 32_000_000  # of a workbook as it lies on the disk
 SHEET_UNPACKED = 64_000_000  # of all its parts, unpacked: what a zip bomb would exceed
 SHEET_CELLS = 150_000

@@ -44,7 +44,7 @@ import yaml
 from llmlab import textfile
 from llmlab.engine.datasets import yamltext
 from llmlab.engine.datasets.notes import Notes
-from llmlab.engine.datasets.values import NOTHING, Record, Value, is_true, text_of
+from llmlab.engine.datasets.values import Record, Value, is_nothing, is_true, text_of
 from llmlab.engine.errors import InputError
 from llmlab.engine.shots.types import Example, PromptSpec
 
@@ -135,7 +135,7 @@ def from_record(name: str, document: Record, notes: Notes) -> Project:
         )
     known = {"llmlab", "version", "name", "note", "shots", "seed", "prompt", "query", "examples", "test"}
     reader.unknown(document, known, "project")
-    shots = None if document.get("shots", "") in NOTHING else reader.number(document, "shots", 0, 0, 10**6)
+    shots = None if is_nothing(document.get("shots", "")) else reader.number(document, "shots", 0, 0, 10**6)
     return Project(
         spec=_spec(reader, reader.record(document, "prompt")),
         examples=reader.examples(document, "examples"),
@@ -189,7 +189,7 @@ class _Reader:
         value = record.get(name, [])
         if isinstance(value, list):
             return tuple(map(text_of, value))
-        if value not in NOTHING:
+        if not is_nothing(value):
             self._wrong(record, name, "a list")
         return ()
 
@@ -200,7 +200,7 @@ class _Reader:
         value = record.get(name, "")
         if isinstance(value, Record):
             return value
-        if value not in NOTHING:
+        if not is_nothing(value):
             self._wrong(record, name, "a mapping")
         return Record(record.line)
 
@@ -222,7 +222,7 @@ class _Reader:
     def examples(self, document: Record, name: str) -> tuple[Example, ...]:
         value = document.get(name, [])
         if not isinstance(value, list):
-            if value not in NOTHING:
+            if not is_nothing(value):
                 self._wrong(document, name, "a list")
             return ()
         found = []

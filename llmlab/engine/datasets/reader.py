@@ -23,7 +23,7 @@ from llmlab.engine.datasets import (
 )
 from llmlab.engine.datasets.notes import Notes
 from llmlab.engine.datasets.table import Rows, Table, propose_mapping
-from llmlab.engine.datasets.types import Dialect, FieldMapping, Format, Imported, Options
+from llmlab.engine.datasets.types import Dialect, FieldMapping, Format, Imported, NoteKind, Options
 from llmlab.engine.datasets.values import Record, Value
 from llmlab.engine.errors import InputError
 from llmlab.engine.progress import UNCONTROLLED, Control
@@ -90,6 +90,7 @@ def from_bytes(name: str, data: bytes, options: Options = Options(), size: int |
         notes.skipped(f"The file has {size / 1e6:,.0f} MB; only the first {len(data) / 1e6:,.0f} MB were read.")
     found = _BY_SUFFIX.get(suffix) or sniff(text)
     result = _from_text(name, text, found, options, notes, whole)
+    options = replace(options, key=result.options.key)
     return replace(result, name=name, encoding=encoding, size=size, whole=whole, notes=notes.result(), options=options)
 
 
@@ -109,8 +110,8 @@ def sniff(text: str) -> Format:
         return Format.YAML
     if len(lines) > 1:
         for delimiter, kind in (("\t", Format.TSV), (",", Format.CSV), (";", Format.CSV)):
-            counts = {line.count(delimiter) for line in lines[:-1] or lines}
-            if len(counts) == 1 and counts != {0}:
+            counts = {line.count(delimiter) for line in lines}
+            if len(counts) == 1 and counts != {0} and delimited.is_tight(head, delimiter):
                 return kind
     return Format.PROMPTS
 
@@ -207,8 +208,8 @@ def _task(name: str, kind: Format, task: harness.Task, notes: Notes) -> Imported
 def _table(kind: Format, rows: Rows, notes: Notes, *, empty: bool = False) -> Imported:
     """Raises InputError where no row was found, unless there may be none."""
     if not rows.rows and not empty:
-        first = next(iter(notes.result()), None)
-        raise InputError("No row was found in the file." + (f" {first.text}" if first else ""), _hint(kind))
+        why = [note.text for note in notes.result() if note.kind is NoteKind.SKIPPED][-1:]
+        raise InputError(" ".join(["No row was found in the file.", *why]), _hint(kind))
     return Imported(
         "", kind, fields=rows.fields, rows=rows.rows, lines=rows.lines, mapping=propose_mapping(rows.fields, rows.rows)
     )

@@ -45,7 +45,8 @@ def _records(value: Value, key: str | None, notes: Notes) -> tuple[Sequence[Valu
         if columns is not None:
             notes.assumed("The file holds one list a column; they were put together row by row.")
             return columns, (), ""
-        if all(isinstance(one, Record) for one in value.values()) and len(value) > 1:
+        by_name = all(isinstance(one, Record) for one in value.values()) and len(value) > 1
+        if by_name and not any(_of_records(one) for one in found.values()):
             notes.assumed("The file holds records by name; the names are in the field “key”.")
             return [_keyed(name, one) for name, one in value.items() if isinstance(one, Record)], (), ""
     if not found or not any(_of_records(one) for one in found.values()):

@@ -32,6 +32,11 @@ NOTHING = frozenset({"", "~", "null", "Null", "NULL"})
 _TRUE = frozenset({"true", "yes", "on"})
 
 
+def is_nothing(value: Value) -> bool:
+    """Whether YAML would take the value for none at all."""
+    return isinstance(value, str) and value in NOTHING
+
+
 def text_of(value: Value) -> str:
     """A value as one text: lists and mappings as JSON."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -24,6 +24,7 @@ _KNOWN_TAGS = frozenset({"!", "!Template", "!TemplateMetadata", *(_PLAIN_TAGS + 
     "str", "int", "float", "bool", "null", "map", "seq", "timestamp", "binary", "merge", "set", "omap"
 ))})  # fmt: skip
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # YAML 1.1, 5.1
+_ITEM = re.compile(r" *- ")
 _NEEDS_CODE = re.compile(r"!function|python|ruby|!include|!js|!env", re.IGNORECASE)
 
 
@@ -51,23 +52,36 @@ def parse(name: str, text: str, notes: Notes) -> list[Value]:
     text, odd = _UNPRINTABLE.subn("\ufffd", text)
     if odd:
         notes.changed(f"{odd:,} control characters, which YAML does not allow, are shown as \ufffd.")
-    error: yaml.YAMLError | None = None
-    for _attempt in range(limits.REPAIRS):
-        builder = _Builder(name)
-        try:
-            builder.build(yaml.parse(text, Loader=_LOADER))
-        except yaml.YAMLError as caught:
-            error = error or caught
-            # Where the broken piece begins says more than where the parser gave up, which may be an item later.
-            repaired = _without_item(text, _line(caught, "context_mark")) or _without_item(text, _line(caught))
-            if repaired is None:
-                return _partial(name, builder, caught, notes)
-            text, first, last = repaired
-            notes.skipped(f"Lines {first} to {last} were left out: {_problem(caught)}.", first)
-        else:
+    builder, error = _attempt(name, text)
+    spent = len(text)
+    for _repair in range(limits.REPAIRS):
+        if error is None:
             builder.tell(notes)
             return builder.documents
-    raise _broken(name, error)
+        trials = []
+        for first, last in _suspects(text, error):
+            if spent + len(text) <= limits.YAML_WORK:
+                spent += len(text)
+                shorter = _without(text, first, last)
+                trials.append((first, last, shorter, *_attempt(name, shorter)))
+        # The one after which reading goes on farthest; of equals the first, which is the likelier one.
+        best = max(trials, key=lambda trial: _reached(trial[-1]), default=None)
+        if best is None or _reached(best[-1]) <= _reached(error):
+            break
+        first, last, text, builder, following = best
+        where = f"Line {first} was" if first == last else f"Lines {first} to {last} were"
+        notes.skipped(f"{where} left out: {_problem(error)}.", first)
+        error = following
+    return _partial(name, builder, error, notes)
+
+
+def _attempt(name: str, text: str) -> tuple[_Builder, yaml.YAMLError | None]:
+    builder = _Builder(name)
+    try:
+        builder.build(yaml.parse(text, Loader=_LOADER))
+    except yaml.YAMLError as error:
+        return builder, error
+    return builder, None
 
 
 class _Builder:
@@ -110,7 +124,7 @@ class _Builder:
         if event.tag and event.tag not in _KNOWN_TAGS:
             value = Foreign(f"{event.tag} {value}")
             self._remark_tag(event.tag, line, f"{event.tag} {event.value}")
-        merge = value == "<<" and event.style is None
+        merge = value == "<<" and not event.style
         self._put(value, event.anchor, 1, line, merge=merge)
 
     def _begin(self, event: Any) -> None:
@@ -185,21 +199,19 @@ class _Builder:
             self._remarks.append(("unused", f"The tag “{tag[:60]}” means nothing here; its value is read.", line))
 
 
-def _partial(name: str, builder: _Builder, error: yaml.YAMLError, notes: Notes) -> list[Value]:
+def _partial(name: str, builder: _Builder, error: yaml.YAMLError | None, notes: Notes) -> list[Value]:
+    """What was built before the text could not be read any further."""
     builder.close()
     if not any(isinstance(document, list | Record) and document for document in builder.documents):
-        raise _broken(name, error)
+        where = f", line {_line(error)}" if error and _line(error) else ""
+        why = _problem(error) if error else "it holds no values"
+        raise InputError(
+            f"{name} is not valid YAML{where}: {why}.", "Mend that line, or quote the text that stands there."
+        )
     builder.tell(notes)
-    notes.skipped(f"From here on the file could not be read: {_problem(error)}.", _line(error))
+    if error is not None:
+        notes.skipped(f"From here on the file could not be read: {_problem(error)}.", _line(error))
     return builder.documents
-
-
-def _broken(name: str, error: yaml.YAMLError | None) -> InputError:
-    where = f", line {_line(error)}" if error and _line(error) else ""
-    why = _problem(error) if error else "too many places are broken"
-    return InputError(
-        f"{name} is not valid YAML{where}: {why}.", "Mend that line, or quote the text that stands there."
-    )
 
 
 def _line(error: yaml.YAMLError, mark_name: str = "problem_mark") -> int | None:
@@ -207,29 +219,49 @@ def _line(error: yaml.YAMLError, mark_name: str = "problem_mark") -> int | None:
     return None if mark is None else mark.line + 1
 
 
+def _reached(error: yaml.YAMLError | None) -> float:
+    """How far reading came, in lines."""
+    return float("inf") if error is None else _line(error) or 0
+
+
 def _problem(error: yaml.YAMLError) -> str:
     problem = getattr(error, "problem", None) or getattr(error, "reason", None) or "it cannot be read"
     return str(problem).strip().rstrip(".")
 
 
-def _without_item(text: str, line: int | None) -> tuple[str, int, int] | None:
-    """`text` with the list item around `line` blanked, and its first and last line; None where there is no item.
+def _suspects(text: str, error: yaml.YAMLError) -> list[tuple[int, int]]:
+    """(first line, last line) of what may be broken, the likeliest first.
 
-    The lines stay, so that all numbers remain right.
+    Where the piece begins that could not be finished says more than where the parser gave up, which may be an item
+    later; a list item goes whole, for half an item would be another one.
     """
-    if line is None:
-        return None
     lines = text.split("\n")
-    first = min(line, len(lines)) - 1
-    while first >= 0 and not re.match(r" *- ", lines[first]):
+    places = [line for line in (_line(error, "context_mark"), _line(error)) if line and line <= len(lines)]
+    items = [item for place in places if (item := _item(lines, place))]
+    above = [item for first, _ in items[:1] if (item := _item(lines, first - 1))]  # left open, it swallows the next
+    return list(dict.fromkeys([*items, *above, *((place, place) for place in places if lines[place - 1].strip())]))
+
+
+def _item(lines: list[str], line: int) -> tuple[int, int] | None:
+    """The list item that `line` lies in."""
+    first = line - 1
+    while first >= 0 and not _ITEM.match(lines[first]):
         first -= 1
     if first < 0:
         return None
-    indent = len(lines[first]) - len(lines[first].lstrip(" "))
+    indent = _indent(lines[first])
     last = first + 1
-    while last < len(lines) and (not lines[last].strip() or len(lines[last]) - len(lines[last].lstrip(" ")) > indent):
+    while last < len(lines) and (not lines[last].strip() or _indent(lines[last]) > indent):
         last += 1
-    if last < line - 1:
-        return None  # the damage lies beyond the item
-    lines[first:last] = [""] * (last - first)
-    return "\n".join(lines), first + 1, last
+    return (first + 1, last) if line <= last else None
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip(" "))
+
+
+def _without(text: str, first: int, last: int) -> str:
+    """`text` with some lines blanked: the others keep their numbers."""
+    lines = text.split("\n")
+    lines[first - 1 : last] = [""] * (last - first + 1)
+    return "\n".join(lines)
