@@ -26,10 +26,10 @@ def in_batches(
         places = order[begin : begin + count]
         done = _unless_full(work, places)
         if done is None:
-            rows = max(1, count // 2)
+            rows = len(places) // 2
             continue
         yield places, done
-        begin += count
+        begin += len(places)
 
 
 def _unless_full(work: Callable[[list[int]], list[list[float]]], places: list[int]) -> list[list[float]] | None:

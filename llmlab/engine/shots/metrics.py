@@ -163,7 +163,7 @@ def binomial_test(wins: int, losses: int) -> tuple[float, float]:
     """(exact, mid-p), two-sided, of as uneven a split of wins and losses, if both were equally likely."""
     count, fewer = wins + losses, min(wins, losses)
     if wins == losses:
-        return 1.0, 1.0 if not count else 1.0 - math.comb(count, fewer) / 2**count
+        return 1.0, 1.0 if not count else 1.0 - math.comb(count, fewer) / 2 ** (count + 1)
     tail = sum(math.comb(count, number) for number in range(fewer + 1)) / 2**count
     exact = min(1.0, 2 * tail)
     return exact, exact - math.comb(count, fewer) / 2**count
