@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from llmlab.ui.panel import PanelContext
+from llmlab.ui.panels.shots.built import Built
 from llmlab.ui.tabbed import TabbedPresenter, TabMaker
 
 # In the order of the tabs; their pages are in view.py.
@@ -16,4 +17,5 @@ class ShotsPresenter(TabbedPresenter):
     """Owns what is built, which all tabs look at."""
 
     def __init__(self, context: PanelContext, pages: Mapping[str, Any]) -> None:
+        self.built = Built()  # before the tabs, which look at it
         super().__init__(context, MAKERS, pages)
