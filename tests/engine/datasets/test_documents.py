@@ -18,6 +18,11 @@ from llmlab.engine.shots.types import Example, Syntax
 from .conftest import VALID, read, texts
 
 
+CONVERSATION = json.dumps([
+    {"messages": [{"role": role, "content": role[0].upper()} for role in ("system", "user", "assistant")]}
+])  # fmt: skip
+
+
 def test_yaml_labels_stay_text() -> None:
     found = read("x.yaml", "- {t: a, label: Yes}\n- {t: b, label: no}\n- {t: c, label: 1.0}\n- {t: d, label: 0x1F}\n")
     assert [row[1] for row in found.rows] == ["Yes", "no", "1.0", "0x1F"]
@@ -60,8 +65,7 @@ def test_another_list_can_be_asked_for() -> None:
         ('[["a", "b"], ["c", "d"]]', ("column 1", "column 2"), (("a", "b"), ("c", "d"))),
         ('[{"q": {"text": "a", "n": 1}, "l": ["x", "y"]}]', ("q.text", "q.n", "l"), (("a", "1", '["x", "y"]'),)),
         (
-            '[{"messages": [{"role": "system", "content": "S"}, {"role": "user", "content": "U"}, '
-            '{"role": "assistant", "content": "A"}]}]',  # noqa: ISC004
+            CONVERSATION,
             ("system", "input", "output"),
             (("S", "U", "A"),),
         ),
