@@ -75,6 +75,7 @@ class Asking:
         done: Callable[[T], None],
         failed: Callable[[ErrorInfo], None] | None = None,
         progress: Callable[[Progress], None] | None = None,
+        partial: Callable[[tuple[Any, ...]], None] | None = None,
     ) -> None:
         """Do `work`, which needs no model."""
 
@@ -82,7 +83,9 @@ class Asking:
             return work(control)
 
         failed = failed or self.notifier.error
-        self._jobs.submit(owner, key, call, done=done, failed=failed, progress=progress, needs_model=False)
+        self._jobs.submit(
+            owner, key, call, done=done, failed=failed, progress=progress, partial=partial, needs_model=False
+        )
 
     def write(self, path: Path, text: Callable[[], str]) -> None:
         """Make a text and write it to a file, then say so."""

@@ -140,6 +140,11 @@ class Choice(QWidget):
         """Mark an option, without a signal."""
         self._group.button(index).setChecked(True)
 
+    def set_offered(self, offered: Sequence[bool]) -> None:
+        """Which of the options can be chosen now."""
+        for button, on in zip(self._group.buttons(), offered, strict=True):
+            button.setEnabled(on)
+
     @Slot()
     def _paint_colors(self) -> None:
         colors = theme.current()
@@ -154,6 +159,7 @@ class Choice(QWidget):
                 f"QPushButton:hover {{ background: {colors.raised.name()}; }}"
                 f"QPushButton:checked {{ background: {colors.accent_base.name()}; font-weight: bold; }}"
                 f"QPushButton:focus {{ border: 1px solid {colors.accent.name()}; }}"
+                f"QPushButton:disabled {{ color: {colors.disabled.name()}; }}"
             )
 
 
