@@ -116,7 +116,9 @@ def _outcomes(
     written = [number for number, prompt in enumerate(prompts) if not prompt.rendered.choices]
     for at, scores in score_labels(loaded, [prompts[number].rendered for number in scored], control):
         yield _outcome(condition, places[scored[at]], prompts[scored[at]], scores, "")
-    if written and condition.spec.form is Form.CLOZE:
+    if not written:
+        return
+    if condition.spec.form is Form.CLOZE:
         raise InputError("A mask is filled in with one of the labels, but there are none.", "List the labels.")
     texts = [prompts[number].rendered.text for number in written]
     for at, text in complete(loaded, texts, condition.spec.room, stops(condition.spec), control):

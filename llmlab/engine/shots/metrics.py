@@ -110,8 +110,11 @@ def confusion(answers: Sequence[str], truths: Sequence[str], labels: Sequence[st
     return counts
 
 
-def wilson(right: int, count: int) -> Interval:
-    """A proportion with its Wilson score interval (Wilson 1927); the whole range where there is no value."""
+def wilson(right: float, count: int) -> Interval:
+    """A proportion with its Wilson score interval (Wilson 1927); the whole range where there is no value.
+
+    `right` is a mean over repetitions where it is no whole number.
+    """
     if not count:
         return Interval(math.nan, 0.0, 1.0, 0)
     share, square = right / count, Z95**2

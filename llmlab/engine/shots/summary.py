@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
@@ -75,7 +75,7 @@ class Judge:
 class CurvePoint:
     """What a number of shots gives: over all seeds, and for each, (seed, interval).
 
-    With several seeds the interval is a bootstrap over the items, since the same item under two seeds is not two.
+    The interval over several seeds counts every item once: the same item under two seeds is not two items.
     """
 
     count: int
@@ -171,7 +171,7 @@ def curve(conditions: Iterable[Condition], results: Results, judge: Judge) -> tu
 
 
 def _over(conditions: Sequence[Condition], results: Results, judge: Judge) -> Interval:
-    """The mean over the seeds; its interval from resampling items, each with all its seeds."""
+    """The mean over the seeds; its interval that of as many items, each with the mean of its seeds."""
     if judge.metric is Metric.MACRO_F1:
         found = [results.interval(each.key, judge) for each in conditions]
         return Interval(
@@ -185,8 +185,8 @@ def _over(conditions: Sequence[Condition], results: Results, judge: Judge) -> In
         for item, value in results.values(each.key, judge).items():
             by_item.setdefault(item, []).append(value)
     values = [statistics.fmean(some) for some in by_item.values()]
-    interval = metrics.bootstrap(values)
-    return Interval(interval.value, interval.low, interval.high, sum(map(len, by_item.values())))
+    interval = metrics.wilson(sum(values), len(values)) if judge.is_share else metrics.bootstrap(values)
+    return replace(interval, count=sum(map(len, by_item.values())))
 
 
 def influences(conditions: Sequence[Condition], results: Results, judge: Judge) -> tuple[Influence, ...]:

@@ -19,7 +19,7 @@ from llmlab.engine.shots.measure import check_items, measure, ranking
 from llmlab.engine.shots.nearness import vectors
 from llmlab.engine.shots.results import ContentFree, LabelScores, Outcome
 from llmlab.engine.shots.summary import Judge, Metric, Results, compared, curve, influences
-from llmlab.engine.shots.types import Example, PromptSpec
+from llmlab.engine.shots.types import Example, Form, PromptSpec
 from tests.engine import tiny
 
 SPEC = PromptSpec("{x}:", "Once.\n", labels=("time", "model"), fewshot_delimiter="\n", room=6)
@@ -252,3 +252,14 @@ def test_items_that_cannot_be_asked() -> None:
                 [ITEMS[0], row("a " * 80, "time")],
             )
         )
+
+
+def test_a_cloze_is_measured_by_its_labels_alone() -> None:
+    tokenizer = tiny.copy.deepcopy(tiny.byte_level())
+    tokenizer.add_special_tokens({"mask_token": tokenizer.convert_ids_to_tokens(5)})
+    engine = tiny.wrap(tiny.engine("bert").loaded.model, tokenizer, tiny.Architecture.ENCODER, context=48)
+    spec = PromptSpec("{x} {mask}.", form=Form.CLOZE, labels=("time", "model"), fewshot_delimiter="\n")
+    conditions = plans.k_sweep(spec, POOL, ITEMS, (0, 1), (0,), Choice.FIRST)
+    assert collect(Results(), measure(engine.loaded, conditions, ITEMS)).count == 8
+    with pytest.raises(InputError, match="one of the labels"):
+        list(measure(engine.loaded, plans.leave_one_out(replace(spec, labels=()), POOL[:1]), ITEMS))
