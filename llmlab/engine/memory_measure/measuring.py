@@ -192,9 +192,9 @@ class _Measuring:
             *predicted,
             tuple(Curve(part, values) for part, values in [("Weights", weights), *parts]),
             _alive(live, worst),
+            tuple(live.operations),
             int(total[worst]),
             worst,
-            live.operations[worst],
             live.process,
             allocator,
         )

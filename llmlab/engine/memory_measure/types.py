@@ -66,7 +66,7 @@ class Phase:
     """One piece of work. `curves` add up to all tensors, the weights included.
 
     `predicted` is the peak as the calculator's terms make it, and `moment` says which of them meet in it. `peak` is
-    the worst moment of all tensors, at operation `at`, called `operation`; on a GPU `allocator` is the peak of torch's
+    the worst moment of all tensors, after operation number `at`; on a GPU `allocator` is the peak of torch's
     allocator over the same time, in which a kernel's own working memory counts too. `process` is the most that the
     process held in main memory (resident set size), sampled.
     """
@@ -77,11 +77,16 @@ class Phase:
     moment: str
     curves: tuple[Curve, ...]
     alive: tuple[Alive, ...]  # the largest ones beside the weights
+    operations: tuple[str, ...]
     peak: int
     at: int
-    operation: str
     process: int
     allocator: int | None = None
+
+    @property
+    def operation(self) -> str:
+        """The operation of the worst moment."""
+        return self.operations[self.at]
 
     @property
     def measured(self) -> int:
