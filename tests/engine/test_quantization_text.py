@@ -20,8 +20,9 @@ from llmlab.engine.quantization import comparing, copies
 from llmlab.engine.quantization.codec import restored
 from llmlab.engine.quantization.comparing import text_damage
 from llmlab.engine.quantization.copies import copy_cost, second
-from llmlab.engine.quantization.measuring import Question, measure
+from llmlab.engine.quantization.measuring import measure
 from llmlab.engine.quantization.schemes import ABSMAX, Scheme
+from llmlab.engine.quantization.types import Question
 from llmlab.engine.quantization.writing import greedy, side_by_side
 from llmlab.engine.types import ModelRequest
 from tests.engine import checkpoints, tiny

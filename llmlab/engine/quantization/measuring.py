@@ -2,46 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from llmlab.engine.devices import memory_use, release_memory
-from llmlab.engine.errors import InputError
 from llmlab.engine.loading import LoadedModel
 from llmlab.engine.progress import UNCONTROLLED, Control
 from llmlab.engine.quantization.comparing import text_damage
 from llmlab.engine.quantization.copies import second
 from llmlab.engine.quantization.matrices import model_bytes
 from llmlab.engine.quantization.schemes import Scheme
-from llmlab.engine.quantization.types import Measured, SideBySide
+from llmlab.engine.quantization.types import Measured, Question, SideBySide
 from llmlab.engine.quantization.writing import greedy, side_by_side
 from llmlab.engine.reading import guarded
 from llmlab.engine.types import Architecture, Feature
-
-MOST_NEW_TOKENS = 512
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What both models are asked: `text` to compare distributions over, `prompt` to go on from, how far.
-
-    Of an encoder-decoder model the answer to `text` is what the model in use writes. Raises InputError.
-    """
-
-    text: str
-    prompt: str
-    max_new_tokens: int = 48
-
-    def __post_init__(self) -> None:
-        """Refuse what makes no sense."""
-        if not self.text.strip():
-            raise InputError(
-                "There is no text to compare the models over.", "Type a prompt, or choose the sample text."
-            )
-        if not 1 <= self.max_new_tokens <= MOST_NEW_TOKENS:
-            raise InputError(
-                f"{self.max_new_tokens:,} new tokens are not possible here.",
-                f"Choose from 1 to {MOST_NEW_TOKENS} tokens.",
-            )
 
 
 def measure(loaded: LoadedModel, scheme: Scheme, question: Question, control: Control = UNCONTROLLED) -> Measured:

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from llmlab.engine.errors import InputError
 from llmlab.engine.quantization.schemes import Scheme
 from llmlab.engine.types import Bool, Float64, Int32, Int64
+
+MOST_NEW_TOKENS = 512
 
 
 def decibels(signal: float, noise: float) -> float:
@@ -222,3 +225,27 @@ class Measured:
     bytes: int
     text: TextDamage
     side_by_side: SideBySide | None
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What both models are asked: `text` to compare distributions over, `prompt` to go on from, how far.
+
+    Of an encoder-decoder model the answer to `text` is what the model in use writes. Raises InputError.
+    """
+
+    text: str
+    prompt: str
+    max_new_tokens: int = 48
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no sense."""
+        if not self.text.strip():
+            raise InputError(
+                "There is no text to compare the models over.", "Type a prompt, or choose the sample text."
+            )
+        if not 1 <= self.max_new_tokens <= MOST_NEW_TOKENS:
+            raise InputError(
+                f"{self.max_new_tokens:,} new tokens are not possible here.",
+                f"Choose from 1 to {MOST_NEW_TOKENS} tokens.",
+            )

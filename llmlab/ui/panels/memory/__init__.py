@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from llmlab.ui.panel import Panel, PanelContext, PanelSpec
+from llmlab.ui.panels.memory.quantization.scenes import SCENES as QUANTIZATION
 
 
 def _create(context: PanelContext) -> Panel:
@@ -18,6 +19,6 @@ PANEL = PanelSpec(
     icon="memory",
     needs=frozenset(),
     create=_create,
-    scenes=(),
+    scenes=(*QUANTIZATION,),
     prompt=False,
 )

@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from llmlab.ui.panel import PanelContext
+from llmlab.ui.panels.memory.quantization.presenter import Quantization
 from llmlab.ui.tabbed import TabbedPresenter, TabMaker
 
 # In the order of the tabs; their pages are in view.py.
-MAKERS: dict[str, TabMaker] = {}
+MAKERS: dict[str, TabMaker] = {
+    "quantization": Quantization,
+}
 
 
 class MemoryPresenter(TabbedPresenter):

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from llmlab.ui.panel import PanelContext
 from llmlab.ui.panels.memory.presenter import MemoryPresenter
+from llmlab.ui.panels.memory.quantization.page import QuantizationPage
 from llmlab.ui.tabbed_view import Page, TabbedPanel
 
 # In the order of the tabs; what decides on them is in presenter.py.
-PAGES: dict[str, Page] = {}
+PAGES: dict[str, Page] = {
+    "quantization": Page("Quantization", "What fewer bits do to weights, predictions and texts", QuantizationPage),
+}
 
 
 class MemoryPanel(TabbedPanel):

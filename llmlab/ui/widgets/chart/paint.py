@@ -312,10 +312,13 @@ def _point_names(painter: QPainter, frame: Frame) -> None:
             continue
         xs, ys = frame.at(each.x, each.y)
         for label, x, y in zip(each.labels, xs.tolist(), ys.tolist(), strict=False):
-            box = QRectF(x + DOT + 3, y - metrics.height() / 2, metrics.horizontalAdvance(label), metrics.height())
-            if box.right() > frame.area.right():
-                box.moveRight(x - DOT - 3)
-            if frame.area.contains(box) and not any(box.intersects(other) for other in taken):
+            width, height = metrics.horizontalAdvance(label), metrics.height()
+            beside = ((x + DOT + 3, y - height / 2), (x - DOT - 3 - width, y - height / 2))
+            across = ((x - width / 2, y - DOT - 2 - height), (x - width / 2, y + DOT + 2))
+            boxes = (QRectF(left, top, width, height) for left, top in (*beside, *across))
+            free = (b for b in boxes if frame.area.contains(b) and not any(b.intersects(other) for other in taken))
+            box = next(free, None)
+            if box is not None:
                 taken.append(box)
                 painter.drawText(QPointF(box.left(), box.bottom() - metrics.descent()), label)
 

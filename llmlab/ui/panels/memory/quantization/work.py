@@ -1,0 +1,86 @@
+"""What the laboratory has done in the model's thread. No Qt; torch is imported there, where it is needed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from llmlab.engine.errors import EngineError, UnsupportedFeatureError
+from llmlab.engine.quantization.schemes import Scheme
+from llmlab.engine.quantization.types import CopyCost, MatrixDetail, Measured, Question, WeightDamage
+from llmlab.jobs.job import ErrorInfo
+
+if TYPE_CHECKING:
+    from llmlab.engine.engine import Engine
+    from llmlab.jobs.job import JobControl
+
+
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """What a scheme does to the weights, and what a copy would cost; or why that is not known."""
+
+    scheme: Scheme
+    damage: WeightDamage | None = None
+    cost: CopyCost | None = None
+    error: ErrorInfo | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a scheme does to the model; or why that is not known."""
+
+    scheme: Scheme
+    measured: Measured | None = None
+    error: ErrorInfo | None = None
+
+
+def weigh(engine: Engine, control: JobControl, schemes: tuple[Scheme, ...]) -> None:
+    """Emits a `Weighed` for each scheme. A scheme that cannot be had here does not keep the others waiting."""
+    from llmlab.engine.quantization.copies import copy_cost
+    from llmlab.engine.quantization.damage import weight_damage
+
+    for scheme in schemes:
+        try:
+            damage = weight_damage(engine.loaded, scheme, control)
+            control.emit(Weighed(scheme, damage, copy_cost(engine.loaded, scheme)))
+        except UnsupportedFeatureError:  # of the model, whatever the scheme
+            raise
+        except EngineError as error:
+            control.emit(Weighed(scheme, error=ErrorInfo.of(error)))
+
+
+def look(engine: Engine, scheme: Scheme, matrix: str) -> MatrixDetail:
+    """The histograms of one matrix."""
+    from llmlab.engine.quantization.damage import matrix_detail
+
+    return matrix_detail(engine.loaded, scheme, matrix)
+
+
+def ask(engine: Engine, control: JobControl, schemes: tuple[Scheme, ...], question: Question) -> None:
+    """Emits an `Asked` for each scheme, one copy of the model after the other."""
+    from llmlab.engine.quantization.measuring import measure
+
+    for number, scheme in enumerate(schemes):
+        part = _Part(control, scheme.name, number, len(schemes))
+        try:
+            control.emit(Asked(scheme, measure(engine.loaded, scheme, question, part)))
+        except EngineError as error:
+            control.emit(Asked(scheme, error=ErrorInfo.of(error)))
+        control.flush()
+
+
+class _Part:
+    """Tells how far one of several schemes has come as a part of the whole."""
+
+    def __init__(self, control: JobControl, name: str, number: int, count: int) -> None:
+        self._control = control
+        self._name, self._number, self._count = name, number, count
+
+    def check(self) -> None:
+        """As the job says."""
+        self._control.check()
+
+    def report(self, text: str, fraction: float | None = None) -> None:
+        """With the scheme's name, as a share of all schemes."""
+        words = text if text.startswith(self._name) else f"{self._name}: {text[:1].lower()}{text[1:]}"
+        self._control.report(words, (self._number + (fraction or 0.0)) / self._count)
