@@ -1,42 +1,55 @@
-"""Beam search, with everything that it considered: what was kept, what was pruned, what ended.
+"""Beam search and beam sampling, with everything considered: what was kept, what was pruned, what ended.
 
 The meaning is that of transformers' `generate(num_beams=…)`, step by step: scores are sums of log-probabilities in
 float32, (end tokens + 1) × beams candidates are looked at in each step, a hypothesis that ends counts only among
 the best `num_beams` of them, and its score is divided by its length to the power of the length penalty.
+With `do_sample` the candidates are not the best ones, but drawn without replacement from the softmax of all scores,
+which the settings have changed beforehand and which are not normalised again; the first drawn stand for the best.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
+import numpy as np
 import torch
 
 from llmlab.engine.batch import BatchReader
+from llmlab.engine.context import Context
 from llmlab.engine.errors import InputError
 from llmlab.engine.loading import LoadedModel
 from llmlab.engine.logits import require
+from llmlab.engine.processors import Candidates, run
 from llmlab.engine.progress import UNCONTROLLED, Control
-from llmlab.engine.reading import Reader, end_tokens, forbidden, guarded, prompt_ids
+from llmlab.engine.reading import Reader, end_tokens, forbidden, prompt_ids
+from llmlab.engine.sampling import GenerationSettings, SamplingSettings, SortedLogits
+from llmlab.engine.stepping import stepwise
 from llmlab.engine.tokenization import Speller, decode
 from llmlab.engine.types import BeamNode, BeamState, BeamStep, Feature, Hypothesis
 
 NEVER = -1e9  # transformers' score of what does not count
 MOST_BEAMS = 64
+GREEDY = SamplingSettings(do_sample=False)
 
 Early = bool | Literal["never"]
 
 
 @dataclass(frozen=True, slots=True)
 class BeamSettings:
-    """transformers' knobs of beam search. `early_stopping` as there: False, True or "never"."""
+    """transformers' knobs of beam search. `early_stopping` as there: False, True or "never".
+
+    `sampling` acts on the log-probabilities of every beam; where it samples, `seed` decides what is drawn.
+    """
 
     num_beams: int = 4
     max_new_tokens: int = 50
     length_penalty: float = 1.0
     early_stopping: Early = False
+    sampling: SamplingSettings = GREEDY
+    seed: int = 0
 
     def validated(self) -> BeamSettings:
         """Itself. Raises InputError, in words, if a setting is outside what it can mean."""
@@ -54,6 +67,11 @@ class BeamSettings:
                 f"The length penalty cannot be {self.length_penalty:g}.",
                 "Use a value from -10 to 10: above 0 longer texts score higher, below 0 shorter ones do.",
             )
+        GenerationSettings(self.sampling, self.max_new_tokens, self.seed).validated()
+        if self.sampling.do_sample and self.sampling.temperature == 0:
+            raise InputError(
+                "Beams cannot be sampled at temperature 0.", "Raise the temperature, or search for the best beams."
+            )
         return self
 
 
@@ -63,20 +81,7 @@ def beam_search(
     """The steps of the search; the last one has the `num_beams` best texts. Raises InputError at once."""
     require(loaded, Feature.GENERATE)
     settings.validated()
-    return _steps(_Search(loaded, speller, prompt_ids(loaded, text), settings), control)
-
-
-def _steps(search: _Search, control: Control) -> Iterator[BeamStep]:
-    guarded(lambda: search.begin(control), search.drop)
-    try:
-        while True:
-            control.check()
-            step = guarded(search.step, search.drop)
-            yield step
-            if step.hypotheses:
-                return
-    finally:
-        search.drop()
+    return stepwise(_Search(loaded, speller, prompt_ids(loaded, text), settings), lambda step: step.hypotheses, control)
 
 
 @dataclass(slots=True)
@@ -107,6 +112,7 @@ class _Search:
         self._settings = settings
         self._ends = end_tokens(loaded)
         self._forbidden = forbidden(loaded.model)
+        self._random = torch.Generator().manual_seed(settings.seed)
         self._reader: BatchReader | None = None
         self._running = [_Beam(-1, score=0.0 if i == 0 else NEVER) for i in range(settings.num_beams)]
         self._finished = [_Finished(_Beam(-1)) for _ in range(settings.num_beams)]
@@ -118,10 +124,15 @@ class _Search:
         """Read the text; the first logits are every beam's."""
         self._started = time.perf_counter()
         reader = Reader(self._loaded, self._prompt, control)
+        self._start = Context.of(reader.start, source=self._prompt, ends=self._ends)
         self._room = _room(self._loaded, len(reader.start), self._settings.max_new_tokens)
         logits = reader.plain_logits(reader.start)
         self._reader = BatchReader(self._loaded, reader, self._settings.num_beams)
         self._logits = logits.float().expand(self._settings.num_beams, -1)
+
+    def end(self) -> None:
+        """Nothing is kept."""
+        self.drop()
 
     def drop(self) -> None:
         """Let go of every tensor."""
@@ -154,16 +165,35 @@ class _Search:
 
     @torch.inference_mode()
     def _candidates(self) -> tuple[list[float], list[int], list[int]]:
-        """The best continuations of all beams: scores, the beams they come from, tokens."""
+        """The best continuations of all beams, or those drawn: scores, the beams they come from, tokens."""
         log_probabilities = self._logits.log_softmax(-1)  # (beams, vocabulary)
         if self._forbidden:
             log_probabilities[:, self._forbidden] = -torch.inf
+        if self._settings.sampling.stages:
+            log_probabilities = self._processed(log_probabilities.cpu())
         before = torch.tensor([beam.score for beam in self._running], device=log_probabilities.device)
         total = (log_probabilities + before[:, None]).reshape(-1)
-        count = max(2, 1 + len(self._ends)) * self._settings.num_beams
-        best, places = total.topk(min(count, len(total)))
         width = log_probabilities.shape[-1]
+        count = min(max(2, 1 + len(self._ends)) * self._settings.num_beams, len(total))
+        if self._settings.sampling.do_sample:
+            total = total.cpu()  # where the generator is, and draws the same whatever the device
+            places = torch.multinomial(total.softmax(-1), count, generator=self._random)
+            best = total[places]
+        else:
+            best, places = total.topk(count)
         return best.tolist(), (places // width).tolist(), (places % width).tolist()
+
+    def _processed(self, log_probabilities: torch.Tensor) -> torch.Tensor:
+        """What the settings make of each beam's log-probabilities (beams, vocabulary): −inf where they cut."""
+        rows = torch.full_like(log_probabilities, -torch.inf)
+        for row, before, beam in zip(rows.numpy(), log_probabilities.numpy(), self._running, strict=True):
+            ids = np.array(beam.ids, np.int32)
+            context = replace(self._start, ids=np.concatenate((self._start.ids, ids)))
+            candidates = Candidates(SortedLogits.from_logits(before, context), least=max(2, 1 + len(self._ends)))
+            for _ in run(candidates, self._settings.sampling):
+                pass
+            row[candidates.ids[: candidates.count]] = candidates.scores[: candidates.count]
+        return rows
 
     def _kept(self, scores: list[float], ends: list[bool]) -> list[int]:
         """The places of the candidates that go on."""
@@ -227,7 +257,7 @@ class _Search:
                 score=each.score,
             )
             for each in self._finished
-            if each.ended
+            if each.ended and each.beam.score > NEVER / 2
         )
 
 

@@ -81,11 +81,12 @@ def eta_kept(probabilities: Float32, entropy: float, eta: float) -> int:
     return epsilon_kept(probabilities, min(eta, math.sqrt(eta) * math.exp(-entropy)))
 
 
-def typical_kept(scores: Float32, typical_p: float) -> slice:
+def typical_kept(scores: Float32, typical_p: float, least: int = 1) -> slice:
     """The tokens kept by locally typical sampling (Meister et al. 2022).
 
-    Those whose information −ln p is nearest to the entropy, until they together have at least `typical_p`; among
-    sorted tokens they are neighbours. In float64: tokens on either side of the entropy are often nearly as far from it.
+    Those whose information −ln p is nearest to the entropy, until they together have at least `typical_p` and are
+    `least`; among sorted tokens they are neighbours. In float64: tokens on either side of the entropy are often
+    nearly as far from it.
     """
     information = scores.astype(np.float64)
     information -= scores[0]
@@ -104,7 +105,7 @@ def typical_kept(scores: Float32, typical_p: float) -> slice:
     def enough(distance: float) -> bool:
         kept = within(distance)
         first = float(sums[kept.start - 1]) if kept.start else 0.0
-        return kept.stop > kept.start and (float(sums[kept.stop - 1]) - first) / total >= typical_p
+        return kept.stop - kept.start >= least and (float(sums[kept.stop - 1]) - first) / total >= typical_p
 
     def nearest(count: int, distance_at: Callable[[int], float]) -> float:
         """The smallest of `count` rising distances that is enough; infinity, and with it all tokens, if none is."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Literal, Unpack
 
 from torch import Tensor
 
+from llmlab.engine import assisted as assisting
 from llmlab.engine import beams, embedding, fingerprint, generation, logits, lookup, scoring, tokenization
 from llmlab.engine import sweep as sweeping
 from llmlab.engine.attention import ablation, cost, lens, repeats
@@ -62,6 +64,7 @@ class Engine:
         self._info = loaded.info
         self._speller = tokenization.Speller(loaded.tokenizer, loaded.info.vocabulary)
         self._shelf = Shelf()
+        self._draft: LoadedModel | None = None  # of assisted decoding
         self._weights_sha256: str | None = None
         self._map: EmbeddingMap | None = None
         self._captures: OrderedDict[AttentionRequest, AttentionCapture] = OrderedDict()  # the last used last
@@ -96,7 +99,7 @@ class Engine:
     def close(self) -> None:
         """Give the model's memory back."""
         self._shelf.clear()
-        self._loaded = None
+        self._loaded = self._draft = None
         self._captures.clear()
         release_memory()
 
@@ -212,14 +215,19 @@ class Engine:
         max_new_tokens: int = 50,
         length_penalty: float = 1.0,
         early_stopping: bool | Literal["never"] = False,
+        seed: int = 0,
         control: Control = UNCONTROLLED,
+        **knobs: Unpack[Knobs],
     ) -> Iterator[BeamStep]:
         """Search for the most probable text, one step at a time, with all candidates that were looked at.
 
-        The last step has the `num_beams` best texts, the first of which is that of transformers' `generate`. Raises
-        InputError at once for what makes no sense, and Cancelled between steps where `control` says so.
+        The last step has the `num_beams` best texts, the first of which is that of transformers' `generate`. `knobs`
+        are those of `SamplingSettings`, but that nothing is drawn unless `do_sample` is given: then it is beam
+        sampling. Raises InputError at once for what makes no sense, and Cancelled between steps where `control` says
+        so.
         """
-        settings = beams.BeamSettings(num_beams, max_new_tokens, length_penalty, early_stopping)
+        sampling = replace(SamplingSettings(**knobs), do_sample=knobs.get("do_sample", False))
+        settings = beams.BeamSettings(num_beams, max_new_tokens, length_penalty, early_stopping, sampling, seed)
         return beams.beam_search(self.loaded, self._speller, text, settings, control)
 
     def prompt_lookup(
@@ -230,6 +238,37 @@ class Engine:
         Raises InputError at once for what makes no sense, and Cancelled between passes where `control` says so.
         """
         return lookup.prompt_lookup(self.loaded, self._speller, text, max_new_tokens, num_tokens, control)
+
+    def assisted(
+        self,
+        text: str,
+        *,
+        draft: str | None = None,
+        num_tokens: int = 5,
+        max_new_tokens: int = 50,
+        seed: int = 0,
+        control: Control = UNCONTROLLED,
+        **knobs: Unpack[Knobs],
+    ) -> Iterator[DraftStep]:
+        """Let the model `draft`, a spec as `open` takes it, guess up to `num_tokens` tokens; check them in one pass.
+
+        None is this model itself. The draft model is opened in the same precision on the same device and stays open
+        until another one is named. With `do_sample=False` the text is greedy's; sampled, it follows the distribution
+        that `knobs` make. Raises InputError at once for what makes no sense, UnsupportedModelError for a model with
+        other tokens, whatever `open` raises, and Cancelled between passes where `control` says so.
+        """
+        settings = GenerationSettings(SamplingSettings(**knobs), max_new_tokens, seed)
+        model = self.loaded if draft is None else self._draft_model(draft, control)
+        return assisting.assisted(self.loaded, model, self._speller, text, settings, num_tokens, control)
+
+    def _draft_model(self, spec: str, control: Control) -> LoadedModel:
+        request = replace(self.info.request, spec=spec, quantization=None, double_quantization=False)
+        if self._draft is None or self._draft.info.request != request:
+            if self._draft is not None:
+                self._draft = None
+                release_memory()
+            self._draft = load(request, control)
+        return self._draft
 
     def completion_ids(self, text: str, completion: str) -> tuple[int, ...]:
         """The tokens of `completion` as it follows `text`, to be `given` to `generate`. Raises InputError."""

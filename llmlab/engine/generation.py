@@ -19,9 +19,10 @@ from llmlab.engine.errors import InputError
 from llmlab.engine.loading import LoadedModel
 from llmlab.engine.logits import require, sorted_later
 from llmlab.engine.progress import UNCONTROLLED, Control
-from llmlab.engine.reading import Reader, check_ids, decoder_start, end_tokens, guarded, prompt_ids
+from llmlab.engine.reading import Reader, check_ids, decoder_start, end_tokens, prompt_ids
 from llmlab.engine.sampling import GenerationSettings
 from llmlab.engine.shelf import Shelf
+from llmlab.engine.stepping import stepwise
 from llmlab.engine.tokenization import Speller
 from llmlab.engine.types import Alternatives, Architecture, Feature, GenerationStep
 
@@ -76,7 +77,11 @@ def generate(
     ids = prompt_ids(loaded, text)
     if settings.overflow == "refuse":
         _refuse(loaded, ids, settings)
-    return _steps(CompletionState(loaded, speller, ids, settings, beginning, capture, shelf), control)
+    return stepwise(
+        CompletionState(loaded, speller, ids, settings, beginning, capture, shelf),
+        lambda step: step.finish_reason,
+        control,
+    )
 
 
 def _refuse(loaded: LoadedModel, ids: list[int], settings: GenerationSettings) -> None:
@@ -90,20 +95,6 @@ def _refuse(loaded: LoadedModel, ids: list[int], settings: GenerationSettings) -
             f"context window holds {context:,}.",
             f"Ask for at least {over:,} new tokens less, shorten the text, or let the window stop or slide when full.",
         )
-
-
-def _steps(completion: CompletionState, control: Control) -> Iterator[GenerationStep]:
-    # Inference mode belongs to the thread: it must not stay on while the caller has the step in hand.
-    guarded(lambda: completion.begin(control), completion.drop)
-    try:
-        while True:
-            control.check()
-            step = guarded(completion.step, completion.drop)
-            yield step
-            if step.finish_reason is not None:
-                return
-    finally:
-        completion.end()
 
 
 class CompletionState:

@@ -29,10 +29,12 @@ class Candidates:
 
     `ids` int32, `logits` float32 (the model's own) and `cut` uint8, all (vocabulary,): the first `count` can still be
     drawn and are sorted by `scores` float32, the higher id first among equals; the others follow, the last removed
-    first. `kept_mass` is the probability that was not cut away.
+    first. `kept_mass` is the probability that was not cut away. `least` tokens are left by every cut, as transformers'
+    `min_tokens_to_keep` has it for beams.
     """
 
-    def __init__(self, sorted_logits: SortedLogits) -> None:
+    def __init__(self, sorted_logits: SortedLogits, least: int = 1) -> None:
+        self.least = least
         self.source = sorted_logits
         self.ids = sorted_logits.ids.copy()
         self.logits = sorted_logits.logits.copy()
@@ -121,6 +123,7 @@ class Candidates:
 
     def keep_first(self, left: int, cut: Cut) -> None:
         """Remove all but the `left` most probable tokens."""
+        left = max(left, self.least)
         if left < self.count:
             self._lose(float(self.weights[:left].sum(dtype=np.float64)))
             self._shorten(left, cut)
@@ -255,9 +258,10 @@ def _temperature(candidates: Candidates, settings: SamplingSettings) -> None:
 
 def _top_k(candidates: Candidates, settings: SamplingSettings) -> None:
     """Fan et al. 2018; tokens that tie with the k-th stay."""
-    if settings.top_k < candidates.count:
+    count = max(settings.top_k, candidates.least)
+    if count < candidates.count:
         scores = candidates.scores[: candidates.count]
-        candidates.keep_first(cuts.at_least(scores, scores[settings.top_k - 1]), Cut.TOP_K)
+        candidates.keep_first(cuts.at_least(scores, scores[count - 1]), Cut.TOP_K)
 
 
 def _top_p(candidates: Candidates, settings: SamplingSettings) -> None:
@@ -269,7 +273,7 @@ def _min_p(candidates: Candidates, settings: SamplingSettings) -> None:
 
 
 def _typical_p(candidates: Candidates, settings: SamplingSettings) -> None:
-    kept = cuts.typical_kept(candidates.scores[: candidates.count], settings.typical_p)
+    kept = cuts.typical_kept(candidates.scores[: candidates.count], settings.typical_p, candidates.least)
     candidates.keep_between(kept.start, kept.stop, Cut.TYPICAL_P)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -32,12 +33,11 @@ def by_transformers(engine: Engine, text: str, **options: Any) -> tuple[list[lis
     with torch.inference_mode():
         out = loaded.model.generate(
             **inputs,
-            do_sample=False,
             num_return_sequences=options["num_beams"],
             return_dict_in_generate=True,
             output_scores=True,
             pad_token_id=1,
-            **options,
+            **{"do_sample": False, **options},
         )
     start = 1 if loaded.model.config.is_encoder_decoder else inputs["input_ids"].shape[1]
     return [row[start:].tolist() for row in out.sequences], out.sequences_scores.tolist()
@@ -155,3 +155,63 @@ def test_wrong_settings_are_refused_and_a_search_can_be_cancelled() -> None:
 
     with pytest.raises(Cancelled):
         list(engine.beam_search(PROMPT, max_new_tokens=30, control=Once()))
+
+
+SAMPLED: list[dict[str, Any]] = [
+    {"num_beams": 2, "temperature": 1.3},
+    {"num_beams": 3, "top_k": 5, "length_penalty": 0.0},
+    {"num_beams": 4, "temperature": 0.7, "top_p": 0.6, "early_stopping": True},
+    {"num_beams": 3, "repetition_penalty": 1.4, "min_p": 0.05, "typical_p": 0.4},
+]
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "llama", "t5", "bart", "gemma3"])
+def test_sampled_beams_are_those_of_transformers_with_the_same_draws(kind: str) -> None:
+    """`generate` draws from the global generator, ours from its own: with one seed both draw the same."""
+    engine = engine_of(kind)
+    for seed, options in enumerate(SAMPLED):
+        assert_sampled_the_same(engine, PROMPTS[seed], seed, max_new_tokens=8, **options)
+
+
+def test_sampled_texts_that_end_early_are_those_of_transformers() -> None:
+    engine = tiny.engine("llama")
+    engine.loaded.model.generation_config.eos_token_id = list(range(2, 60))
+    for seed, options in enumerate(SAMPLED):
+        assert_sampled_the_same(engine, PROMPTS[seed], seed, max_new_tokens=10, **options)
+
+
+def assert_sampled_the_same(engine: Engine, text: str, seed: int, **options: Any) -> None:
+    *_, last = engine.beam_search(text, do_sample=True, seed=seed, **options)
+    state = torch.get_rng_state()
+    torch.manual_seed(seed)
+    try:
+        knobs = {"top_k": 0, **options}
+        ids, scores = by_transformers(engine, text, do_sample=True, **knobs)
+    finally:
+        torch.set_rng_state(state)
+    for hypothesis, want, score in zip(last.hypotheses, ids, scores, strict=True):
+        assert list(hypothesis.ids) == want[: len(hypothesis.ids)], options
+        assert set(want[len(hypothesis.ids) :]) <= {0, 1, 2}
+        assert hypothesis.score == pytest.approx(score, abs=1e-4)
+
+
+def test_sampled_beams_follow_their_seed_and_nothing_else() -> None:
+    engine = tiny.engine("llama")
+
+    def best(seed: int) -> tuple[int, ...]:
+        *_, last = engine.beam_search(PROMPT, do_sample=True, temperature=1.5, num_beams=3, max_new_tokens=8, seed=seed)
+        return last.hypotheses[0].ids
+
+    first = best(1)
+    torch.manual_seed(5)
+    assert best(1) == first
+    assert len({best(seed) for seed in range(5)}) > 1
+
+
+def test_a_cut_that_leaves_fewer_tokens_than_candidates_still_gives_texts() -> None:
+    engine = tiny.engine("llama")
+    steps = list(engine.beam_search(PROMPT, do_sample=True, top_k=1, num_beams=4, max_new_tokens=6))
+    assert steps[-1].hypotheses
+    assert all(math.isfinite(hypothesis.score) for hypothesis in steps[-1].hypotheses)
+    with pytest.raises(InputError, match="temperature 0"):
+        engine.beam_search(PROMPT, do_sample=True, temperature=0.0)
