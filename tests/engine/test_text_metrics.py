@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import sys
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmlab.engine.text_metrics import bleu, distinct_n, repeated, self_bleu
+from llmlab.engine.text_metrics import bleu, distinct_n, repeated, self_bleu, word_count
 
 IDS = st.lists(st.integers(0, 5), max_size=30)
 
@@ -53,3 +54,13 @@ def test_self_bleu_is_a_share(texts: list[list[int]]) -> None:
     value = self_bleu(texts)
     assert value is not None
     assert 0 <= value <= 1 + 1e-12
+
+
+@given(st.text(alphabet=st.characters() | st.sampled_from(" \t\n\x1c\x85\xa0\u2003\u2028\u3000\ud800"), max_size=60))
+def test_words_are_counted_as_split_does(text: str) -> None:
+    assert word_count(text) == len(text.split())
+
+
+def test_every_kind_of_white_space_is_known() -> None:
+    spaces = [chr(code) for code in range(sys.maxunicode + 1) if chr(code).isspace()]
+    assert word_count("".join(f"x{space}" for space in spaces)) == len(spaces)

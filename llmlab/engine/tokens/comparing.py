@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from llmlab.engine.distinct import distinct
 from llmlab.engine.progress import UNCONTROLLED, Control
+from llmlab.engine.text_metrics import word_count
 from llmlab.engine.tokens.opened import OpenTokenizer
 from llmlab.engine.tokens.types import ComparedTokenizer, Comparison, TextStats, TokenizerInfo, TokenKind, Tokens
 from llmlab.engine.types import Bool, Int32
@@ -28,7 +30,7 @@ def compare(tokenizers: Sequence[OpenTokenizer], text: str, control: Control = U
         ComparedTokenizer(tokenizer.info, tokens, stats(tokenizer.info, tokens), places)
         for tokenizer, tokens, places in zip(tokenizers, encoded, differing, strict=True)
     )
-    together = np.unique(np.concatenate(differing)) if differing else np.empty(0, np.int32)
+    together = distinct(np.concatenate(differing or [np.empty(0, np.int32)])).astype(np.int32)
     return Comparison(text, columns, together)
 
 
@@ -37,7 +39,7 @@ def stats(info: TokenizerInfo, tokens: Tokens) -> TextStats:
     text = tokens.text
     added = (tokens.kinds == TokenKind.SPECIAL) & (tokens.starts == tokens.ends)
     own = max(len(tokens) - int(np.count_nonzero(added)), 0)
-    words = len(text.split())
+    words = word_count(text)
     return TextStats(
         tokens=len(tokens),
         characters_per_token=len(text) / own if own else 0.0,
@@ -63,7 +65,7 @@ def _differing(encoded: Sequence[Tokens]) -> list[Int32]:
             found.append(nothing)
             continue
         starts = tokens.starts[_begins(tokens)]
-        found.append(np.unique(starts[~shared[next_visible[starts]]]))
+        found.append(distinct(starts[~shared[next_visible[starts]]]).astype(np.int32))
     return found
 
 

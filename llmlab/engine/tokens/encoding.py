@@ -187,7 +187,7 @@ def _shifted(arrays: Arrays, by: int) -> Arrays:
 
 
 def _first_at(arrays: Arrays, place: int) -> int:
-    return int(np.searchsorted(arrays.starts, place))
+    return int(np.searchsorted(arrays.starts, np.int32(place)))  # as int32: numpy would copy `starts` for an int
 
 
 def _word_at_seam(former: Arrays, block: Arrays, seam: int) -> int | None:

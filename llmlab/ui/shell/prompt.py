@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from llmlab.engine.distinct import distinct
 from llmlab.engine.types import Int64
 from llmlab.jobs.job import ErrorInfo
 from llmlab.jobs.worker import Jobs
@@ -131,5 +132,5 @@ def token_starts(opened: OpenTokenizer, text: str) -> tuple[Int64, int]:
 
     check_text(text)
     tokens = opened.encode(text)
-    starts = np.unique(tokens.starts[tokens.ends > tokens.starts]).astype(np.int64)
+    starts = distinct(tokens.starts[tokens.ends > tokens.starts])
     return utf16_positions(text, starts), len(tokens.ids)

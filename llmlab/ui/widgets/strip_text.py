@@ -109,7 +109,9 @@ def _blocks(tokens: TokenArrays, positions: Int32) -> tuple[Int32, Int32, Int32]
         begin = places[-1]
         token, limit = first[-1], first[-1] + BLOCK  # many tokens can share one place
         end = _block_end(text, begin)
-        token = min(int(np.searchsorted(positions, end)), limit, count) if end < len(text) else min(limit, count)
+        token = min(limit, count)
+        if end < len(text):  # the place as int32: numpy would copy all positions to compare them with an int
+            token = min(int(np.searchsorted(positions, np.int32(end))), token)
         token = max(token, first[-1] + 1)
         while token < count and groups[token] >= 0 and groups[token] == groups[token - 1]:
             token += 1

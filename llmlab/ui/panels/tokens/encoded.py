@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from llmlab.engine.distinct import distinct
+from llmlab.engine.text_metrics import word_count
 from llmlab.engine.tokens.types import TokenizerInfo, TokenKind, Tokens, VocabularyTable
 from llmlab.ui.widgets.strip_text import StripText
 from llmlab.ui.widgets.tokentext import visible
@@ -61,11 +63,11 @@ class Encoded:
             return int(table.kinds[token_id]) in hidden
 
         source = StripText.of(tokens, table.texts.__getitem__, by_name)
-        distinct = len(np.unique(tokens.ids))
+        different = len(distinct(tokens.ids))
         size = len(text.encode("utf-8", "surrogatepass"))
         whole = len(tokens.ids) if special or known else len(opened.encode(text).ids)
-        words = len(text.split())
-        return cls(spec, text, opened.info, tokens, table, source, distinct, size, words, special, whole)
+        words = word_count(text)
+        return cls(spec, text, opened.info, tokens, table, source, different, size, words, special, whole)
 
     def __len__(self) -> int:
         return len(self.tokens.ids)
