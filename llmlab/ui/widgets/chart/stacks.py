@@ -29,36 +29,54 @@ from llmlab.ui.widgets import saving
 from llmlab.ui.widgets.card import Card, HoverCard
 from llmlab.ui.widgets.chart.chart import PICTURES
 from llmlab.ui.widgets.chart.paint import color_of
-from llmlab.ui.widgets.chart.plot import short
+from llmlab.ui.widgets.chart.plot import Axis, short, ticks
 
 PAD = float(theme.SPACE)
 BAR = 20.0  # the most that a bar is high
+FAINT = 0.5  # of the background in a paler colour
+NEAR = 1.6  # times the longest bar: how far away a mark may be
+MARK_ROWS = 3
+TICK_ROOM = 90.0  # pixels between two values of the scale, at least
 NAMED = 1.25  # a part's name is written into it where it has so many times its width
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A part of a bar. `color`: its place among the theme's series; `facts` are shown on hover."""
+    """A part of a bar. `color`: its place among the theme's series, paler if `faint`; `facts` are shown on hover."""
 
     name: str
     value: float
     color: int
     facts: tuple[tuple[str, str], ...] = ()
+    faint: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """A bar: its name, its parts from left to right, and a mark that it should stay under."""
+    """A bar: its name, its parts from left to right, and a mark that it should stay under.
+
+    `note` stands behind its total; the `chosen` one of several is set off.
+    """
 
     name: str
     segments: tuple[Segment, ...]
     limit: float | None = None
     limit_name: str = ""
+    note: str = ""
+    chosen: bool = False
 
     @property
     def total(self) -> float:
         """The length of the bar."""
         return sum(segment.value for segment in self.segments)
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A line across all bars; left out where it is so far away that the bars would be short."""
+
+    value: float
+    name: str
 
 
 class StackedBars(QWidget):
@@ -68,11 +86,19 @@ class StackedBars(QWidget):
     export_asked = Signal(str)
 
     def __init__(
-        self, name: str, label: Callable[[float], str] = short, empty: str = "", parent: QWidget | None = None
+        self,
+        name: str,
+        label: Callable[[float], str] = short,
+        empty: str = "",
+        parent: QWidget | None = None,
+        *,
+        axis: bool = False,
     ) -> None:
-        """`label` writes a value, with its unit."""
+        """`label` writes a value, with its unit; `axis`: a scale stands below the bars."""
         super().__init__(parent)
         self.stacks: tuple[Stack, ...] = ()
+        self._marks: tuple[Mark, ...] = ()
+        self._axis = axis
         self._label = label
         self._empty = empty
         self._under: tuple[int, int] | None = None
@@ -82,9 +108,10 @@ class StackedBars(QWidget):
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         theme.changed.connect(self.update)
 
-    def show_stacks(self, stacks: Sequence[Stack]) -> None:
+    def show_stacks(self, stacks: Sequence[Stack], marks: Sequence[Mark] = ()) -> None:
         """Show these instead."""
         self.stacks = tuple(stacks)
+        self._marks = tuple(marks)
         self._look(None)
         words = (f"{each.name}: {self._label(each.total)}" for each in self.stacks)
         self.setAccessibleDescription("; ".join(words) or self._empty)
@@ -107,31 +134,50 @@ class StackedBars(QWidget):
     @property
     def _scale_end(self) -> float:
         ends = [each.total for each in self.stacks] + [each.limit for each in self.stacks if each.limit is not None]
-        return max(ends, default=1.0) or 1.0
+        return max([*ends, *(mark.value for mark in self.marks)], default=1.0) or 1.0
+
+    @property
+    def marks(self) -> tuple[Mark, ...]:
+        """The lines that are shown, from left to right."""
+        longest = max((each.total for each in self.stacks), default=0.0)
+        near = (mark for mark in self._marks if mark.value <= NEAR * longest)
+        return tuple(sorted(near, key=lambda mark: mark.value))
+
+    @property
+    def _mark_rows(self) -> int:
+        """Lines of text for the names of the marks, which would run into each other in one."""
+        return min(MARK_ROWS, len(self.marks))
+
+    def _behind(self, stack: Stack) -> str:
+        return self._label(stack.total) + (f"   {stack.note}" if stack.note else "")
 
     def _area(self) -> QRectF:
         """Of the bars, between their names and their totals."""
         advance = QFontMetricsF(self.font()).horizontalAdvance
         names = max((advance(each.name) for each in self.stacks), default=0.0)
-        totals = max((advance(self._label(each.total)) for each in self.stacks), default=0.0)
-        top = PAD + self._legend_height()
+        totals = max((advance(self._behind(each)) for each in self.stacks), default=0.0)
+        top = PAD + self._legend_height() + self._mark_rows * self._line
         left = PAD + names + (PAD if names else 0)
         width = max(20.0, self.width() - left - totals - 2 * PAD)
         limits = any(each.limit is not None and each.limit_name for each in self.stacks)
-        return QRectF(left, top, width, max(10.0, self.height() - top - PAD - (self._line if limits else 0)))
+        below = self._line if limits or self._axis else 0
+        return QRectF(left, top, width, max(10.0, self.height() - top - PAD - below))
 
     def box(self, row: int, part: int) -> QRectF:
         """Where a part is drawn."""
         area, stack = self._area(), self.stacks[row]
-        pitch = min(area.height() / max(1, len(self.stacks)), BAR + 2 * PAD)
+        pitch = self._pitch(area)
         height = min(BAR, pitch - 2)
         scale = area.width() / self._scale_end
         left = area.left() + sum(each.value for each in stack.segments[:part]) * scale
         top = area.top() + row * pitch + (pitch - height) / 2
         return QRectF(left, top, stack.segments[part].value * scale, height)
 
-    def _colors(self) -> dict[str, int]:
-        return {part.name: part.color for each in self.stacks for part in each.segments if part.value > 0}
+    def _pitch(self, area: QRectF) -> float:
+        return min(area.height() / max(1, len(self.stacks)), BAR + 2 * PAD)
+
+    def _colors(self) -> dict[str, QColor]:
+        return {part.name: _shade(part) for each in self.stacks for part in each.segments if part.value > 0}
 
     def _legend_rows(self) -> list[list[str]]:
         advance = QFontMetricsF(self.font()).horizontalAdvance
@@ -169,8 +215,11 @@ class StackedBars(QWidget):
             painter.drawText(self.rect(), Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap, self._empty)
             return
         self._paint_legend(painter)
+        if self._axis:
+            self._paint_axis(painter)
         for row in range(len(self.stacks)):
             self._paint_row(painter, row)
+        self._paint_marks(painter)
 
     def _paint_legend(self, painter: QPainter) -> None:
         metrics, places = QFontMetricsF(self.font()), self._colors()
@@ -178,7 +227,7 @@ class StackedBars(QWidget):
         for names in self._legend_rows():
             x = PAD
             for name in names:
-                painter.fillRect(QRectF(x, y + metrics.height() / 2 - 5, 10, 10), color_of(places[name]))
+                painter.fillRect(QRectF(x, y + metrics.height() / 2 - 5, 10, 10), places[name])
                 painter.setPen(theme.current().text)
                 painter.drawText(QPointF(x + 14, y + metrics.ascent()), name)
                 x += 14 + metrics.horizontalAdvance(name) + 2 * PAD
@@ -187,15 +236,17 @@ class StackedBars(QWidget):
     def _paint_row(self, painter: QPainter, row: int) -> None:
         colors, stack, area = theme.current(), self.stacks[row], self._area()
         metrics = QFontMetricsF(self.font())
-        if not stack.segments:
-            return
-        first, last = self.box(row, 0), self.box(row, len(stack.segments) - 1)
-        middle = first.center().y() + metrics.ascent() / 2 - 1
+        pitch = self._pitch(area)
+        top = area.top() + row * pitch
+        middle = top + pitch / 2 + metrics.ascent() / 2 - 1
+        if stack.chosen:
+            painter.fillRect(QRectF(1, top, self.width() - 2, pitch), colors.accent_base)
         painter.setPen(colors.text)
         painter.drawText(QPointF(area.left() - PAD - metrics.horizontalAdvance(stack.name), middle), stack.name)
-        painter.drawText(QPointF(last.right() + PAD / 2, middle), self._label(stack.total))
+        end = area.left() + stack.total / self._scale_end * area.width()
+        painter.drawText(QPointF(end + PAD / 2, middle), self._behind(stack))
         for part, segment in enumerate(stack.segments):
-            box, color = self.box(row, part), color_of(segment.color)
+            box, color = self.box(row, part), _shade(segment)
             painter.fillRect(box, color)
             if self._under == (row, part):
                 painter.setPen(QPen(colors.text, 1.5))
@@ -215,6 +266,30 @@ class StackedBars(QWidget):
             width = metrics.horizontalAdvance(name)
             left = min(max(x - width / 2, PAD), self.width() - PAD - width)
             painter.drawText(QPointF(left, box.bottom() + 3 + metrics.ascent()), name)
+
+    def _paint_axis(self, painter: QPainter) -> None:
+        colors, area, metrics = theme.current(), self._area(), QFontMetricsF(self.font())
+        bottom = area.top() + len(self.stacks) * self._pitch(area)
+        for value in ticks(Axis(), 0.0, self._scale_end, max(2, int(area.width() / TICK_ROOM))):
+            x = round(area.left() + value / self._scale_end * area.width())
+            painter.setPen(QPen(colors.raised, 1))
+            painter.drawLine(QPointF(x, area.top()), QPointF(x, bottom))
+            label = self._label(value)
+            painter.setPen(colors.muted)
+            painter.drawText(QPointF(x - metrics.horizontalAdvance(label) / 2, bottom + metrics.ascent()), label)
+
+    def _paint_marks(self, painter: QPainter) -> None:
+        """Each with its name above, in turn in one of the lines for them."""
+        area, metrics = self._area(), QFontMetricsF(self.font())
+        bottom = area.top() + len(self.stacks) * self._pitch(area)
+        for place, mark in enumerate(self.marks):
+            x = area.left() + mark.value / self._scale_end * area.width()
+            below = area.top() - self._line * (self._mark_rows - 1 - place % self._mark_rows)
+            painter.setPen(QPen(theme.current().cut_line, 1.2, Qt.PenStyle.DashLine))
+            painter.drawLine(QPointF(x, below - self._line + 2), QPointF(x, bottom))
+            width = metrics.horizontalAdvance(mark.name)
+            left = x + 4 if x + 4 + width < self.width() - PAD else x - 4 - width
+            painter.drawText(QPointF(left, below - metrics.descent()), mark.name)
 
     # --- the exact values ---------------------------------------------------------------------------------------
 
@@ -310,6 +385,11 @@ class StackedBars(QWidget):
         if kind == "png":
             return saving.png_writer(self.grab().toImage())
         return saving.drawing_writer(kind, self.size(), lambda painter, _: self._paint(painter), self.accessibleName())
+
+
+def _shade(segment: Segment) -> QColor:
+    color = color_of(segment.color)
+    return theme.mix(color, theme.current().base, FAINT) if segment.faint else color
 
 
 def _readable(background: QColor) -> QColor:
