@@ -8,6 +8,7 @@ from dataclasses import replace
 import torch
 
 from llmlab.engine.batch import BatchReader
+from llmlab.engine.errors import OutOfMemoryError
 from llmlab.engine.generation import Beginning, CompletionState
 from llmlab.engine.loading import LoadedModel
 from llmlab.engine.logits import require
@@ -32,7 +33,8 @@ def sweep(
     """The steps of a completion for each of `settings`, with its number, as many at a time as memory allows.
 
     Each is what `generate` writes with the same settings, but for rounding: a batch may add up its numbers in
-    another order, and a draw that falls on the edge between two tokens can fall to the other side. A full context
+    another order, and a draw that falls on the edge between two tokens can fall to the other side. Where memory runs
+    out nonetheless, half as many go on at a time. A full context
     window ends a text here, whatever its settings say. What makes no sense raises InputError at once.
     """
     require(loaded, Feature.GENERATE)
@@ -45,38 +47,56 @@ def sweep(
 def _batches(
     loaded: LoadedModel, speller: Speller, ids: list[int], settings: Sequence[GenerationSettings], control: Control
 ) -> Iterator[tuple[int, GenerationStep]]:
-    first, done = 0, 0
-    while first < len(settings):
-        batch = _Batch(loaded, speller, ids, settings, first)
-        guarded(lambda batch=batch: batch.begin(control), batch.drop)  # type: ignore[misc]
+    """What did not fit goes on in batches half as large, after the tokens that it has already."""
+    pending, most = list(range(len(settings))), MOST_ROWS
+    written: dict[int, list[int]] = {number: [] for number in pending}
+    while pending:
+        batch = _Batch(loaded, speller, ids, [(n, settings[n], tuple(written[n])) for n in pending], most)
         try:
-            while batch.alive:
-                control.check()
-                for number, step in guarded(batch.step, batch.drop):
-                    done += step.finish_reason is not None
-                    yield number, step
-                control.report(f"{done} of {len(settings)} texts", done / len(settings))
-        finally:
-            batch.drop()
-        first += batch.size
+            for number, step in _told(batch, control):
+                if step.index < len(written[number]):
+                    continue
+                written[number].append(step.token_id)
+                yield number, step
+                if step.finish_reason is not None:
+                    pending.remove(number)
+                    done = len(settings) - len(pending)
+                    control.report(f"{done} of {len(settings)} texts", done / len(settings))
+        except OutOfMemoryError:
+            if batch.size <= 1:
+                raise
+            most = batch.size // 2
+
+
+def _told(batch: _Batch, control: Control) -> Iterator[tuple[int, GenerationStep]]:
+    try:
+        guarded(lambda: batch.begin(control), batch.drop)
+        while batch.alive:
+            control.check()
+            yield from guarded(batch.step, batch.drop)
+    finally:
+        batch.drop()
 
 
 class _Batch:
-    """The completions from number `first` on, as many as there is memory for."""
+    """The first completions of those `wanted`, as many as there is memory for, but no more than `most`.
+
+    Each is wanted by its number, with its settings and the tokens that it begins with.
+    """
 
     def __init__(
         self,
         loaded: LoadedModel,
         speller: Speller,
         ids: list[int],
-        settings: Sequence[GenerationSettings],
-        first: int,
+        wanted: Sequence[tuple[int, GenerationSettings, tuple[int, ...]]],
+        most: int,
     ) -> None:
         self._loaded = loaded
         self._speller = speller
         self._ids = ids
-        self._settings = settings
-        self._first = first
+        self._wanted = wanted
+        self._most = most
         self._forbidden = forbidden(loaded.model)
         self._reader: BatchReader | None = None
         self._rows: list[tuple[int, CompletionState]] = []
@@ -91,12 +111,12 @@ class _Batch:
         """Read the text once for all."""
         reader = Reader(self._loaded, self._ids, control)
         logits = reader.plain_logits(reader.start)
-        left = self._settings[self._first :]
-        longest = len(reader.start) + max(each.max_new_tokens for each in left)
-        self.size = min(len(left), _rows_at_once(reader.cache_bytes * longest // len(reader.start), self._loaded))
-        for number, each in enumerate(left[: self.size], self._first):
+        longest = len(reader.start) + max(settings.max_new_tokens for _, settings, _ in self._wanted)
+        fitting = _rows_at_once(reader.cache_bytes * longest // len(reader.start), self._loaded)
+        self.size = min(len(self._wanted), self._most, fitting)
+        for number, settings, given in self._wanted[: self.size]:
             state = CompletionState(
-                self._loaded, self._speller, self._ids, each, Beginning(), capture=False, shelf=None
+                self._loaded, self._speller, self._ids, settings, Beginning(given), capture=False, shelf=None
             )
             state.begin_text(reader.start)
             self._rows.append((number, state))

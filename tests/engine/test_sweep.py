@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import torch
 
 from llmlab.engine import Engine, sweep
-from llmlab.engine.errors import Cancelled, InputError
+from llmlab.engine.batch import BatchReader
+from llmlab.engine.errors import Cancelled, InputError, OutOfMemoryError
 from llmlab.engine.sampling import GenerationSettings, SamplingSettings
 from llmlab.engine.types import GenerationStep
 from tests.engine.test_branches import engine_of
@@ -80,6 +82,40 @@ def test_what_does_not_fit_at_once_comes_in_several_batches(monkeypatch: pytest.
     monkeypatch.setattr(sweep, "MOST_BYTES", 1)
     collected(engine, GRID[:2])
     assert sizes == [1, 1]
+
+
+@pytest.mark.parametrize("after", [0, 1, 5, 9])
+def test_a_batch_that_runs_out_of_memory_goes_on_in_halves(monkeypatch: pytest.MonkeyPatch, after: int) -> None:
+    engine = engine_of("llama")
+    whole = collected(engine, GRID)
+    sizes: list[int] = []
+    forward = BatchReader.next_logits
+
+    def failing(self: BatchReader, ids: list[int]) -> torch.Tensor:
+        sizes.append(len(ids))
+        if len(sizes) > after and len(ids) > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(self, ids)
+
+    monkeypatch.setattr(BatchReader, "next_logits", failing)
+    halves = collected(engine, GRID)
+    assert max(sizes) > 3 >= sizes[-1]
+    for number, steps in whole.items():
+        assert [step.index for step in halves[number]] == list(range(len(steps))), "every step is told once"
+        assert [step.token_id for step in halves[number]] == [step.token_id for step in steps]
+        assert [step.text for step in halves[number]] == [step.text for step in steps]
+        assert not any(step.given for step in halves[number])
+
+
+def test_one_text_that_does_not_fit_alone_is_an_error_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = engine_of("llama")
+
+    def failing(_self: BatchReader, _ids: list[int]) -> torch.Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(BatchReader, "next_logits", failing)
+    with pytest.raises(OutOfMemoryError, match="not enough GPU memory"):
+        collected(engine, GRID)
 
 
 def test_wrong_settings_are_refused_and_a_sweep_can_be_cancelled() -> None:
