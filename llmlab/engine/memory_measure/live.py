@@ -22,12 +22,13 @@ _SECONDS_BETWEEN_SAMPLES = 0.005  # of the process's memory: asking the system t
 
 @dataclass(slots=True)
 class Life:
-    """The memory behind one or more tensors: made by operation `born`, gone after operation `died`."""
+    """The memory behind one or more tensors: made by operation `born`, or `before` it; gone after operation `died`."""
 
     bytes: int
     born: int
     shape: tuple[int, ...]
     dtype: torch.dtype
+    before: bool = False
     died: int | None = None
     label: str = ""
 
@@ -65,7 +66,7 @@ class LiveTensors(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def follow(self, tensors: Iterable[torch.Tensor], name: str) -> None:
         """Count `tensors` that were there before, as if they had been made now."""
         for tensor in tensors:
-            self._follow(tensor)
+            self._follow(tensor, before=True)
         self.label(tensors, name)
 
     def label(self, tensors: Iterable[torch.Tensor | None], name: str) -> None:
@@ -93,12 +94,12 @@ class LiveTensors(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 change[life.died] -= life.bytes
         return np.cumsum(change[:-1])
 
-    def _follow(self, tensor: torch.Tensor) -> None:
+    def _follow(self, tensor: torch.Tensor, *, before: bool = False) -> None:
         storage = tensor.untyped_storage()
         place = storage._cdata
         if place in self._known or place in self._alive or storage.nbytes() == 0:
             return
-        life = Life(storage.nbytes(), len(self.operations), tuple(tensor.shape), tensor.dtype)
+        life = Life(storage.nbytes(), len(self.operations), tuple(tensor.shape), tensor.dtype, before)
         self._alive[place] = (weakref.ref(storage, lambda _: self._freed(place)), life)
         self.lives.append(life)
 

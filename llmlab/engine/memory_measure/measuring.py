@@ -270,7 +270,7 @@ def _alive(live: LiveTensors, at: int) -> tuple[Alive, ...]:
     found = [life for life in live.lives if life.born <= at and (life.died is None or life.died > at)]
     return tuple(
         Alive(
-            live.operations[life.born],
+            "there before" if life.before else live.operations[life.born],
             life.label or _WORKING,
             life.shape,
             str(life.dtype).removeprefix("torch."),

@@ -52,7 +52,7 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class Alive:
-    """A tensor that is there at the worst moment: made by `operation`, kept for `kind`."""
+    """A tensor that is there at the worst moment: made by `operation`, or “there before”; kept for `kind`."""
 
     operation: str
     kind: str

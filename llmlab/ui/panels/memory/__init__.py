@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from llmlab.ui.panel import Panel, PanelContext, PanelSpec
+from llmlab.ui.panels.memory.measured.scenes import SCENES as MEASURED
 from llmlab.ui.panels.memory.quantization.scenes import SCENES as QUANTIZATION
+from llmlab.ui.panels.memory.sharding.scenes import SCENES as SHARDING
 
 
 def _create(context: PanelContext) -> Panel:
@@ -19,6 +21,6 @@ PANEL = PanelSpec(
     icon="memory",
     needs=frozenset(),
     create=_create,
-    scenes=(*QUANTIZATION,),
+    scenes=(*MEASURED, *QUANTIZATION, *SHARDING),
     prompt=False,
 )

@@ -6,12 +6,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from llmlab.ui.panel import PanelContext
+from llmlab.ui.panels.memory.measured.presenter import Measuring
 from llmlab.ui.panels.memory.quantization.presenter import Quantization
+from llmlab.ui.panels.memory.sharding.presenter import Sharding
 from llmlab.ui.tabbed import TabbedPresenter, TabMaker
 
 # In the order of the tabs; their pages are in view.py.
 MAKERS: dict[str, TabMaker] = {
+    "measured": Measuring,
     "quantization": Quantization,
+    "sharding": Sharding,
 }
 
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from llmlab.ui.panel import PanelContext
+from llmlab.ui.panels.memory.measured.page import MeasuredPage
 from llmlab.ui.panels.memory.presenter import MemoryPresenter
 from llmlab.ui.panels.memory.quantization.page import QuantizationPage
+from llmlab.ui.panels.memory.sharding.page import ShardingPage
 from llmlab.ui.tabbed_view import Page, TabbedPanel
 
 # In the order of the tabs; what decides on them is in presenter.py.
 PAGES: dict[str, Page] = {
+    "measured": Page("Measured", "What the model that is open really takes, beside the formulas", MeasuredPage),
     "quantization": Page("Quantization", "What fewer bits do to weights, predictions and texts", QuantizationPage),
+    "sharding": Page("Sharding", "A model shared out over processes, for real", ShardingPage),
 }
 
 

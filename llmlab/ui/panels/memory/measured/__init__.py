@@ -1,0 +1,1 @@
+"""The calculator held against the loaded model: every component predicted and measured."""

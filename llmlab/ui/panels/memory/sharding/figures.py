@@ -1,0 +1,107 @@
+"""A sharded run in words: rows, files, and Python that does the same. No Qt."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from llmlab.engine.memory.terms import GIB
+from llmlab.engine.sharding.types import Compared, MethodResult, ShardingRequest, ShardingRun
+from llmlab.ui.words import size
+
+NONE = "–"
+COLUMNS = ("method", "quantity", "predicted_bytes", "rank", "measured_bytes", "formula", "note")
+
+
+def percent(error: float | None) -> str:
+    """+2.70 %, or 0 where both are the same to the byte."""
+    if error is None:
+        return NONE
+    if error == 0:
+        return "0"
+    return f"{100 * error:+.2f} %".replace("-", "−") if abs(error) >= 5e-5 else "≈ 0"
+
+
+def cells(method: str, row: Compared, ranks: int) -> tuple[str, ...]:
+    """Method, quantity, predicted, each rank's, error."""
+    measured = [f"{value:,.0f}" for value in row.measured]
+    measured += [""] * (ranks - len(measured))
+    return method, row.name, f"{row.predicted:,.0f}", *measured, percent(row.error)
+
+
+def tip(row: Compared) -> str:
+    """The formula with the values put in, exact sizes, and what the framework does otherwise."""
+    lines = [
+        f"{row.name} = {row.formula}",
+        f"predicted: {row.predicted:,.0f} bytes = {size(row.predicted)} = {row.predicted / GIB:.4g} GiB",
+        *(
+            f"rank {rank}: {value:,.0f} bytes = {size(value)} = {value / GIB:.4g} GiB"
+            for rank, value in enumerate(row.measured)
+        ),
+    ]
+    return "\n".join([*lines, row.note] if row.note else lines)
+
+
+def relative(result: MethodResult) -> str:
+    """What a rank sends, against DDP."""
+    return f"sends {result.relative_predicted:.3g}× DDP by the formula, {result.relative_measured:.3g}× measured"
+
+
+def headline(results: Sequence[MethodResult], run: ShardingRun | None) -> str:
+    """What stands above the pictures."""
+    if run is None:
+        return f"{len(results)} done"
+    where = f"{run.request.ranks} processes on the {'GPUs' if run.device == 'cuda' else 'CPU'}"
+    return f"{where} · losses agree with one process within {run.largest_difference:.1e} nats"
+
+
+def notes(results: Sequence[MethodResult]) -> str:
+    """What each method sends, a line each."""
+    return "\n".join(f"{result.method}: {relative(result)}." for result in results)
+
+
+def table_text(results: Sequence[MethodResult], separator: str = ",") -> str:
+    """Every quantity of every method and rank."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, delimiter=separator, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows(_rows(results))
+    return buffer.getvalue()
+
+
+def _rows(results: Sequence[MethodResult]) -> Iterator[tuple[Any, ...]]:
+    for result in results:
+        for row in result.compared:
+            for rank, value in enumerate(row.measured):
+                yield result.method, row.name, row.predicted, rank, value, row.formula, row.note
+
+
+def json_text(run: ShardingRun) -> str:
+    """Everything, for other programs."""
+    return json.dumps(asdict(run), ensure_ascii=False, indent=1) + "\n"
+
+
+def snippet(request: ShardingRequest) -> str:
+    """A script that runs the same."""
+    methods = ", ".join(f"Strategy.{method.name}" for method in request.methods)
+    return f"""from llmlab.engine.memory.sharding import Strategy
+from llmlab.engine.sharding import ShardingRequest, run
+
+request = ShardingRequest(
+    methods=({methods},),
+    ranks={request.ranks},
+    steps={request.steps},
+    batch={request.batch},
+    tokens={request.tokens},
+    device={request.device!r},
+)
+if __name__ == "__main__":
+    for result in run(request).results:
+        print(result.method, [round(loss, 4) for loss in result.losses])
+        for row in result.compared:
+            print(f"  {{row.name}}: predicted {{row.predicted:,.0f}} bytes, ranks hold {{row.measured}}")
+"""

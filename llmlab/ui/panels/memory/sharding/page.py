@@ -1,0 +1,256 @@
+"""The tab of real sharding on screen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from PySide6.QtCore import Qt, Slot
+from PySide6.QtWidgets import QCheckBox, QProgressBar, QSplitter, QStackedWidget, QVBoxLayout, QWidget
+
+from llmlab.engine.memory.sharding import Strategy
+from llmlab.engine.sharding.types import DEVICES, METHODS, RANKS, MethodResult, ShardingRun
+from llmlab.ui import theme
+from llmlab.ui.panels.memory.sharding import figures, plots
+from llmlab.ui.panels.memory.sharding.params import LIMITS, Params
+from llmlab.ui.panels.memory.sharding.presenter import Screen, Sharding
+from llmlab.ui.panels.memory.sharding.stacks import bars
+from llmlab.ui.screen import Kind
+from llmlab.ui.view import PanelView
+from llmlab.ui.widgets.chart.chart import Chart
+from llmlab.ui.widgets.chart.stacks import StackedBars
+from llmlab.ui.widgets.column import ControlColumn, combo_box, group, labelled
+from llmlab.ui.widgets.help import Help, HelpButton
+from llmlab.ui.widgets.parts import Choice, ElidedLabel, MainButton, MutedLabel, menu_button, row
+from llmlab.ui.widgets.rowtable import Column, Row, RowTable
+from llmlab.ui.widgets.scale import Scale
+from llmlab.ui.widgets.slider import Knob, LabelledSlider
+from llmlab.ui.widgets.states import StateView
+from llmlab.ui.words import size
+
+HELP = Help(
+    "Sharding, for real",
+    "Every rank is a process of its own on this computer; together they train the bundled decoder in float32 with "
+    "AdamW, on random tokens that stay the same. Parameters, gradients and optimizer states are the bytes behind the "
+    "tensors that a rank holds in its last step, gathered weights those that are whole for the worst moment. What is "
+    "sent is counted at every collective operation, with the cost of a ring, as the formulas have it; the losses must "
+    "be those of one process that has all sequences.",
+    "DDP 2Ψ(N−1)/N · ZeRO-1, SHARD_GRAD_OP 2Ψ(N−1)/N · FULL_SHARD 3Ψ(N−1)/N\nΨ parameters over N ranks",
+)
+METHOD_TIPS = {
+    Strategy.DDP: "Everything is whole on each rank; gradients are all-reduced",
+    Strategy.ZERO_1: "torch's ZeroRedundancyOptimizer: each rank keeps the optimizer states of some of the parameters",
+    Strategy.SHARD_GRAD_OP: "torch's fully_shard, weights kept whole between the forward and the backward pass",
+    Strategy.FULL_SHARD: "torch's fully_shard, weights gathered layer by layer and freed again",
+}
+DEVICE_NAMES = {"auto": "GPUs if there are enough", "cpu": "CPU (gloo)", "cuda": "GPUs (NCCL)"}
+KNOBS = {
+    "steps": Knob("Steps", Scale(*LIMITS["steps"]), 4, "How many training steps each method makes"),
+    "batch": Knob("Sequences of a rank", Scale(*LIMITS["batch"]), 2, "Each rank has sequences of its own"),
+    "tokens": Knob("Tokens", Scale(*LIMITS["tokens"], logarithmic=True), 64, "How long each sequence is"),
+}
+TABLE = (
+    Column("method", "How the model is shared out", 19, number=False),
+    Column("quantity", "What a rank holds, or sends in a step", 0, number=False),
+    Column("predicted", "Bytes, by the calculator's formula", 12),
+    *(Column(f"rank {rank}", f"Bytes that rank {rank} really held or sent", 12) for rank in range(RANKS[-1])),
+    Column("error", "(predicted − measured) / measured, of the rank that is furthest off", 10),
+)
+FIRST_RANK = 3  # its column
+
+
+class ShardingPage(QWidget):
+    """Bars and losses over the table of all ranks; is the view of `Sharding`."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._tab: Sharding | None = None
+        self._panel: PanelView | None = None
+        self.controls = ShardingControls()
+        self.state = StateView()
+        self.headline = ElidedLabel()
+        self.export = menu_button("export", "Copy the table of all ranks", "Copy or export")
+        self.bars = StackedBars("What one rank holds, predicted and measured", size)
+        self.losses = Chart("Loss of every step")
+        self.table = RowTable(TABLE, "What every rank holds and sends, predicted and measured")
+        self.notes = MutedLabel()
+        self.notes.setWordWrap(True)
+        self._stack = QStackedWidget()
+        self._lay_out()
+        self.state.acted.connect(lambda name: self._tab and self._tab.act(name))
+        self.table.copy_asked.connect(lambda: self._export("copy"))
+        self.export.clicked.connect(lambda: self._export("copy"))
+        for label, kind in (
+            ("Copy the table", "copy"),
+            ("Export as CSV…", "csv"),
+            ("Export as JSON…", "json"),
+            ("Copy as Python", "python"),
+        ):
+            self.export.menu().addAction(label, lambda kind=kind: self._export(kind))
+
+    def _lay_out(self) -> None:
+        pictures = QSplitter()
+        pictures.setChildrenCollapsible(False)
+        pictures.addWidget(self.bars)
+        pictures.addWidget(self.losses)
+        pictures.setSizes([520, 330])
+        halves = QSplitter(Qt.Orientation.Vertical)
+        halves.setChildrenCollapsible(False)
+        halves.addWidget(pictures)
+        halves.addWidget(self.table)
+        halves.setSizes([290, 260])
+        picture = QWidget()
+        inside = QVBoxLayout(picture)
+        inside.setContentsMargins(0, 0, 0, 0)
+        inside.setSpacing(theme.SPACE // 2)
+        inside.addWidget(row((self.headline, self.export, HelpButton(HELP)), stretch=self.headline))
+        inside.addWidget(halves, stretch=1)
+        inside.addWidget(self.notes)
+        self._stack.addWidget(self.state)
+        self._stack.addWidget(picture)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self._stack)
+
+    def attach(self, tab: Sharding, panel: PanelView) -> None:
+        """`tab` is told what the user does; `panel` has the clipboard and the dialogs."""
+        self._tab, self._panel = tab, panel
+        self.controls.attach(tab)
+        panel.attach_chart(self.losses, "sharding-losses")
+        panel.attach_chart(self.bars, "sharding-bytes")
+
+    # --- what the presenter asks for ------------------------------------------------------------------------------
+
+    def show_screen(self, screen: Screen) -> None:
+        self._stack.setCurrentIndex(int(screen.stage.kind is Kind.READY))
+        self.state.show_stage(screen.stage)
+        self.controls.show_screen(screen)
+
+    def show_params(self, params: Params) -> None:
+        self.controls.show_params(params)
+
+    def show_results(self, results: tuple[MethodResult, ...], run: ShardingRun | None) -> None:
+        ranks = len(results[0].ranks) if results else RANKS[0]
+        for rank in RANKS:
+            self.table.setColumnHidden(FIRST_RANK + rank - 1, rank > ranks)
+        self.table.set_rows(
+            [
+                Row(figures.cells(result.method if first else "", each, RANKS[-1]), tooltip=figures.tip(each))
+                for result in results
+                for first, each in zip((True, *(False,) * len(result.compared)), result.compared, strict=False)
+            ]
+        )
+        self.bars.show_stacks(bars(results))
+        self.losses.show_plot(plots.losses(results, run))
+        self.headline.setText(figures.headline(results, run))
+        self.notes.setText(figures.notes(results))
+
+    def copy(self, text: str) -> None:
+        if self._panel is not None:
+            self._panel.copy(text)
+
+    def ask_path(self, name: str, kinds: tuple[str, ...], then: Callable[[Path], None]) -> None:
+        if self._panel is not None:
+            self._panel.ask_path(name, kinds, then)
+
+    def _export(self, kind: str) -> None:
+        if self._tab is not None:
+            self._tab.export(kind)
+
+
+class ShardingControls(ControlColumn):
+    """What is run."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._tab: Sharding | None = None
+        self.run = MainButton("Run")
+        self.progress = QProgressBar()
+        self.progress.setMaximumHeight(theme.SPACE)
+        self.progress.setTextVisible(False)
+        self.progress.setAccessibleName("How far the run is")
+        self.words = MutedLabel()
+        self.words.setWordWrap(True)
+        self.methods = {method: QCheckBox(str(method)) for method in METHODS}
+        self.ranks = Choice([(str(ranks), f"{ranks} processes that train together") for ranks in RANKS], "Processes")
+        self.knobs = {name: LabelledSlider(knob) for name, knob in KNOBS.items()}
+        self.device = combo_box("Device", "Where the ranks run: a GPU for each, or the CPU")
+        for name in DEVICES:
+            self.device.addItem(DEVICE_NAMES[name], name)
+        self.fill(
+            [
+                self.run,
+                self.progress,
+                self.words,
+                group("Methods", *self.methods.values()),
+                group("Processes", self.ranks, labelled("Device", self.device)),
+                group("Training", *self.knobs.values()),
+                _about(),
+            ]
+        )
+        self._connect()
+
+    def _connect(self) -> None:
+        for method, box in self.methods.items():
+            box.setToolTip(METHOD_TIPS[method])
+            box.toggled.connect(lambda _: self._change("methods", self._chosen()))
+        for name, knob in self.knobs.items():
+            knob.changed.connect(lambda value, name=name: self._change(name, value))
+        self.ranks.chosen.connect(lambda index: self._change("ranks", RANKS[index]))
+        self.device.currentIndexChanged.connect(lambda _: self._change("device", self.device.currentData()))
+        self.run.clicked.connect(self._run_or_stop)
+
+    def attach(self, tab: Sharding) -> None:
+        """`tab` is told what the user does."""
+        self._tab = tab
+
+    def show_params(self, params: Params) -> None:
+        """Show the settings."""
+        for method, box in self.methods.items():
+            box.blockSignals(True)
+            box.setChecked(method in params.methods)
+            box.blockSignals(False)
+        for name, knob in self.knobs.items():
+            knob.set_value(getattr(params, name))
+        self.ranks.set_chosen(RANKS.index(params.ranks))
+        self.device.blockSignals(True)
+        self.device.setCurrentIndex(self.device.findData(params.device))
+        self.device.blockSignals(False)
+
+    def show_screen(self, screen: Screen) -> None:
+        """What can be done now."""
+        self.run.setText("Stop" if screen.running else "Run")
+        self.run.setToolTip(
+            "End all processes" if screen.running else "Start the processes and train with each method in turn"
+        )
+        self.run.setEnabled(screen.running or screen.can_run)
+        self.progress.setVisible(screen.running)
+        self.progress.setRange(0, 0 if screen.fraction is None else 1000)
+        self.progress.setValue(0 if screen.fraction is None else round(1000 * screen.fraction))
+        stale = "The settings have changed since this was run." if screen.stale else ""
+        chosen = "" if screen.can_run else "Choose at least one method."
+        words = screen.progress or chosen or stale
+        self.words.setText(words)
+        self.words.setVisible(bool(words))
+
+    def _chosen(self) -> tuple[str, ...]:
+        return tuple(str(method) for method, box in self.methods.items() if box.isChecked())
+
+    def _change(self, name: str, value: Any) -> None:
+        if self._tab is not None:
+            self._tab.change({name: value})
+
+    @Slot()
+    def _run_or_stop(self) -> None:
+        if self._tab is not None:
+            (self._tab.stop if self._tab.busy else self._tab.run)()
+
+
+def _about() -> MutedLabel:
+    label = MutedLabel(
+        "Runs the bundled decoder, whatever model is open, on random tokens in float32 with AdamW. The processes "
+        "speak to each other on this computer only, and end with the run."
+    )
+    label.setWordWrap(True)
+    return label
