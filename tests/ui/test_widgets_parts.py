@@ -17,7 +17,7 @@ from llmlab.ui.panels.decoding.escapes import escaped, unescaped
 from llmlab.ui.panels.decoding.stops import StopStrings
 from llmlab.ui.widgets import numbers
 from llmlab.ui.widgets.help import Help, HelpButton, HelpPage
-from llmlab.ui.widgets.parts import Choice, ElidedLabel, MainButton, ProbabilityLegend
+from llmlab.ui.widgets.parts import Choice, ElidedLabel, MainButton, ShadeLegend
 from llmlab.ui.widgets.scale import PLACES, Scale
 from llmlab.ui.widgets.slider import Knob, LabelledSlider
 from llmlab.ui.widgets.states import StateView
@@ -263,7 +263,7 @@ def test_an_elided_label_gives_way_and_keeps_its_text(qtbot: QtBot) -> None:
 
 
 def test_parts_paint_in_both_schemes(qtbot: QtBot, scheme: str) -> None:
-    for widget in (MainButton("Generate"), ProbabilityLegend()):
+    for widget in (MainButton("Generate"), ShadeLegend()):
         qtbot.addWidget(widget)
         assert not widget.grab().toImage().isNull()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from PySide6.QtCore import QSize, Qt, Signal, Slot
 from PySide6.QtGui import QColor, QFontMetrics, QPainter, QPaintEvent
@@ -163,27 +163,44 @@ class Choice(QWidget):
             )
 
 
-class ProbabilityLegend(QWidget):
-    """Which colour stands for which probability."""
+class ShadeLegend(QWidget):
+    """Which colour stands for which number: a name, the numbers at both ends, and the shades between them."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    STEPS = 72  # pixels of colours
+
+    def __init__(self, name: str = "p", tooltip: str = "", parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setToolTip("The background of a token tells the probability it was drawn with")
-        self.setAccessibleName("Colours from probability 0 to 1")
-        self.setFixedSize(self.sizeHint())
+        self._color_of: Callable[[float], QColor] = _shade
+        self.setToolTip(tooltip)
+        self.show_scale(name, "0", "1")
+
+    def show_scale(self, name: str, low: str, high: str, color_of: Callable[[float], QColor] | None = None) -> None:
+        """`color_of` is given shares from 0 to 1; the shades of probabilities if it is None."""
+        self.name, self.texts = name, (low, high)
+        self._color_of = color_of or _shade
+        self.setAccessibleName(f"Colours: {name} from {low} to {high}")
+        self.updateGeometry()
+        self.update()
 
     def sizeHint(self) -> QSize:
         metrics = QFontMetrics(self.font())
-        return QSize(metrics.horizontalAdvance("p 0 1") + 72 + 2 * theme.SPACE, metrics.height() + 4)
+        words = metrics.horizontalAdvance(f"{self.name} {self.texts[0]}{self.texts[1]}")
+        return QSize(words + self.STEPS + 2 * theme.SPACE, metrics.height() + 4)
+
+    def minimumSizeHint(self) -> QSize:
+        return self.sizeHint()
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter, metrics, center = QPainter(self), QFontMetrics(self.font()), Qt.AlignmentFlag.AlignVCenter
         painter.setPen(theme.current().muted)
-        left = metrics.horizontalAdvance("p 0") + theme.SPACE // 2
-        right = self.width() - metrics.horizontalAdvance("1") - theme.SPACE // 2
-        painter.drawText(self.rect(), center, "p 0")
-        painter.drawText(self.rect(), center | Qt.AlignmentFlag.AlignRight, "1")
-        width = right - left
-        for x in range(width):
-            painter.fillRect(left + x, 3, 1, self.height() - 6, theme.probability_color(x / (width - 1)).background)
+        begin = f"{self.name} {self.texts[0]}"
+        left = metrics.horizontalAdvance(begin) + theme.SPACE // 2
+        painter.drawText(self.rect(), center, begin)
+        painter.drawText(self.rect().adjusted(left + self.STEPS + theme.SPACE // 2, 0, 0, 0), center, self.texts[1])
+        for x in range(self.STEPS):
+            painter.fillRect(left + x, 3, 1, self.height() - 6, self._color_of(x / (self.STEPS - 1)))
         painter.end()
+
+
+def _shade(share: float) -> QColor:
+    return theme.probability_color(share).background

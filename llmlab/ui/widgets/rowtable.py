@@ -6,14 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from PySide6.QtCore import QAbstractTableModel, QItemSelectionModel, QModelIndex, QPersistentModelIndex, Qt, Signal
+from PySide6.QtCore import QItemSelectionModel, Qt, Signal
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QWidget
 
 from llmlab.ui import theme
-from llmlab.ui.widgets.tables import Table
-
-Index = QModelIndex | QPersistentModelIndex
-ROOT = QModelIndex()
+from llmlab.ui.widgets.tables import FrozenRows, Index, Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,61 +35,46 @@ class Row:
     tooltip: str = ""
 
 
-class RowModel(QAbstractTableModel):
+class RowModel(FrozenRows):
     """Rows of texts."""
 
     def __init__(self, columns: Sequence[Column], parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.columns = tuple(columns)
-        self.rows: tuple[Row, ...] = ()
+        names = [column.name for column in columns]
+        super().__init__(names, right=[column.name for column in columns if column.number], parent=parent)
+        self._about = {column.name: column.tooltip for column in columns}
+        self._places = {name: place for place, name in enumerate(names)}
+        self.value = ()
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """What is shown."""
+        return self.value
 
     def set_rows(self, rows: Sequence[Row]) -> None:
         """Show others; what is selected stays where as many rows remain."""
         rows = tuple(rows)
-        if len(rows) == len(self.rows):
-            self.rows = rows
-            if rows:
-                self.dataChanged.emit(self.index(0, 0), self.index(len(rows) - 1, len(self.columns) - 1))
-            return
-        self.beginResetModel()
-        self.rows = rows
-        self.endResetModel()
+        if len(rows) != len(self.rows):
+            self.show(rows)
+        elif rows:
+            self.value = rows
+            self.dataChanged.emit(self.index(0, 0), self.index(len(rows) - 1, len(self.columns) - 1))
 
-    def rowCount(self, parent: Index = ROOT) -> int:
-        return 0 if parent.isValid() else len(self.rows)
+    def size(self) -> int:
+        return len(self.rows)
 
-    def columnCount(self, parent: Index = ROOT) -> int:
-        return 0 if parent.isValid() else len(self.columns)
+    def cell(self, row: int, column: str) -> str:
+        return self.rows[row].cells[self._places[column]]
+
+    def tip(self, row: int, column: str) -> str | None:
+        return self.rows[row].tooltip or self.cell(row, column)
+
+    def title_tip(self, column: str) -> str | None:
+        return self._about[column]
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        if not index.isValid():
-            return None
-        row, column = self.rows[index.row()], self.columns[index.column()]
-        if role == Qt.ItemDataRole.DisplayRole:
-            return row.cells[index.column()]
-        if role == Qt.ItemDataRole.ToolTipRole:
-            return row.tooltip or row.cells[index.column()]
-        if role == Qt.ItemDataRole.TextAlignmentRole:
-            return _side(column) | Qt.AlignmentFlag.AlignVCenter
-        if role == Qt.ItemDataRole.ForegroundRole and row.faint:
-            return theme.current().muted
-        return None
-
-    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        if orientation is not Qt.Orientation.Horizontal:
-            return None
-        column = self.columns[section]
-        if role == Qt.ItemDataRole.DisplayRole:
-            return column.name
-        if role == Qt.ItemDataRole.ToolTipRole:
-            return column.tooltip
-        if role == Qt.ItemDataRole.TextAlignmentRole:
-            return _side(column) | Qt.AlignmentFlag.AlignVCenter
-        return None
-
-
-def _side(column: Column) -> Qt.AlignmentFlag:
-    return Qt.AlignmentFlag.AlignRight if column.number else Qt.AlignmentFlag.AlignLeft
+        if role == Qt.ItemDataRole.ForegroundRole and index.isValid():
+            return theme.current().muted if self.rows[index.row()].faint else None
+        return super().data(index, role)
 
 
 class RowTable(Table):

@@ -26,6 +26,7 @@ from llmlab.ui.widgets import numbers
 from llmlab.ui.widgets.card import Card, HoverCard
 from llmlab.ui.widgets.heatmap import colours
 from llmlab.ui.widgets.heatmap.norm import Norm, Scale
+from llmlab.ui.widgets.parts import ShadeLegend
 
 
 def shade(norm: Norm, value: float) -> theme.Shade:
@@ -295,53 +296,21 @@ def _with_alpha(color: QColor, alpha: float) -> QColor:
     return color
 
 
-class EffectLegend(QWidget):
+class EffectLegend(ShadeLegend):
     """Which colour stands for which effect."""
 
-    STEPS = 72
-
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._norm, self._unit = Norm(), ""
+        tip = "The scale fits the single heads; whole layers can lie beyond its end. Numbers in the cells are rounded."
+        super().__init__("KL in nats", tip, parent)
 
     def show_screen(self, screen: EffectScreen) -> None:
         """The scale of what is shown."""
         measure = screen.choices.measure
-        self._norm = screen.effects.norm(measure, logarithmic=screen.choices.logarithmic)
-        self._unit = "KL in nats" if measure is Measure.KL else "change of p"
-        self.setAccessibleName(f"Colours: {' to '.join(self.texts)}, {self._unit}")
-        self.setToolTip(
-            "The scale fits the single heads; whole layers can lie beyond its end. Numbers in the cells are rounded."
-        )
-        self.updateGeometry()
-        self.update()
+        norm = screen.effects.norm(measure, logarithmic=screen.choices.logarithmic)
+        low = f"{norm.low:.0e}" if norm.scale is Scale.LOG else f"{norm.low:g}".replace("-", "−")
 
-    @property
-    def texts(self) -> tuple[str, str]:
-        """The numbers at both ends."""
-        low, high = self._norm.low, self._norm.high
-        return (f"{low:.0e}" if self._norm.scale is Scale.LOG else f"{low:g}".replace("-", "−")), f"{high:g}"
+        def around_nothing(share: float) -> QColor:
+            return colours.color_at(norm, norm.low + share * 2 * norm.high)
 
-    def sizeHint(self) -> QSize:
-        metrics = QFontMetrics(self.font())
-        words = metrics.horizontalAdvance(f"{self._unit} {''.join(self.texts)}")
-        return QSize(words + self.STEPS + 3 * theme.SPACE, metrics.height() + 4)
-
-    def minimumSizeHint(self) -> QSize:
-        return self.sizeHint()
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        painter, metrics, center = QPainter(self), QFontMetrics(self.font()), Qt.AlignmentFlag.AlignVCenter
-        painter.setPen(theme.current().muted)
-        begin = f"{self._unit} {self.texts[0]}"
-        painter.drawText(self.rect(), center, begin)
-        left = metrics.horizontalAdvance(begin) + theme.SPACE // 2
-        painter.drawText(self.rect().adjusted(left + self.STEPS + theme.SPACE // 2, 0, 0, 0), center, self.texts[1])
-        for x in range(self.STEPS):
-            share = x / (self.STEPS - 1)
-            if self._norm.scale is Scale.DIFFERENCE:
-                color = colours.color_at(self._norm, self._norm.low + share * 2 * self._norm.high)
-            else:
-                color = theme.probability_color(share).background
-            painter.fillRect(left + x, 3, 1, self.height() - 6, color)
-        painter.end()
+        name = "KL in nats" if measure is Measure.KL else "change of p"
+        self.show_scale(name, low, f"{norm.high:g}", around_nothing if norm.scale is Scale.DIFFERENCE else None)

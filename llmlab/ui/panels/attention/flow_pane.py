@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QFrame, QMenu, QProgressBar, QPushButton, QStacked
 from llmlab.jobs.job import ErrorInfo
 from llmlab.ui import theme
 from llmlab.ui.panels.attention.flow_part import Flowing, FlowOffer, Mode
-from llmlab.ui.panels.attention.text_paint import ShadeLegend, color_of, row_card, weight_card
+from llmlab.ui.panels.attention.text_paint import WeightLegend, color_of, row_card, weight_card
 from llmlab.ui.panels.attention.text_rows import Shading
 from llmlab.ui.panels.attention.text_source import Texts
 from llmlab.ui.widgets import saving
@@ -62,7 +62,7 @@ class FlowPane(QWidget):
         self._anchor = 0
         self.modes = Choice([(label, tip) for _, label, tip in MODES], "Rollout or flow")
         self.modes.chosen.connect(lambda index: self._part and self._part.switch(MODES[index][0]))
-        self.caption, self.legend = ElidedLabel(), ShadeLegend()
+        self.caption, self.legend = ElidedLabel(), WeightLegend()
         self._export = menu_button("export", "Save the rollout map", "Export the rollout")
         self._export.clicked.connect(lambda: self._save("png"))
         self._fill_menu(self._export.menu())

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QSize, Qt
-from PySide6.QtGui import QFontMetrics, QGuiApplication, QPainter, QPaintEvent
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QCheckBox, QFrame, QSplitter, QStackedLayout, QVBoxLayout, QWidget
 
 from llmlab.jobs.job import ErrorInfo
@@ -11,10 +11,10 @@ from llmlab.ui import theme
 from llmlab.ui.panels.attention.lens_chart import CourseChart, CourseView
 from llmlab.ui.panels.attention.lens_part import Lensing, LensScreen
 from llmlab.ui.panels.attention.lens_table import LensGrid
-from llmlab.ui.panels.attention.lens_values import LensMeasure, LensTable
+from llmlab.ui.panels.attention.lens_values import LensMeasure
 from llmlab.ui.widgets import saving
 from llmlab.ui.widgets.help import Help, HelpButton
-from llmlab.ui.widgets.parts import Choice, ElidedLabel, icon_button, menu_button, row
+from llmlab.ui.widgets.parts import Choice, ElidedLabel, ShadeLegend, icon_button, menu_button, row
 from llmlab.ui.widgets.states import StateView
 from llmlab.ui.widgets.tokentext import visible
 
@@ -29,6 +29,13 @@ HELP = Help(
     "row ℓ, position i:  softmax(head(norm(hᵢ at ℓ)))\nnostalgebraist 2020, “interpreting GPT: the logit lens”",
 )
 MEASURES = tuple(LensMeasure)
+LEGEND = "“Final token” is what the whole model predicts at the position"
+SCALES = {
+    LensMeasure.PROBABILITY: "p of final token",
+    LensMeasure.RANK: "its rank",
+    LensMeasure.ENTROPY: "nats",
+    LensMeasure.KL: "nats",
+}
 
 
 class LensPane(QWidget):
@@ -48,7 +55,7 @@ class LensPane(QWidget):
         self.attention = QCheckBox("After attention")
         self.attention.setToolTip("Also the states after each layer's attention, before its MLP")
         self.attention.toggled.connect(lambda on: self._part and self._part.choose(attention=on))
-        self.legend, self.table, self.chart = _Legend(), LensGrid(), CourseChart()
+        self.legend, self.table, self.chart = ShadeLegend(tooltip=LEGEND), LensGrid(), CourseChart()
         self.table.picked.connect(lambda position: self._part and self._part.pick(position))
         self.table.hovered.connect(lambda position: self._part and self._part.hover(position))
         self.caption, self.note, self.state = ElidedLabel(), ElidedLabel(), StateView()
@@ -127,7 +134,7 @@ class LensPane(QWidget):
         self.attention.setChecked(choices.attention and not screen.note)
         self.attention.setEnabled(not screen.note)
         self.attention.blockSignals(False)
-        self.legend.show_scale(screen.table, choices.measure)
+        self.legend.show_scale(SCALES[choices.measure], *screen.table.ends(choices.measure))
         self.table.show_table(screen.table, choices.measure, screen.position)
         self._show_pages(screen)
         self._show_course(screen)
@@ -176,48 +183,3 @@ class LensPane(QWidget):
         part = self._part
         if part:
             saving.ask_path(self, f"logit-lens.{kind}", (kind,), part.save)
-
-
-class _Legend(QWidget):
-    """Which colour stands for which value."""
-
-    STEPS = 60
-    NAMES = {  # noqa: RUF012 - a constant
-        LensMeasure.PROBABILITY: "p of final token",
-        LensMeasure.RANK: "its rank",
-        LensMeasure.ENTROPY: "nats",
-        LensMeasure.KL: "nats",
-    }
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._name, self._low, self._high = "", "0", "1"
-
-    def show_scale(self, table: LensTable, measure: LensMeasure) -> None:
-        """The scale of these cells."""
-        self._name, (self._low, self._high) = self.NAMES[measure], table.ends(measure)
-        self.setAccessibleName(f"Colours: {self._name} from {self._low} to {self._high}")
-        self.setToolTip("“Final token” is what the whole model predicts at the position")
-        self.updateGeometry()
-        self.update()
-
-    def sizeHint(self) -> QSize:
-        metrics = QFontMetrics(self.font())
-        words = metrics.horizontalAdvance(f"{self._name} {self._low}{self._high}")
-        return QSize(words + self.STEPS + 3 * theme.SPACE, metrics.height() + 4)
-
-    def minimumSizeHint(self) -> QSize:
-        return self.sizeHint()
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        painter, metrics, center = QPainter(self), QFontMetrics(self.font()), Qt.AlignmentFlag.AlignVCenter
-        painter.setPen(theme.current().muted)
-        begin = f"{self._name} {self._low}"
-        painter.drawText(self.rect(), center, begin)
-        left = metrics.horizontalAdvance(begin) + theme.SPACE // 2
-        painter.drawText(self.rect().adjusted(left + self.STEPS + theme.SPACE // 2, 0, 0, 0), center, self._high)
-        for x in range(self.STEPS):
-            painter.fillRect(
-                left + x, 3, 1, self.height() - 6, theme.probability_color(x / (self.STEPS - 1)).background
-            )
-        painter.end()

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from PySide6.QtCore import QSize, Qt
-from PySide6.QtGui import QColor, QFontMetrics, QPainter, QPaintEvent
+from PySide6.QtGui import QColor
 from PySide6.QtWidgets import QWidget
 
 from llmlab.ui import theme
 from llmlab.ui.panels.attention.reading import QUERIES
 from llmlab.ui.panels.attention.text_rows import LOWEST, Shading
 from llmlab.ui.widgets.card import Card, CardBar
+from llmlab.ui.widgets.parts import ShadeLegend
 
 BARS = 6  # alternatives on a card
-STEPS = 72  # pixels of the legend's colours
 
 
 def color_of(shading: Shading | None) -> Callable[[int], QColor]:
@@ -59,47 +58,18 @@ def row_card(shading: Shading, title: str, name: Callable[[int], str], verb: str
     return Card(title, (("", verb),), bars, "Click to keep it chosen.")
 
 
-class ShadeLegend(QWidget):
+class WeightLegend(ShadeLegend):
     """Which colour stands for which weight."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._low, self._high, self._scale, self._name = "0", "1", "linear", "weight"
-        self.setToolTip("The background of a token tells its weight; a token without one may not be looked at")
+        tip = "The background of a token tells its weight; a token without one may not be looked at"
+        super().__init__("weight", tip, parent)
 
     def show_shading(self, shading: Shading | None, name: str = "weight") -> None:
         """The range of the colours, and what they stand for."""
-        self._name = name
-        if shading is not None:
-            low = LOWEST * shading.top if shading.scale == "log" else 0.0
-            self._low, self._high, self._scale = f"{low:.0e}" if low else "0", f"{shading.top:.3g}", shading.scale
-        self.setAccessibleName(f"Colours from {name} {self._low} to {self._high}")
-        self.updateGeometry()
-        self.update()
-
-    @property
-    def texts(self) -> tuple[str, str]:
-        """The numbers at both ends."""
-        return self._low, self._high
-
-    def sizeHint(self) -> QSize:
-        metrics = QFontMetrics(self.font())
-        width = metrics.horizontalAdvance(self._low + self._high + self._word) + STEPS + 2 * theme.SPACE
-        return QSize(width, metrics.height() + 4)
-
-    def minimumSizeHint(self) -> QSize:
-        return self.sizeHint()
-
-    @property
-    def _word(self) -> str:
-        return f"{self._name} (log) " if self._scale == "log" else f"{self._name} "
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        painter, metrics, center = QPainter(self), QFontMetrics(self.font()), Qt.AlignmentFlag.AlignVCenter
-        painter.setPen(theme.current().muted)
-        left = metrics.horizontalAdvance(self._word + self._low) + theme.SPACE // 2
-        painter.drawText(self.rect(), center, self._word + self._low)
-        for x in range(STEPS):
-            painter.fillRect(left + x, 3, 1, self.height() - 6, theme.probability_color(x / (STEPS - 1)).background)
-        painter.drawText(self.rect().adjusted(left + STEPS + theme.SPACE // 2, 0, 0, 0), center, self._high)
-        painter.end()
+        if shading is None:
+            self.show_scale(name, *self.texts)
+            return
+        is_log = shading.scale == "log"
+        low = f"{LOWEST * shading.top:.0e}" if is_log else "0"
+        self.show_scale(f"{name} (log)" if is_log else name, low, f"{shading.top:.3g}")

@@ -10,7 +10,7 @@ from llmlab.engine.attention.types import MASKED
 from llmlab.jobs.job import ErrorInfo
 from llmlab.ui import theme
 from llmlab.ui.panels.attention.reading import KEYS, QUERIES
-from llmlab.ui.panels.attention.text_paint import ShadeLegend, color_of, row_card, weight_card
+from llmlab.ui.panels.attention.text_paint import WeightLegend, color_of, row_card, weight_card
 from llmlab.ui.panels.attention.text_part import Texting
 from llmlab.ui.panels.attention.text_rows import Shading
 from llmlab.ui.panels.attention.text_source import Texts
@@ -49,7 +49,7 @@ class TextPane(QWidget):
             "Which way one looks",
         )  # fmt: skip
         self.axis.chosen.connect(self._turn)
-        self.caption, self.legend = ElidedLabel(), ShadeLegend()
+        self.caption, self.legend = ElidedLabel(), WeightLegend()
         self.queries, self.keys = self._strip(QUERIES), self._strip(KEYS)
         self.state = StateView()
         layout = QVBoxLayout(self)

@@ -15,7 +15,7 @@ from llmlab.ui.panels.decoding.text_editor import TextEditor
 from llmlab.ui.widgets import numbers
 from llmlab.ui.widgets.card import Card, CardBar
 from llmlab.ui.widgets.help import Help, HelpButton
-from llmlab.ui.widgets.parts import ElidedLabel, ProbabilityLegend, heading, icon_button, menu_button, row
+from llmlab.ui.widgets.parts import ElidedLabel, ShadeLegend, heading, icon_button, menu_button, row
 from llmlab.ui.widgets.stream import Piece, StreamedTokens
 from llmlab.ui.widgets.tokentext import visible
 
@@ -28,6 +28,7 @@ HELP = Help(
     "go on with another one in its place: the former text stays as a branch.",
     "ln p(text) = Σₜ ln p(tokenₜ | prompt, tokens before t)",
 )
+LEGEND = "The background of a token tells the probability it was drawn with"
 
 
 class CompletionPane(QWidget):
@@ -95,7 +96,7 @@ class CompletionPane(QWidget):
         buttons = (self._edit, self._again, self._copy, self._clear)
         self.status.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
         self._take = self._make_take()
-        parts = (self.title, self.status, self._take, ProbabilityLegend(), *buttons, HelpButton(HELP))
+        parts = (self.title, self.status, self._take, ShadeLegend("p", LEGEND), *buttons, HelpButton(HELP))
         return row(parts, stretch=self.status)
 
     def _make_take(self) -> QPushButton:
