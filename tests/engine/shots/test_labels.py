@@ -12,6 +12,7 @@ import torch
 from llmlab.engine import Engine
 from llmlab.engine.errors import Cancelled, InputError, OutOfMemoryError
 from llmlab.engine.shots import batching, labels
+from llmlab.engine.shots.answer import answer, with_every_shot
 from llmlab.engine.shots.budget import Prompts
 from llmlab.engine.shots.compose import compose, pair
 from llmlab.engine.shots.labels import score_labels, score_one
@@ -199,3 +200,24 @@ def test_on_a_gpu() -> None:
     prompts, scores = scored(engine, SPEC, QUERIES)
     for prompt, one in zip(prompts, scores, strict=True):
         np.testing.assert_allclose(one.sums, plain(on_cpu, prompt), atol=1e-4)
+
+
+def test_one_query_and_what_every_shot_changes() -> None:
+    engine = tiny.engine("llama")
+    found = answer(engine.loaded, SPEC, SHOTS, QUERIES[0])
+    assert found.scores is not None
+    np.testing.assert_allclose(found.scores.sums, plain(engine, found.prompt.rendered), atol=1e-4)
+    assert len(found.free) == 3
+    every = with_every_shot(engine.loaded, SPEC, SHOTS, QUERIES[0])
+    assert [count for count, _ in every] == [0, 1, 2]
+    np.testing.assert_allclose(every[2][1].sums, found.scores.sums, atol=1e-5)
+    np.testing.assert_allclose(every[0][1].sums, plain(engine, compose(SPEC, [], QUERIES[0])), atol=1e-4)
+    assert answer(engine.loaded, replace(SPEC, labels=()), SHOTS, QUERIES[0]).scores is None
+    own = answer(engine.loaded, SPEC, SHOTS, replace(QUERIES[0], choices=("once", "again")))
+    assert own.scores is not None
+    assert own.scores.labels == ("once", "again")
+    assert own.free == ()
+    with pytest.raises(InputError, match="128"):
+        answer(engine.loaded, SPEC, SHOTS * 12, QUERIES[0])
+    many = with_every_shot(engine.loaded, SPEC, SHOTS * 12, QUERIES[0])
+    assert 3 < len(many) < 25

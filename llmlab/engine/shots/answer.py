@@ -1,0 +1,60 @@
+"""One query: what the model answers, how sure it is of each label, and how that changes with every shot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from llmlab.engine.loading import LoadedModel
+from llmlab.engine.progress import UNCONTROLLED, Control
+from llmlab.engine.shots.budget import Prompts, refuse_overflow
+from llmlab.engine.shots.calibration import content_free
+from llmlab.engine.shots.labels import score_labels
+from llmlab.engine.shots.results import LabelScores
+from llmlab.engine.shots.types import Example, Prompt, PromptSpec
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answered:
+    """`scores` of the prompt's labels, None for free text; `free` those of the content-free prompts, for calibration.
+
+    Of labels that only this query has, and of free text, there are no content-free prompts.
+    """
+
+    prompt: Prompt
+    scores: LabelScores | None
+    free: tuple[LabelScores, ...] = ()
+
+
+def answer(
+    loaded: LoadedModel,
+    spec: PromptSpec,
+    shots: Sequence[Example],
+    query: Example,
+    control: Control = UNCONTROLLED,
+) -> Answered:
+    """The prompt for one query and, where there are labels, their scores. Raises InputError."""
+    free = () if query.choices or not spec.labels else content_free(query)
+    prompts = Prompts(loaded, spec).all(shots, [query, *free])
+    for each in prompts:
+        refuse_overflow(each)
+    if not prompts[0].rendered.choices:
+        return Answered(prompts[0], None)
+    found = dict(score_labels(loaded, [each.rendered for each in prompts], control))
+    return Answered(prompts[0], found[0], tuple(found[place] for place in range(1, len(prompts))))
+
+
+def with_every_shot(
+    loaded: LoadedModel,
+    spec: PromptSpec,
+    shots: Sequence[Example],
+    query: Example,
+    control: Control = UNCONTROLLED,
+) -> tuple[tuple[int, LabelScores], ...]:
+    """(shots, scores) for none, the first, the first two … of the shots, as far as the context window reaches."""
+    counts = range(len(shots) + 1)
+    prompts = Prompts(loaded, spec).each([shots[:count] for count in counts], [query] * len(counts))
+    fitting = [(len(each.rendered.used), each.rendered) for each in prompts if each.budget.fits]
+    fitting = [pair for number, pair in enumerate(fitting) if pair[0] == number]  # none with shots dropped
+    found = dict(score_labels(loaded, [rendered for _, rendered in fitting], control))
+    return tuple((count, found[place]) for place, (count, _) in enumerate(fitting))
