@@ -181,3 +181,11 @@ def stand(*shapes: AttentionShape, info: ModelInfo | None = None, **focus: Any) 
     made = Stand(capture, jobs, None, notifier, reading, engine)  # type: ignore[arg-type]
     made.asking = Asking(jobs, notifier, lambda: made.generation)  # type: ignore[arg-type]
     return made
+
+
+def answered(tab: Any) -> Any:
+    """The `part` of a tab that has been shown something, once its answers have come."""
+    assert tab.part.busy
+    tab.stand.run()
+    assert not tab.part.busy
+    return tab

@@ -21,7 +21,7 @@ from llmlab.ui.panels.attention.text_rows import Shading
 from llmlab.ui.panels.attention.text_source import Texts
 from llmlab.ui.widgets.heatmap.norm import Norm, Scale
 from llmlab.ui.widgets.heatmap.picture import HeatPicture
-from tests.presenters.attention_tabs import TARGET, TOKENS, Stand, shape_of, stand
+from tests.presenters.attention_tabs import TARGET, TOKENS, Stand, answered, shape_of, stand
 
 
 class FakeFlowView:
@@ -89,11 +89,7 @@ class Tab:
 
 @pytest.fixture
 def tab() -> Tab:
-    made = Tab()
-    assert made.part.busy
-    made.stand.run()
-    assert not made.part.busy
-    return made
+    return answered(Tab())
 
 
 def test_the_whole_rollout_is_a_map(tab: Tab) -> None:

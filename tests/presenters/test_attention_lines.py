@@ -18,7 +18,7 @@ from llmlab.jobs.job import ErrorInfo
 from llmlab.ui.panels.attention import lines_part
 from llmlab.ui.panels.attention.lines_edges import FLOOR, Edges, strongest
 from llmlab.ui.panels.attention.lines_part import MAX_HEADS, Chip, Lines, Lining, Shown
-from tests.presenters.attention_tabs import TARGET, TOKENS, Stand, shape_of, stand
+from tests.presenters.attention_tabs import TARGET, TOKENS, Stand, answered, shape_of, stand
 
 
 class FakeLinesView:
@@ -73,11 +73,7 @@ class Tab:
 
 @pytest.fixture
 def tab() -> Tab:
-    made = Tab()
-    assert made.part.busy
-    made.stand.run()
-    assert not made.part.busy
-    return made
+    return answered(Tab())
 
 
 def dense(edges: Edges, size: tuple[int, int]) -> np.ndarray:

@@ -20,7 +20,7 @@ from llmlab.engine.errors import UnsupportedFeatureError
 from llmlab.jobs.job import ErrorInfo
 from llmlab.ui.panels.attention.pair_chain import chain, number
 from llmlab.ui.panels.attention.pair_part import Order, Pair, Pairing, strongest
-from tests.presenters.attention_tabs import TARGET, TOKENS, Stand, shape_of, stand
+from tests.presenters.attention_tabs import TARGET, TOKENS, Stand, answered, shape_of, stand
 
 
 class FakePairView:
@@ -65,11 +65,7 @@ class Tab:
 
 @pytest.fixture
 def tab() -> Tab:
-    made = Tab()
-    assert made.part.busy
-    made.stand.run()
-    assert not made.part.busy
-    return made
+    return answered(Tab())
 
 
 def test_the_last_token_and_its_strongest_key_come_first(tab: Tab) -> None:

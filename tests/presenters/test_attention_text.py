@@ -19,7 +19,7 @@ from llmlab.ui.panels.attention.text_part import Texting
 from llmlab.ui.panels.attention.text_rows import Shading
 from llmlab.ui.panels.attention.text_source import Texts
 from llmlab.ui.widgets.joined import Joined
-from tests.presenters.attention_tabs import TARGET, TOKENS, Stand, shape_of, stand
+from tests.presenters.attention_tabs import TARGET, TOKENS, Stand, answered, shape_of, stand
 
 
 class FakeTextView:
@@ -63,11 +63,7 @@ class Tab:
 
 @pytest.fixture
 def tab() -> Tab:
-    made = Tab()
-    assert made.part.busy
-    made.stand.run()
-    assert not made.part.busy
-    return made
+    return answered(Tab())
 
 
 def test_without_a_choice_the_last_token_is_shown(tab: Tab) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from PySide6.QtCore import QEvent, QPoint, QPointF, Qt
@@ -20,8 +19,9 @@ from llmlab.ui.panels.attention.effect_pane import MEASURES, ORDERS, EffectPane
 from llmlab.ui.panels.attention.effect_part import Ablating
 from llmlab.ui.panels.attention.effect_values import Measure, Order, Place
 from llmlab.ui.widgets.heatmap.norm import Norm, Scale
-from tests.presenters.attention_cause import CauseEngine, cause_stand, kl_of
+from tests.presenters.attention_cause import CauseEngine, kl_of
 from tests.presenters.attention_tabs import HEADS, LAYERS, TARGET, Stand, shape_of
+from tests.ui.attention_panes import cause_maker
 
 Made = tuple[EffectPane, Stand, CauseEngine]
 Make = Callable[..., Made]
@@ -29,21 +29,7 @@ Make = Callable[..., Made]
 
 @pytest.fixture
 def make(qtbot: QtBot) -> Make:
-    def start(*shapes: Any, run: bool = True, **focus: Any) -> Made:
-        around, engine = cause_stand(*shapes, **focus)
-        pane = EffectPane()
-        qtbot.addWidget(pane)
-        pane.resize(560, 520)
-        part = around.part = Ablating(around.asking, around, pane)
-        pane.attach(part)
-        with qtbot.waitExposed(pane):
-            pane.show()
-        part.bring(around.reading)
-        if run:
-            around.run()
-        return pane, around, engine
-
-    return start
+    return cause_maker(qtbot, EffectPane, Ablating)
 
 
 def centre(pane: EffectPane, place: Place) -> QPoint:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from PySide6.QtCore import QPoint, Qt
@@ -19,8 +18,9 @@ from llmlab.ui.panels.attention import lens_part
 from llmlab.ui.panels.attention.lens_pane import MEASURES, LensPane
 from llmlab.ui.panels.attention.lens_part import Lensing
 from llmlab.ui.panels.attention.lens_values import LensMeasure
-from tests.presenters.attention_cause import ROWS, CauseEngine, cause_stand
+from tests.presenters.attention_cause import ROWS, CauseEngine
 from tests.presenters.attention_tabs import TOKENS, Stand, shape_of
+from tests.ui.attention_panes import cause_maker
 
 Made = tuple[LensPane, Stand, CauseEngine]
 Make = Callable[..., Made]
@@ -28,21 +28,7 @@ Make = Callable[..., Made]
 
 @pytest.fixture
 def make(qtbot: QtBot) -> Make:
-    def start(*shapes: Any, run: bool = True, **focus: Any) -> Made:
-        around, engine = cause_stand(*shapes, **focus)
-        pane = LensPane()
-        qtbot.addWidget(pane)
-        pane.resize(560, 520)
-        part = around.part = Lensing(around.asking, around, pane)
-        pane.attach(part)
-        with qtbot.waitExposed(pane):
-            pane.show()
-        part.bring(around.reading)
-        if run:
-            around.run()
-        return pane, around, engine
-
-    return start
+    return cause_maker(qtbot, LensPane, Lensing)
 
 
 def test_a_loading_state_and_then_the_table(make: Make) -> None:
