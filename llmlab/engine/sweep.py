@@ -34,8 +34,8 @@ def sweep(
 
     Each is what `generate` writes with the same settings, but for rounding: a batch may add up its numbers in
     another order, and a draw that falls on the edge between two tokens can fall to the other side. Where memory runs
-    out nonetheless, half as many go on at a time. A full context
-    window ends a text here, whatever its settings say. What makes no sense raises InputError at once.
+    out nonetheless, half as many go on at a time. A full context window ends a text here, whatever its settings say.
+    What makes no sense raises InputError at once.
     """
     require(loaded, Feature.GENERATE)
     for each in settings:

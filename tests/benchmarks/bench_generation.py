@@ -1,4 +1,8 @@
-"""Tokens a second of our loop with full capture, against transformers' `generate` with the same processors."""
+"""Tokens a second of our loop with full capture: against transformers' `generate`, and against the memory's speed.
+
+Writing a token reads every weight and the whole key-value cache once, so that bandwidth ÷ these bytes is the most that
+any loop can reach without guessing ahead or a batch.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +14,15 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from transformers.utils import logging
 
 from llmlab.engine import Engine
-from tests.benchmarks.measure import Row, interleaved
+from llmlab.engine.memory.describe import describe
+from llmlab.engine.memory.inference import InferenceSettings
+from llmlab.engine.memory.roofline import decode_roofline
+from tests.benchmarks.measure import Row, interleaved, seconds
 from tests.engine import tiny
 
 PROMPT = "Once upon a time there was a little girl who"
 TOKENS = 64
+COPIED = 256_000_000  # bytes, far more than any cache holds
 NO_END = -1  # a token that never comes, so that both always write as many
 SAMPLING: dict[str, Any] = {"do_sample": True, "temperature": 0.8, "top_k": 50, "top_p": 0.95}
 GREEDY: dict[str, Any] = {"do_sample": False}
@@ -26,6 +34,8 @@ def run() -> list[Row]:
     bundled = Engine.open("bundled:decoder", device="cpu", dtype="float32")
     large = _random(vocabulary=152_000)
     return [
+        *_limit("bundled decoder", bundled),
+        *(_limit("bundled decoder on CUDA", Engine.open("bundled:decoder", device="cuda")) if _has_cuda() else ()),
         *_compare("bundled decoder, sampling", bundled, SAMPLING),
         *_compare("bundled decoder, greedy", bundled, GREEDY),
         *_compare("vocabulary 152k, sampling", large, SAMPLING),
@@ -53,6 +63,41 @@ def _compare(name: str, engine: Engine, options: dict[str, Any]) -> list[Row]:
         Row(f"our loop ÷ generate, {name}", compared.ratio, "×", "at least 1.0 ×", compared.ratio >= 1.0),
         Row(f"our loop, {name}", TOKENS / compared.second, "tokens/s", "", None),
     ]
+
+
+def _limit(name: str, engine: Engine) -> list[Row]:
+    """Greedy tokens a second, and the share of what the memory's measured speed allows."""
+    loaded = engine.loaded
+    steps = list(engine.generate(PROMPT, max_new_tokens=TOKENS, capture=True, **GREEDY))  # warms up as well
+    steps = list(engine.generate(PROMPT, max_new_tokens=TOKENS, capture=True, **GREEDY))
+    speed = (len(steps) - 1) / (steps[-1].seconds - steps[0].seconds)
+    context = len(engine.tokenize(PROMPT).ids) + len(steps) // 2
+    dtype = str(loaded.model.dtype).removeprefix("torch.")
+    bandwidth = _bandwidth(loaded.device)
+    run = InferenceSettings(dtype=dtype, cache_dtype=dtype, tokens=context)
+    limit = decode_roofline(describe(loaded.model.config.to_dict()), run, round(bandwidth))
+    return [
+        Row(f"copy bandwidth, {loaded.device.type}", bandwidth / 1e9, "GB/s", "", None),
+        Row(f"tokens/s ÷ bandwidth limit, {name}", limit.reached(speed), "×", "1 is the limit", None),
+    ]
+
+
+def _bandwidth(device: torch.device) -> float:
+    """Bytes a second that a copy reads and writes, the best of several."""
+    source = torch.ones(COPIED // 4, device=device)
+    target = torch.empty_like(source)
+
+    def copy() -> None:
+        target.copy_(source)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+
+    copy()
+    return 2 * COPIED / min(seconds(copy) for _ in range(5))
+
+
+def _has_cuda() -> bool:
+    return torch.cuda.is_available()
 
 
 def _random(vocabulary: int) -> Engine:

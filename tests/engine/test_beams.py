@@ -13,7 +13,7 @@ from llmlab.engine.errors import Cancelled, InputError
 from llmlab.engine.types import BeamNode, BeamState, BeamStep
 from tests.engine import tiny
 from tests.engine.test_branches import engine_of
-from tests.engine.test_generation import PROMPT, PROMPTS
+from tests.engine.test_generation import FIFTY, PROMPT, PROMPTS
 
 VARIANTS: list[dict[str, Any]] = [
     {"num_beams": 2},
@@ -74,7 +74,7 @@ def test_texts_that_end_early_are_found_as_there() -> None:
 @pytest.mark.parametrize("name", ["decoder", "seq2seq"])
 def test_beams_of_the_bundled_models(name: str) -> None:
     engine = Engine.open(f"bundled:{name}", device="cpu", dtype="float32")
-    for prompt in PROMPTS[:10]:
+    for prompt in FIFTY:
         *_, last = engine.beam_search(prompt, num_beams=4, max_new_tokens=20)
         ids, scores = by_transformers(engine, prompt, num_beams=4, max_new_tokens=20)
         best = last.hypotheses[0]

@@ -19,6 +19,9 @@ from tests.engine.test_sampling import expected
 PROMPT = "Once upon a time there was"
 WORDS = [*PROMPT.split(), "a", "little", "model", "that", "read", "the", "same", "sentence", "again"]
 PROMPTS = [" ".join(WORDS[:n]) for n in range(1, 11)] + [" " + " ".join(WORDS[n:]) for n in range(9)] + ["日本 🌍"]
+WHO = ["The old fox", "A little robot", "Mia's cat", "Three birds", "The tired king"]
+WHAT = ["found a key", "was afraid of the dark", "wanted to bake", "lost a red shoe", "could not sleep", "said no"]
+FIFTY = PROMPTS + [f"{who} {what}{'.' if n % 2 else ' and'}" for n, who in enumerate(WHO) for what in WHAT]
 GENERATIVE = ["gpt2", "llama", "t5", "bart"]
 
 
@@ -53,7 +56,8 @@ def test_greedy_text_is_that_of_transformers(kind: str, device: str) -> None:
 @pytest.mark.parametrize("name", ["decoder", "seq2seq"])
 def test_greedy_text_of_the_bundled_models(name: str, device: str) -> None:
     engine = Engine.open(f"bundled:{name}", device=device, dtype="float32")
-    for prompt in PROMPTS:
+    assert len(set(FIFTY)) == 50
+    for prompt in FIFTY:
         want = by_transformers(engine, prompt, do_sample=False, max_new_tokens=30)
         steps = list(engine.generate(prompt, do_sample=False, max_new_tokens=30))
         assert [step.token_id for step in steps] == want, prompt
