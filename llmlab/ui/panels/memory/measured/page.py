@@ -96,7 +96,7 @@ class MeasuredPage(QWidget):
         tables.setChildrenCollapsible(False)
         tables.addWidget(_titled("Components, in bytes", self.table))
         tables.addWidget(_titled("Largest tensors at the peak, beside the weights", self.alive))
-        tables.setSizes([460, 390])
+        tables.setSizes([495, 355])
         halves = QSplitter(Qt.Orientation.Vertical)
         halves.setChildrenCollapsible(False)
         halves.addWidget(tables)

@@ -14,6 +14,7 @@ from llmlab.engine.sharding.types import Compared, MethodResult, ShardingRequest
 from llmlab.ui.words import size
 
 NONE = "–"
+NOTICED = 0.1  # an error that is explained under the table
 COLUMNS = ("method", "quantity", "predicted_bytes", "rank", "measured_bytes", "formula", "note")
 
 
@@ -46,11 +47,6 @@ def tip(row: Compared) -> str:
     return "\n".join([*lines, row.note] if row.note else lines)
 
 
-def relative(result: MethodResult) -> str:
-    """What a rank sends, against DDP."""
-    return f"sends {result.relative_predicted:.3g}× DDP by the formula, {result.relative_measured:.3g}× measured"
-
-
 def headline(results: Sequence[MethodResult], run: ShardingRun | None) -> str:
     """What stands above the pictures."""
     if run is None:
@@ -60,8 +56,17 @@ def headline(results: Sequence[MethodResult], run: ShardingRun | None) -> str:
 
 
 def notes(results: Sequence[MethodResult]) -> str:
-    """What each method sends, a line each."""
-    return "\n".join(f"{result.method}: {relative(result)}." for result in results)
+    """What each method sends against DDP, and what the framework does otherwise than the formula."""
+    sent = " · ".join(
+        f"{result.method} {result.relative_measured:.3g}× ({result.relative_predicted:.3g}×)" for result in results
+    )
+    odd = [f"{result.method}: {row.note}" for result in results for row in result.compared if _is_odd(row)]
+    return "\n".join([f"Sent in a step against DDP, measured (by the formula): {sent}", *odd])
+
+
+def _is_odd(row: Compared) -> bool:
+    """Whether the framework does otherwise than the formula has it."""
+    return bool(row.note) and row.error is not None and abs(row.error) > NOTICED
 
 
 def table_text(results: Sequence[MethodResult], separator: str = ",") -> str:
