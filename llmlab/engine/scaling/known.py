@@ -62,9 +62,9 @@ def known_models() -> tuple[KnownModel, ...]:
             row["name"],
             row["maker"],
             row["year"],
-            row["parameters"],
-            row.get("active", row["parameters"]),
-            row["tokens"],
+            float(row["parameters"]),
+            float(row.get("active", row["parameters"])),
+            float(row["tokens"]),
             row["source"],
         )
         for row in _table("models")["models"]

@@ -63,7 +63,11 @@ class PowerLaw:
 
     def formula(self) -> str:
         """N_opt with its constants."""
-        return f"N = {self.coefficient:.4g} · C^{self.exponent:.3f}"
+        return f"N = {self.optimum()}"
+
+    def optimum(self) -> str:
+        """What N_opt is, with its constants."""
+        return f"{self.coefficient:.4g} · C^{self.exponent:.3f}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +90,22 @@ class ParametricLaw:
 
     def optimal_parameters(self, operations: ArrayLike) -> Floats:
         """N = G·(C/6)^(β/(α+β)), G = (αA/βB)^(1/(α+β)) (Hoffmann et al. 2022, equation 4)."""
-        both = self.alpha + self.beta
-        ratio = (self.alpha * self.size / (self.beta * self.data)) ** (1 / both)
-        result: Floats = ratio * (np.asarray(operations, float) / PER_TOKEN) ** (self.beta / both)
+        result: Floats = self.ratio * (np.asarray(operations, float) / PER_TOKEN) ** self.exponent
         return result
+
+    @property
+    def ratio(self) -> float:
+        """The factor G of N_opt."""
+        return float((self.alpha * self.size / (self.beta * self.data)) ** (1 / (self.alpha + self.beta)))
+
+    @property
+    def exponent(self) -> float:
+        """The power a = β / (α + β) of N_opt."""
+        return self.beta / (self.alpha + self.beta)
+
+    def optimum(self) -> str:
+        """What N_opt is, with its constants."""
+        return f"{self.ratio:.4g} · (C / 6)^{self.exponent:.4f}"
 
     def tokens_for(self, loss: float, parameters: ArrayLike) -> Floats:
         """D = (B / (L − E − A/N^α))^(1/β); infinite where the model is too small for `loss`."""
@@ -142,7 +158,11 @@ class KaplanLaw:
 
     def formula(self) -> str:
         """N_opt with its constants."""
-        return f"N = {self.coefficient:.3g} · (C / 8.64e19)^{self.exponent}"
+        return f"N = {self.optimum()}"
+
+    def optimum(self) -> str:
+        """What N_opt is, with its constants."""
+        return f"{self.coefficient:.3g} · (C / 8.64e19)^{self.exponent}"
 
 
 Law: TypeAlias = PowerLaw | ParametricLaw | KaplanLaw

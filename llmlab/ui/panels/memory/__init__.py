@@ -5,6 +5,7 @@ from __future__ import annotations
 from llmlab.ui.panel import Panel, PanelContext, PanelSpec
 from llmlab.ui.panels.memory.measured.scenes import SCENES as MEASURED
 from llmlab.ui.panels.memory.quantization.scenes import SCENES as QUANTIZATION
+from llmlab.ui.panels.memory.scaling.scenes import SCENES as SCALING
 from llmlab.ui.panels.memory.sharding.scenes import SCENES as SHARDING
 
 
@@ -21,6 +22,6 @@ PANEL = PanelSpec(
     icon="memory",
     needs=frozenset(),
     create=_create,
-    scenes=(*MEASURED, *QUANTIZATION, *SHARDING),
+    scenes=(*MEASURED, *QUANTIZATION, *SHARDING, *SCALING),
     prompt=False,
 )

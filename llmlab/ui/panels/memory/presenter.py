@@ -8,6 +8,7 @@ from typing import Any
 from llmlab.ui.panel import PanelContext
 from llmlab.ui.panels.memory.measured.presenter import Measuring
 from llmlab.ui.panels.memory.quantization.presenter import Quantization
+from llmlab.ui.panels.memory.scaling.presenter import Scaling
 from llmlab.ui.panels.memory.sharding.presenter import Sharding
 from llmlab.ui.tabbed import TabbedPresenter, TabMaker
 
@@ -16,6 +17,7 @@ MAKERS: dict[str, TabMaker] = {
     "measured": Measuring,
     "quantization": Quantization,
     "sharding": Sharding,
+    "scaling": Scaling,
 }
 
 

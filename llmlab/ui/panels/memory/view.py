@@ -6,6 +6,7 @@ from llmlab.ui.panel import PanelContext
 from llmlab.ui.panels.memory.measured.page import MeasuredPage
 from llmlab.ui.panels.memory.presenter import MemoryPresenter
 from llmlab.ui.panels.memory.quantization.page import QuantizationPage
+from llmlab.ui.panels.memory.scaling.page import ScalingPage
 from llmlab.ui.panels.memory.sharding.page import ShardingPage
 from llmlab.ui.tabbed_view import Page, TabbedPanel
 
@@ -14,6 +15,7 @@ PAGES: dict[str, Page] = {
     "measured": Page("Measured", "What the model that is open really takes, beside the formulas", MeasuredPage),
     "quantization": Page("Quantization", "What fewer bits do to weights, predictions and texts", QuantizationPage),
     "sharding": Page("Sharding", "A model shared out over processes, for real", ShardingPage),
+    "scaling": Page("Scaling laws", "Which size, how many tokens, for how much compute", ScalingPage),
 }
 
 

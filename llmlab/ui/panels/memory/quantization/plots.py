@@ -13,6 +13,7 @@ from llmlab.ui.panels.memory.quantization.work import Asked, Weighed
 from llmlab.ui.widgets.chart.plot import Axis, Draw, Level, Plot, Series
 from llmlab.ui.words import size
 
+ROOM = 0.2  # beside the points, of the range they span, for their names
 MOST_LEVELS = 33  # drawn as lines; more would hide the weights
 
 
@@ -113,8 +114,10 @@ def damage(weighed: Iterable[Weighed], asked: Mapping[Scheme, Asked]) -> Plot:
         y = Axis("SQNR of the weights in dB: higher is better; measure to see predictions")
         empty = "The weights are being looked at."
     xs, ys = (np.array([pair[i] for pair in _pairs(points)], np.float64) for i in (0, 1))
+    room = ROOM * (float(xs.max() - xs.min()) or 1.0) if len(xs) else 1.0
+    low, high = (float(xs.min()) - room, float(xs.max()) + room) if len(xs) else (0.0, 1.0)
     return Plot(
-        Axis("bytes of the model", label=size),
+        Axis("bytes of the model", low=low, high=high, label=size),
         y,
         (
             Series(
@@ -122,13 +125,18 @@ def damage(weighed: Iterable[Weighed], asked: Mapping[Scheme, Asked]) -> Plot:
                 xs,
                 np.where(np.isfinite(ys), ys, np.nan),
                 Draw.POINTS,
-                labels=tuple(each.scheme.name for each, _ in points),
+                labels=tuple(_short(each.scheme) for each, _ in points),
                 names_shown=True,
             ),
         ),
         title="Bytes against damage",
         empty=empty,
     )
+
+
+def _short(scheme: Scheme) -> str:
+    """A name that has room beside a point."""
+    return f"int{scheme.bits} per {scheme.granularity}" if scheme.is_simulated else scheme.name
 
 
 def _pairs(points: Sequence[tuple[WeightDamage, float]]) -> list[tuple[float, float]]:

@@ -1,0 +1,1 @@
+"""Scaling laws: which size, how many tokens, for how much compute."""
