@@ -38,6 +38,11 @@ class PanelPresenter:
         self._active = False
         self._disconnect: tuple[Callable[[], None], ...] = ()  # from the workbench
 
+    @property
+    def in_front(self) -> bool:
+        """Whether the panel is the one that is seen."""
+        return self._active
+
     def activate(self) -> None:
         """The panel is in front: find out what has changed meanwhile."""
         self._active = True
