@@ -1,0 +1,1 @@
+"""The tab "Answer": what the model says to one query."""
