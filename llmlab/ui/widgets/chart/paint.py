@@ -315,7 +315,8 @@ def _point_names(painter: QPainter, frame: Frame) -> None:
             width, height = metrics.horizontalAdvance(label), metrics.height()
             beside = ((x + DOT + 3, y - height / 2), (x - DOT - 3 - width, y - height / 2))
             across = ((x - width / 2, y - DOT - 2 - height), (x - width / 2, y + DOT + 2))
-            boxes = (QRectF(left, top, width, height) for left, top in (*beside, *across))
+            askew = ((x + DOT + 3, y + height / 2 + 1), (x + DOT + 3, y - 1.5 * height - 1))
+            boxes = (QRectF(left, top, width, height) for left, top in (*beside, *across, *askew))
             free = (b for b in boxes if frame.area.contains(b) and not any(b.intersects(other) for other in taken))
             box = next(free, None)
             if box is not None:

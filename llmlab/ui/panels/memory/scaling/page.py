@@ -34,9 +34,9 @@ VIEWS = (
     ("Loss", "The loss of every size that your compute can be spent on"),
 )
 COLUMNS = (
-    Column("", "What it is", 18, number=False),
+    Column("", "What it is", 19, number=False),
     Column("Value", "The number", 20),
-    Column("Formula", "How it comes about", 36, number=False),
+    Column("Formula", "How it comes about", 38, number=False),
     Column("With numbers", "The formula with the numbers put in", 0, number=False),
 )
 
