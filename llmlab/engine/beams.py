@@ -116,6 +116,7 @@ class _Search:
         self._reader: BatchReader | None = None
         self._running = [_Beam(-1, score=0.0 if i == 0 else NEVER) for i in range(settings.num_beams)]
         self._finished = [_Finished(_Beam(-1)) for _ in range(settings.num_beams)]
+        self._raw: list[float] | None = None  # the candidates' own log-probabilities, where settings change them
         self._improvable = True
         self._index = 0
         self._nodes = 0
@@ -169,6 +170,7 @@ class _Search:
         log_probabilities = self._logits.log_softmax(-1)  # (beams, vocabulary)
         if self._forbidden:
             log_probabilities[:, self._forbidden] = -torch.inf
+        raw = log_probabilities
         if self._settings.sampling.stages:
             log_probabilities = self._processed(log_probabilities.cpu())
         before = torch.tensor([beam.score for beam in self._running], device=log_probabilities.device)
@@ -181,6 +183,7 @@ class _Search:
             best = total[places]
         else:
             best, places = total.topk(count)
+        self._raw = raw.reshape(-1)[places.to(raw.device)].tolist() if self._settings.sampling.stages else None
         return best.tolist(), (places // width).tolist(), (places % width).tolist()
 
     def _processed(self, log_probabilities: torch.Tensor) -> torch.Tensor:
@@ -243,7 +246,9 @@ class _Search:
             parent = self._running[origin]
             if beam.score > NEVER / 2:
                 own = beam.score - parent.score
-                nodes.append(BeamNode(beam.node, parent.node, self._index, beam.ids[-1], text, own, beam.score, state))
+                raw = None if self._raw is None else self._raw[place]
+                token = beam.ids[-1]
+                nodes.append(BeamNode(beam.node, parent.node, self._index, token, text, own, beam.score, state, raw))
         return tuple(nodes)
 
     def _hypotheses(self) -> tuple[Hypothesis, ...]:

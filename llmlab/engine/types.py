@@ -214,7 +214,8 @@ class BeamState(StrEnum):
 class BeamNode:
     """One candidate of one step. `parent` is the number of the node that it continues, -1 at the beginning.
 
-    `log_probability` is the token's own; `total` the sum over the whole sequence, natural logarithms both.
+    `log_probability` is the token's own; `total` the sum over the whole sequence, natural logarithms both. Where
+    settings act they have changed both, and `raw_log_probability` is the model's own; else it is None.
     """
 
     number: int
@@ -225,6 +226,7 @@ class BeamNode:
     log_probability: float
     total: float
     state: BeamState
+    raw_log_probability: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

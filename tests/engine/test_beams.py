@@ -195,6 +195,23 @@ def assert_sampled_the_same(engine: Engine, text: str, seed: int, **options: Any
         assert hypothesis.score == pytest.approx(score, abs=1e-4)
 
 
+def test_what_the_settings_change_is_told_beside_the_models_own() -> None:
+    engine = tiny.engine("llama")
+    steps = list(
+        engine.beam_search(PROMPT, do_sample=True, temperature=0.5, top_k=9, num_beams=3, max_new_tokens=5, seed=2)
+    )
+    nodes = {node.number: node for step in steps for node in step.nodes}
+    best = steps[-1].hypotheses[0]
+    raw, number = [], best.node
+    while number >= 0:
+        node = nodes[number]
+        assert node.raw_log_probability is not None
+        assert node.log_probability == pytest.approx(node.raw_log_probability / 0.5, abs=1e-4)
+        raw.append(node.raw_log_probability)
+        number = node.parent
+    assert sum(raw) == pytest.approx(summed(engine, list(best.ids)), abs=1e-4)
+
+
 def test_sampled_beams_follow_their_seed_and_nothing_else() -> None:
     engine = tiny.engine("llama")
 
