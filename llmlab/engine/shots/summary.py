@@ -85,15 +85,14 @@ class CurvePoint:
 
 @dataclass(frozen=True, slots=True)
 class Influence:
-    """What one shot does: the change when it is there, of accuracy and of the truth's mean log-probability.
+    """What one shot does: the mean change when it is there, of the metric and of the truth's log-probability.
 
-    The latter in nats, None for free text.
+    The latter in nats, None for free text; both with bootstrap intervals over the items.
     """
 
     shot: int
-    value: float
-    log_probability: float | None
-    count: int
+    value: Interval
+    log_probability: Interval | None
 
 
 class Results:
@@ -199,14 +198,14 @@ def influences(conditions: Sequence[Condition], results: Results, judge: Judge) 
             surer = _gain(
                 results.truth_log_probability(full.key, judge), results.truth_log_probability(other.key, judge)
             )
-            found.append(Influence(place, gained[0], surer[0] if surer else None, gained[1]))
+            found.append(Influence(place, gained, surer))
     return tuple(found)
 
 
-def _gain(full: Mapping[int, float], without: Mapping[int, float]) -> tuple[float, int] | None:
-    """(mean difference, items) over the items of both."""
+def _gain(full: Mapping[int, float], without: Mapping[int, float]) -> Interval | None:
+    """The mean difference over the items of both."""
     both = sorted(full.keys() & without.keys())
-    return (statistics.fmean(full[item] - without[item] for item in both), len(both)) if both else None
+    return metrics.bootstrap([full[item] - without[item] for item in both]) if both else None
 
 
 def compared(first: str, second: str, results: Results, judge: Judge) -> McNemar:

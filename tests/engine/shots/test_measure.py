@@ -164,8 +164,9 @@ def test_leaving_one_out_tells_what_each_shot_does() -> None:
         assert len(other.of(0)) == 2
         assert POOL[one.shot] not in other.of(0)
         full, less = (results.truth_log_probability(key, Judge()) for key in ("all", other.key))
-        assert one.log_probability == pytest.approx(np.mean([full[i] - less[i] for i in range(4)]))
-        assert one.value == pytest.approx(
+        assert one.log_probability is not None
+        assert one.log_probability.value == pytest.approx(np.mean([full[i] - less[i] for i in range(4)]))
+        assert one.value.value == pytest.approx(
             results.interval("all", Judge()).value - results.interval(other.key, Judge()).value
         )
 
