@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from llmlab.ui.panel import PanelContext
+from llmlab.ui.panels.memory.calculator.presenter import Calculator
 from llmlab.ui.panels.memory.measured.presenter import Measuring
 from llmlab.ui.panels.memory.quantization.presenter import Quantization
 from llmlab.ui.panels.memory.scaling.presenter import Scaling
@@ -14,6 +15,7 @@ from llmlab.ui.tabbed import TabbedPresenter, TabMaker
 
 # In the order of the tabs; their pages are in view.py.
 MAKERS: dict[str, TabMaker] = {
+    "calculator": Calculator,
     "measured": Measuring,
     "quantization": Quantization,
     "sharding": Sharding,

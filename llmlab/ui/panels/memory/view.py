@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from llmlab.ui.panel import PanelContext
+from llmlab.ui.panels.memory.calculator.page import CalculatorPage
 from llmlab.ui.panels.memory.measured.page import MeasuredPage
 from llmlab.ui.panels.memory.presenter import MemoryPresenter
 from llmlab.ui.panels.memory.quantization.page import QuantizationPage
@@ -12,6 +13,7 @@ from llmlab.ui.tabbed_view import Page, TabbedPanel
 
 # In the order of the tabs; what decides on them is in presenter.py.
 PAGES: dict[str, Page] = {
+    "calculator": Page("Calculator", "What any model takes, from its architecture alone", CalculatorPage),
     "measured": Page("Measured", "What the model that is open really takes, beside the formulas", MeasuredPage),
     "quantization": Page("Quantization", "What fewer bits do to weights, predictions and texts", QuantizationPage),
     "sharding": Page("Sharding", "A model shared out over processes, for real", ShardingPage),

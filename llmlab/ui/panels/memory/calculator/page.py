@@ -1,0 +1,196 @@
+"""The calculator on screen: figures on top, and one of its pictures."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from PySide6.QtCore import Slot
+from PySide6.QtWidgets import QStackedWidget, QVBoxLayout, QWidget
+
+from llmlab.engine.memory.hardware import Gpu
+from llmlab.engine.memory.shape import ModelShape
+from llmlab.ui import theme
+from llmlab.ui.panels.memory.calculator import help_texts
+from llmlab.ui.panels.memory.calculator.controls import Controls
+from llmlab.ui.panels.memory.calculator.gpu_dialog import GpuDialog
+from llmlab.ui.panels.memory.calculator.gpurows import Gpus
+from llmlab.ui.panels.memory.calculator.panes import GpuPane, PartsPane, RulesPane, SharingPane, SpeedPane
+from llmlab.ui.panels.memory.calculator.params import PAGES, Params
+from llmlab.ui.panels.memory.calculator.pictures import Parts, Rules, Sharing
+from llmlab.ui.panels.memory.calculator.presenter import Calculator, Picture, Source, Speed
+from llmlab.ui.screen import Fact, Kind, Stage
+from llmlab.ui.view import PanelView
+from llmlab.ui.widgets import saving
+from llmlab.ui.widgets.chart.chart import Chart
+from llmlab.ui.widgets.chart.plot import Plot
+from llmlab.ui.widgets.facts import FactLabel, FactRow
+from llmlab.ui.widgets.help import HelpButton
+from llmlab.ui.widgets.parts import Choice, MutedLabel, menu_button, row
+from llmlab.ui.widgets.states import StateView
+
+LABELS = {
+    "parts": ("Parts", "What the memory is made of, beside other precisions or strategies"),
+    "gpus": ("GPUs", "What fits on which GPU, and the most that would"),
+    "contour": ("Context × batch", "How long a context and how large a batch each GPU holds"),
+    "sharing": ("Many GPUs", "Training over 1 to 1024 GPUs: what each holds, and what they send"),
+    "rules": ("Rules", "Bytes per parameter: the rules in circulation, and what each counts"),
+    "speed": ("Decode limit", "How fast decoding can be at best, and how fast the loaded model is"),
+}
+FACTS = ("parameters", "needs", "each GPU", "main memory", "reads")
+
+
+class CalculatorPage(QWidget):
+    """Is the `Page` of its `Calculator`."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.controls = Controls()
+        self.pages = Choice([LABELS[name] for name in PAGES], "Picture of the calculator")
+        self.pages.chosen.connect(lambda index: self._change({"page": PAGES[index]}))
+        self.facts = {name: FactLabel(name) for name in FACTS}
+        self.fact_row = FactRow(tuple(self.facts.values()))
+        self.notes = MutedLabel()
+        self.notes.setWordWrap(True)
+        self.state = StateView()
+        self.state.acted.connect(self._read_again)
+        self.parts, self.gpus, self.sharing = PartsPane(), GpuPane(), SharingPane()
+        self.rules, self.speed = RulesPane(), SpeedPane()
+        self.contour = Chart("Context over batch, a line for each GPU")
+        self._helps = {name: HelpButton(help_texts.HELP[name]) for name in PAGES}
+        self._panel: PanelView | None = None
+        self._calculator: Any = None  # until it is attached
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        self._stack = QStackedWidget()
+        self._panes = dict(
+            zip(PAGES, (self.parts, self.gpus, self.contour, self.sharing, self.rules, self.speed), strict=True)
+        )
+        for pane in (self.state, *self._panes.values()):
+            self._stack.addWidget(pane)
+        self.export = menu_button("export", "Copy the components as a table", "Copy or export the calculation")
+        self.export.clicked.connect(functools.partial(self._export, "copy"))
+        for label, what in (
+            ("Copy the components", "copy"),
+            ("Export the components as CSV…", "csv"),
+            ("Export the calculation as JSON…", "json"),
+            ("Copy as Python", "python"),
+        ):
+            self.export.menu().addAction(label).triggered.connect(functools.partial(self._export, what))
+        gap = QWidget()
+        head = row((self.pages, gap, self.export, *self._helps.values()), stretch=gap)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(theme.SPACE // 2)
+        layout.addWidget(head)
+        layout.addWidget(self.fact_row)
+        layout.addWidget(self.notes)
+        layout.addWidget(self._stack, stretch=1)
+
+    def attach(self, tab: Calculator, panel: PanelView) -> None:
+        """`tab` is told what the user does."""
+        self._calculator, self._panel = tab, panel
+        self.controls.changed.connect(self._change)
+        self.controls.opened.connect(tab.open)
+        self.controls.file_asked.connect(self._ask_file)
+        self.controls.folder_asked.connect(self._ask_folder)
+        self.parts.picked.connect(tab.pick_bar)
+        self.sharing.picked.connect(tab.pick_bar)
+        self.contour.picked.connect(self._pick_place)
+        self.gpus.sorted.connect(tab.sort)
+        self.gpus.marked.connect(tab.mark)
+        self.gpus.export_asked.connect(tab.export)
+        self.gpus.edit_asked.connect(self._edit)
+        self.gpus.remove_asked.connect(tab.remove_gpus)
+        self.gpus.restore_asked.connect(tab.restore_table)
+        self.speed.measure_asked.connect(tab.measure)
+        self.parts.export_asked.connect(tab.export)
+        panel.attach_chart(self.parts.bars, "memory")
+        panel.attach_chart(self.contour, "context-batch")
+        panel.attach_chart(self.sharing.chart, "gpus")
+        panel.attach_chart(self.rules.bars, "rules")
+        panel.attach_chart(self.speed.chart, "decode-limit")
+
+    @Slot(object)
+    def _change(self, changes: dict[str, Any]) -> None:
+        self._calculator.change(**changes)
+        self.show_params(self._calculator.params, self._calculator.shape)
+
+    @Slot(int, int)
+    def _pick_place(self, series: int, point: int) -> None:
+        each = self.contour.plot.series[series]
+        if each.y[point] > 0:
+            self._calculator.pick_place(int(each.x[point]), int(each.y[point]))
+
+    def _export(self, what: str, _checked: bool = False) -> None:
+        self._calculator.export(what)
+
+    @Slot(str)
+    def _read_again(self, _action: str) -> None:
+        self._calculator.read_again()  # the only button there is
+
+    def _ask_file(self) -> None:
+        assert self._panel is not None
+        self._panel.ask_file("Open a config.json", ("json",), lambda path: self._calculator.open(str(path)))
+
+    def _ask_folder(self) -> None:
+        saving.ask_folder(self, "Open a model's folder", lambda path: self._calculator.open(str(path)))
+
+    @Slot(object)
+    def _edit(self, gpu: Gpu | None) -> None:
+        def keep(name: str, memory: float, bandwidth: float) -> str:
+            return str(self._calculator.keep_gpu(name, memory, bandwidth, gpu))
+
+        GpuDialog(keep, gpu, self).open()
+
+    # --- to the presenter -----------------------------------------------------------------------------------
+
+    def copy(self, text: str) -> None:
+        assert self._panel is not None
+        self._panel.copy(text)
+
+    def ask_path(self, name: str, kinds: tuple[str, ...], then: Callable[[Path], None]) -> None:
+        assert self._panel is not None
+        self._panel.ask_path(name, kinds, then)
+
+    def show_stage(self, stage: Stage) -> None:
+        ready = stage.kind is Kind.READY
+        self.export.setEnabled(ready)
+        if not ready:
+            self.state.show_stage(stage)
+            self._stack.setCurrentWidget(self.state)
+
+    def show_params(self, params: Params, shape: ModelShape | None) -> None:
+        self.controls.show_params(params, shape)
+        self.pages.set_chosen(PAGES.index(params.page))
+        for name, button in self._helps.items():
+            button.setVisible(name == params.page)
+
+    def show_sources(self, sources: tuple[Source, ...], chosen: str) -> None:
+        self.controls.show_sources(sources, chosen)
+
+    def show_facts(self, facts: tuple[Fact, ...], groups: tuple[Fact, ...], notes: tuple[str, ...]) -> None:
+        for fact in facts:
+            self.facts[fact.name].set_fact(fact)
+        self.fact_row.set_wanted({self.facts[fact.name] for fact in facts})
+        self.controls.groups.show_facts(groups)
+        self.notes.setText("\n".join(notes))
+        self.notes.setVisible(bool(notes))
+
+    def show_picture(self, picture: Picture | Speed) -> None:
+        if isinstance(picture, Parts):
+            self.parts.show_parts(picture)
+        elif isinstance(picture, Gpus):
+            self.gpus.show_gpus(picture)
+        elif isinstance(picture, Plot):
+            self.contour.show_plot(picture)
+        elif isinstance(picture, Sharing):
+            self.sharing.show_sharing(picture)
+        elif isinstance(picture, Rules):
+            self.rules.show_rules(picture)
+        else:
+            self.speed.show_speed(picture)
+        self._stack.setCurrentWidget(self._panes[self._calculator.params.page])

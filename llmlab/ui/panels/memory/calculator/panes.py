@@ -1,0 +1,322 @@
+"""The pictures of the calculator, each with what belongs to it."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QPoint, QSignalBlocker, Qt, Signal, Slot
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QLabel, QMenu, QPushButton, QSplitter, QVBoxLayout, QWidget
+
+from llmlab.engine.memory.terms import Estimate, Term
+from llmlab.ui import theme
+from llmlab.ui.panels.memory.calculator import words
+from llmlab.ui.panels.memory.calculator.gpurows import GPU_COLUMNS, OWN, Gpus
+from llmlab.ui.panels.memory.calculator.pictures import Parts, Rules, Sharing, Stacks
+from llmlab.ui.panels.memory.calculator.presenter import Speed
+from llmlab.ui.widgets.chart.chart import Chart
+from llmlab.ui.widgets.chart.stacks import Mark, Segment, Stack, StackedBars
+from llmlab.ui.widgets.parts import ElidedLabel, MutedLabel, menu_button, row
+from llmlab.ui.widgets.rowtable import Column, Row, RowTable
+
+TERM_COLUMNS = (
+    Column("part", "What takes the memory", 26, number=False),
+    Column("GB", "10⁹ bytes", 9),
+    Column("GiB", "2³⁰ bytes", 9),
+    Column("share", "Of all on the GPU", 7),
+    Column("formula with its numbers", "How many bytes: choose the row to read all of it", 0, number=False),
+)
+STRATEGY_COLUMNS = (
+    Column("strategy", "How the training is shared out; Enter or a double click chooses it", 20, number=False),
+    Column("GB", "On each GPU, 10⁹ bytes", 9),
+    Column("GiB", "On each GPU, 2³⁰ bytes", 9),
+    Column("sent", "What each GPU sends in a step, compared with DDP", 7),
+    Column("formula of what is sent, in elements", "Ψ parameters over N GPUs", 0, number=False),
+)
+
+
+def _column(*widgets: tuple[QWidget, int]) -> QVBoxLayout:
+    layout = QVBoxLayout()
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(theme.SPACE // 2)
+    for widget, stretch in widgets:
+        layout.addWidget(widget, stretch=stretch)
+    return layout
+
+
+def _show_stacks(widget: StackedBars, stacks: Stacks) -> None:
+    bars = (
+        Stack(
+            bar.label,
+            tuple(Segment(part.name, part.bytes, part.color, part.facts, part.faint) for part in bar.parts),
+            note=bar.note,
+            chosen=bar.chosen,
+        )
+        for bar in stacks.bars
+    )
+    widget.show_stacks(tuple(bars), tuple(Mark(size, name) for size, name in stacks.marks))
+    widget.setAccessibleName(stacks.title)
+
+
+class PartsPane(QWidget):
+    """Stacked bars over the table of the chosen one's components."""
+
+    export_asked = Signal(str)
+    picked = Signal(str)  # what a bar stands for
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.bars = StackedBars("Memory by components", words.gb, axis=True)
+        self.bars.picked.connect(self._pick)
+        self.table = RowTable(TERM_COLUMNS, "Components with their formulas")
+        self.table.picked.connect(lambda _: self._tell())
+        self.table.copy_asked.connect(self.copy_formula)
+        self.table.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+        self.table.customContextMenuRequested.connect(self._menu)
+        self.formula = QLabel()
+        self.formula.setWordWrap(True)
+        self.formula.setTextFormat(Qt.TextFormat.PlainText)
+        self.formula.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.formula.setFont(theme.monospace(0.95))
+        self.formula.setMinimumHeight(3 * self.formula.fontMetrics().lineSpacing())
+        self.formula.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self.formula.setAccessibleName("Formula of the chosen component")
+        self._estimate: Estimate | None = None
+        self._keys: tuple[str, ...] = ()
+        lower = QWidget()
+        lower.setLayout(_column((self.table, 1), (self.formula, 0)))
+        splitter = QSplitter(Qt.Orientation.Vertical)
+        splitter.setObjectName("memory-parts")
+        splitter.setChildrenCollapsible(False)
+        splitter.addWidget(self.bars)
+        splitter.addWidget(lower)
+        splitter.setSizes([330, 290])
+        self.setLayout(_column((splitter, 1)))
+
+    def show_parts(self, parts: Parts) -> None:
+        """Show another calculation; the chosen row stays."""
+        self._estimate = parts.estimate
+        self._keys = tuple(bar.key for bar in parts.stacks.bars)
+        _show_stacks(self.bars, parts.stacks)
+        total = parts.estimate.total
+        self.table.set_rows([*(_term_row(term, total) for term in parts.estimate.terms), _total_row(total)])
+        if not self.table.selected_rows:
+            self.table.select([0])
+        self._tell()
+
+    @property
+    def term(self) -> Term | None:
+        """The chosen component."""
+        chosen = self.table.selected_rows
+        terms = self._estimate.terms if self._estimate else ()
+        return terms[chosen[0]] if chosen and chosen[0] < len(terms) else None
+
+    @Slot(int, int)
+    def _pick(self, bar: int, _part: int) -> None:
+        self.picked.emit(self._keys[bar])
+
+    def _tell(self) -> None:
+        term = self.term
+        if term is None:
+            self.formula.setText("Choose a row to read its formula with the numbers put in.")
+            return
+        note = f"\n{term.note}" if term.note else ""
+        self.formula.setText(f"{term.name} = {term.formula}\n= {term.values} = {term.bytes:,} bytes{note}")
+
+    @Slot()
+    def copy_formula(self) -> None:
+        """The chosen component's formula, or the whole table."""
+        if self.term is None:
+            self.export_asked.emit("copy")
+        else:
+            QGuiApplication.clipboard().setText(self.formula.text())
+
+    @Slot(QPoint)
+    def _menu(self, place: QPoint) -> None:
+        menu = QMenu(self)
+        menu.addAction("Copy the formula", self.copy_formula).setEnabled(self.term is not None)
+        menu.addAction("Copy the components", lambda: self.export_asked.emit("copy"))
+        menu.addSeparator()
+        menu.addAction("Export as CSV…", lambda: self.export_asked.emit("csv"))
+        menu.addAction("Export as JSON…", lambda: self.export_asked.emit("json"))
+        menu.aboutToHide.connect(menu.deleteLater)
+        menu.popup(self.table.viewport().mapToGlobal(place))
+
+
+def _term_row(term: Term, total: int) -> Row:
+    share = "in RAM" if term.host else f"{term.bytes / total:.1%}" if total else "–"
+    tip = f"{term.formula}\n= {term.values}\n= {term.bytes:,} bytes" + (f"\n\n{term.note}" if term.note else "")
+    formula = f"{term.formula} = {term.values}"
+    cells = (term.name, words.in_gb(term.bytes), words.in_gib(term.bytes), share, formula)
+    return Row(cells, faint=not term.bytes or term.host, tooltip=tip)
+
+
+def _total_row(total: int) -> Row:
+    cells = ("Together", words.in_gb(total), words.in_gib(total), "100%" if total else "–", f"{total:,} bytes")
+    return Row(cells, tooltip=f"{total:,} bytes on the GPU")
+
+
+class GpuPane(QWidget):
+    """The table of GPUs with what one can do to it."""
+
+    sorted = Signal(int)
+    marked = Signal(object)  # tuple of names
+    export_asked = Signal(str)
+    edit_asked = Signal(object)  # a Gpu, or None for a new one
+    remove_asked = Signal(object)  # tuple of names
+    restore_asked = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._gpus: Gpus | None = None
+        columns = [Column(c.name, c.tooltip, c.width, c.number) for c in GPU_COLUMNS]
+        self.table = RowTable(columns, "GPUs and what fits on them", several=True)
+        self.table.picked.connect(self._picked)
+        self.table.copy_asked.connect(lambda: self.export_asked.emit("gpus-copy"))
+        self.table.doubleClicked.connect(lambda _: self._edit())
+        header = self.table.horizontalHeader()
+        header.setSectionsClickable(True)
+        header.sectionClicked.connect(self.sorted)
+        self.summary = ElidedLabel()
+        self.add = _button("Add…", "A GPU that is not in the table", lambda: self.edit_asked.emit(None))
+        self.edit = _button("Change…", "Change the chosen row", self._edit)
+        self.remove = _button("Remove", "Take the chosen rows out of the table", self._remove)
+        self.restore = _button("Restore", "Undo all changes of the table", self.restore_asked.emit)
+        self.export = menu_button("export", "Copy the table, as it is sorted", "Copy or export the table of GPUs")
+        self.export.clicked.connect(lambda: self.export_asked.emit("gpus-copy"))
+        self.export.menu().addAction("Copy the table", lambda: self.export_asked.emit("gpus-copy"))
+        self.export.menu().addAction("Export as CSV…", lambda: self.export_asked.emit("gpus-csv"))
+        self.export.menu().addAction("Export as JSON…", lambda: self.export_asked.emit("gpus-json"))
+        buttons = (self.summary, self.add, self.edit, self.remove, self.restore, self.export)
+        self.setLayout(_column((row(buttons, stretch=self.summary), 0), (self.table, 1)))
+
+    def show_gpus(self, gpus: Gpus) -> None:
+        """Show the rows; those that are marked are the chosen ones."""
+        place = self.table.verticalScrollBar().value()
+        self._gpus = gpus
+        header = self.table.horizontalHeader()
+        order = Qt.SortOrder.DescendingOrder if gpus.descending else Qt.SortOrder.AscendingOrder
+        header.setSortIndicatorShown(gpus.column >= 0)
+        header.setSortIndicator(gpus.column, order)
+        self.table.set_rows([_gpu_row(gpus, number) for number in range(len(gpus.rows))])
+        self.table.select([n for n, each in enumerate(gpus.rows) if each.gpu.name in gpus.marked])
+        self.table.verticalScrollBar().setValue(place)
+        self.summary.setText(gpus.summary)
+        self.restore.setEnabled(gpus.changed)
+        self._enable()
+
+    def _chosen(self) -> tuple[int, ...]:
+        return tuple(n for n in self.table.selected_rows if self._gpus is not None and n < len(self._gpus.rows))
+
+    def _names(self) -> tuple[str, ...]:
+        assert self._gpus is not None
+        return tuple(self._gpus.rows[number].gpu.name for number in self._chosen())
+
+    def _enable(self) -> None:
+        gpus, chosen = self._gpus, self._chosen()
+        own = gpus is not None and any(gpus.rows[number].gpu.kind == OWN for number in chosen)
+        self.edit.setEnabled(len(chosen) == 1 and not own)
+        self.remove.setEnabled(bool(chosen) and not own)
+
+    @Slot(object)
+    def _picked(self, _rows: tuple[int, ...]) -> None:
+        if self._gpus is not None:
+            self.marked.emit(self._names())
+            self._enable()
+
+    @Slot()
+    def _edit(self) -> None:
+        chosen = self._chosen()
+        if self._gpus is not None and self.edit.isEnabled():
+            self.edit_asked.emit(self._gpus.rows[chosen[0]].gpu)
+
+    @Slot()
+    def _remove(self) -> None:
+        self.remove_asked.emit(self._names())
+
+
+def _gpu_row(gpus: Gpus, number: int) -> Row:
+    each = gpus.rows[number]
+    tip = f"{each.gpu.name}: {words.both(each.gpu.memory)}\n{each.gpu.kind}; {each.gpu.source}"
+    return Row(tuple(column.text(each) for column in GPU_COLUMNS), faint=not each.fits, tooltip=tip)
+
+
+def _button(text: str, tip: str, call: object) -> QPushButton:
+    button = QPushButton(text)
+    button.setToolTip(tip)
+    button.clicked.connect(lambda _checked=False: call())  # type: ignore[operator]
+    return button
+
+
+class SharingPane(QWidget):
+    """Stacked areas over the number of GPUs, and the strategies beside each other."""
+
+    picked = Signal(str)  # a strategy
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._sharing: Sharing | None = None
+        self.chart = Chart("Memory of each GPU over the number of GPUs")
+        self.table = RowTable(STRATEGY_COLUMNS, "Strategies, what each GPU holds and sends")
+        self.table.activated.connect(lambda index: self._pick(index.row()))
+        self.table.setFixedHeight(9 * self.table.verticalHeader().defaultSectionSize())
+        self.setLayout(_column((self.chart, 1), (self.table, 0)))
+
+    def show_sharing(self, sharing: Sharing) -> None:
+        """Show another plan."""
+        self._sharing = sharing
+        self.chart.show_plot(sharing.plot)
+        rows = []
+        for each in sharing.planned:
+            if each.estimate is None or each.sent is None:
+                cells = (each.strategy.value, "–", "–", "–", each.refused)
+                rows.append(Row(cells, faint=True, tooltip=each.refused))
+                continue
+            total, sent = each.estimate.total, each.sent
+            formula = f"{sent.formula} = {sent.values}"
+            relative = f"{sent.relative:.2f}×" if sent.relative else "–"
+            cells = (each.strategy.value, words.in_gb(total), words.in_gib(total), relative, formula)
+            more = f"\nTensor parallel: {words.both(sent.tensor_parallel)} more" if sent.tensor_parallel else ""
+            rows.append(Row(cells, tooltip=f"{sent.formula}\n= {sent.values}\n= {sent.elements:,.0f} elements{more}"))
+        self.table.set_rows(rows)
+        with QSignalBlocker(self.table):
+            self.table.select([n for n, each in enumerate(sharing.planned) if each.strategy.value == sharing.chosen])
+
+    def _pick(self, number: int) -> None:
+        if self._sharing is not None:
+            self.picked.emit(self._sharing.planned[number].strategy.value)
+
+
+class RulesPane(QWidget):
+    """The rules beside each other, and whose they are."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.bars = StackedBars("Bytes per parameter, rule by rule", words.gb, axis=True)
+        self.sources = MutedLabel()
+        self.sources.setWordWrap(True)
+        self.setLayout(_column((self.bars, 1), (self.sources, 0)))
+
+    def show_rules(self, rules: Rules) -> None:
+        """Show them for another model."""
+        _show_stacks(self.bars, rules.stacks)
+        self.sources.setText("\n".join(rules.sources))
+
+
+class SpeedPane(QWidget):
+    """The limit of decoding, and a button that measures the loaded model."""
+
+    measure_asked = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.words = ElidedLabel()
+        self.measure = _button(
+            "Measure", "Decode a few dozen tokens with the loaded model and time it", self.measure_asked.emit
+        )
+        self.chart = Chart("Decode limit over the context, a line for each GPU")
+        self.setLayout(_column((row((self.words, self.measure), stretch=self.words), 0), (self.chart, 1)))
+
+    def show_speed(self, speed: Speed) -> None:
+        """Show the limit and what was measured."""
+        self.chart.show_plot(speed.plot)
+        self.words.setText("Measuring …" if speed.measuring else speed.words)
+        self.measure.setEnabled(speed.can_measure and not speed.measuring)
