@@ -211,6 +211,11 @@ class Chart(QWidget):
             return saving.png_writer(self.grab().toImage())
         return saving.drawing_writer(kind, self.size(), self._draw, self.plot.title or self.accessibleName())
 
+    def svg(self) -> str:
+        """The picture as a drawing, to be part of a page."""
+        title = self.plot.title or self.accessibleName()
+        return saving.drawing_bytes("svg", self.size(), self._draw, title).decode()
+
     def _draw(self, painter: QPainter, _scale: float) -> None:
         painter.fillRect(QRectF(self.rect()), theme.current().base)
         paint(painter, self.plot, self._frame(), None)
