@@ -101,11 +101,14 @@ class Results:
     def __init__(self) -> None:
         self._outcomes: dict[str, dict[int, Outcome]] = {}
         self._free: dict[str, ContentFree] = {}
+        self._read: dict[tuple[str, Judge], dict[int, tuple[str, float]]] = {}  # what was judged once
+        self._intervals: dict[tuple[str, Judge], Interval] = {}
 
     def add(self, told: Outcome | ContentFree) -> None:
         """Take one in."""
         if isinstance(told, ContentFree):
             self._free[told.condition] = told
+            self._read = {of: found for of, found in self._read.items() if of[0] != told.condition}
         else:
             self._outcomes.setdefault(told.condition, {})[told.item] = told
 
@@ -131,20 +134,34 @@ class Results:
 
     def values(self, key: str, judge: Judge) -> dict[int, float]:
         """How right each item's answer is."""
-        free = self.free(key)
-        return {each.item: judge.value(each, free) for each in self.of(key)}
+        return {item: value for item, (_, value) in self._judged(key, judge).items()}
 
     def interval(self, key: str, judge: Judge) -> Interval:
         """A condition's metric with its 95 % interval."""
+        known = self._intervals.get((key, judge))
+        if known is not None and known.count == len(self._outcomes.get(key, {})):
+            return known
         if judge.metric is Metric.MACRO_F1:
-            return metrics.bootstrap_macro_f1(*self.pairs(key, judge))
-        return _interval(list(self.values(key, judge).values()), judge)
+            found = metrics.bootstrap_macro_f1(*self.pairs(key, judge))
+        else:
+            found = _interval(list(self.values(key, judge).values()), judge)
+        self._intervals[key, judge] = found
+        return found
 
     def pairs(self, key: str, judge: Judge) -> tuple[list[str], list[str]]:
         """(answers, truths) of a condition's items, in order."""
-        free = self.free(key)
+        read = self._judged(key, judge)
         found = self.of(key)
-        return [judge.answer(each, free) for each in found], [each.truth for each in found]
+        return [read[each.item][0] for each in found], [each.truth for each in found]
+
+    def _judged(self, key: str, judge: Judge) -> dict[int, tuple[str, float]]:
+        """(answer, value) of each item; every outcome is judged once."""
+        read = self._read.setdefault((key, judge), {})
+        free = self.free(key)
+        for each in self.of(key):
+            if each.item not in read:
+                read[each.item] = judge.answer(each, free), judge.value(each, free)
+        return read
 
     def truth_log_probability(self, key: str, judge: Judge) -> dict[int, float]:
         """Natural logarithm of the probability that each item's right label has among the labels."""
