@@ -89,6 +89,13 @@ def test_weights_and_cache_to_the_byte_and_logits(kind: str) -> None:
         assert parts["Activations"].measured > 0
 
 
+@pytest.mark.parametrize(("kind", "error"), [("llama", 0.06), ("gpt2", 0.15), ("bert", 0.15)])
+def test_the_working_memory_is_close(kind: str, error: float) -> None:
+    """What is missing: rotary positions or those of GPT-2, token ids, BERT's token types."""
+    parts = by_name(measured(tiny.engine(kind), tokens=40).phases[0])
+    assert parts["Activations"].error == pytest.approx(0, abs=error)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 def test_a_training_step_of_a_llama(dtype: torch.dtype) -> None:
     engine = tiny.wrap(checkpoints.make("llama").to(dtype), checkpoints.tokenizer(), context=128)
@@ -255,13 +262,14 @@ def _full(forward: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("tokens", [64, 256])
-def test_the_bundled_decoder(tokens: int) -> None:
-    found = measure(Engine.open("bundled:decoder", device="cpu").loaded, MeasureSettings(tokens=tokens, train=True))
-    prefill, decoding, training = found.phases
-    assert abs(prefill.error) < 0.05
+@pytest.mark.parametrize(("tokens", "batch"), [(64, 1), (256, 1), (256, 16)])
+def test_the_bundled_decoder(tokens: int, batch: int) -> None:
+    settings = MeasureSettings(tokens=tokens, batch=batch, train=batch == 1)
+    found = measure(Engine.open("bundled:decoder", device="cpu").loaded, settings)
+    prefill, decoding = found.phases[:2]
+    assert abs(prefill.error) < 0.02
     assert abs(decoding.error) < 0.05
-    assert abs(training.error) < 0.1
+    assert all(abs(training.error) < 0.1 for training in found.phases[2:])
 
 
 @pytest.mark.cuda

@@ -69,7 +69,7 @@ def test_a_model_is_measured_and_every_phase_can_be_looked_at(
     assert [cell(page.table, row, 0) for row in range(5)] == ["Weights", "KV cache", "Activations", "Logits", "Peak"]
     assert cell(page.table, 0, 1) == cell(page.table, 0, 2) == "17,577,088"
     assert cell(page.table, 0, 3) == "0"
-    assert "1 · 64 · 4 · (2 · 256 + 3 · 512)" in page.table.rows_model.rows[2].tooltip
+    assert "1 · 64 · 4 · (4 · 256 + 3 · 512)" in page.table.rows_model.rows[2].tooltip
     for button in page.phases.findChildren(QPushButton):
         click(qtbot, button)
         assert cell(page.table, -1, 0) == "Peak"

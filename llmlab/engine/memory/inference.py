@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from llmlab.engine.errors import InputError
 from llmlab.engine.memory.checks import at_least, share
 from llmlab.engine.memory.formats import GGUF_BITS, bits, cache_format, matrix_bytes, packed_bytes, state_bytes
-from llmlab.engine.memory.shape import Group, ModelShape
+from llmlab.engine.memory.shape import Block, Group, ModelShape
 from llmlab.engine.memory.terms import Estimate, Term, plain, with_margin
 from llmlab.engine.memory.weights import weight_bytes
 
@@ -114,23 +114,30 @@ def cache_bytes(shape: ModelShape, settings: InferenceSettings) -> int:
 
 
 def working_term(shape: ModelShape, settings: InferenceSettings) -> Term:
-    """The largest set of tensors that one layer holds at once while it reads a block of tokens."""
+    """The largest set of tensors that one layer holds at once while it reads a block of tokens.
+
+    Counted in transformers' code, tensor by tensor. MLP: the embeddings, the layer's input, the residual and the normed
+    input, all as wide as the model, and as wide as the MLP three where it is gated (gate, up, their product), two where
+    it is not, four where GELU is written out. Attention: three hidden states, queries before and after the rotation
+    with its two intermediate results, keys and values.
+    """
     width = max(2, bits(settings.dtype) // 8)
     read = _read_at_once(shape, settings)
     rows = settings.batch * read
-    mlp = width * (2 * shape.hidden + 3 * shape.intermediate)
-    attention = width * (2 * shape.hidden + 2 * shape.query + 2 * shape.key_value)
+    wide = 3 if shape.block is Block.GATED else 4 if shape.primitive_gelu else 2
+    mlp = width * (4 * shape.hidden + wide * shape.intermediate)
+    attention = width * (3 * shape.hidden + 4 * shape.query + 2 * shape.key_value)
     seen = settings.source_tokens if shape.encodes_first and settings.source_tokens else settings.tokens
     scores = 0 if settings.flash else (4 + width) * shape.heads * max(seen, read)
     note = "The larger of attention and MLP in one layer; an estimate, since kernels differ."
     if mlp >= attention + scores:
-        values = f"{settings.batch:,} · {read:,} · {width} · (2 · {shape.hidden:,} + 3 · {shape.intermediate:,})"
-        formula = "batch · tokens at once · bytes · (2 · hidden + 3 · intermediate)"
+        values = f"{settings.batch:,} · {read:,} · {width} · (4 · {shape.hidden:,} + {wide} · {shape.intermediate:,})"
+        formula = f"batch · tokens at once · bytes · (4 · hidden + {wide} · intermediate)"
         return Term("Activations", rows * mlp, formula, values, note)
-    formula = "batch · tokens at once · bytes · (2 · hidden + 2 · query + 2 · key/value width)"
+    formula = "batch · tokens at once · bytes · (3 · hidden + 4 · query + 2 · key/value width)"
     values = (
         f"{settings.batch:,} · {read:,} · {width} · "
-        f"(2 · {shape.hidden:,} + 2 · {shape.query:,} + 2 · {shape.key_value:,})"
+        f"(3 · {shape.hidden:,} + 4 · {shape.query:,} + 2 · {shape.key_value:,})"
     )
     if scores:
         formula += " + batch · tokens at once · heads · tokens · (4 + bytes)"

@@ -32,6 +32,7 @@ _WORKING = "Working memory"
 _BARE: dict[str, Any] = {"cuda_context": 0, "margin": 0.0}
 _MOST_ALIVE = 12
 _TOGETHER = "All components together."
+_EITHER = "Weights, cache, and the larger of activations and logits: all logits are made when the layers are done."
 _MOMENTS = (
     "Weights and optimizer states, and the larger of two: activations and logits, when the loss is computed; or "
     "gradients, when the backward pass ends, for one comes as the other goes{more}."
@@ -132,7 +133,7 @@ class _Measuring:
             with self._allocator() as peak:
                 run = reading.prefill()
             self._warnings += hidden.of_prefill(self._loaded, run)
-            yield self._read("Prefill", run, said, peak())
+            yield self._read("Prefill", run, said, peak(), all_logits=reading.all_logits)
             if Feature.GENERATE in info.features and settings.steps:
                 self._control.report("Writing tokens", 0.4)
                 said = self._said(start + settings.steps, 1)
@@ -146,7 +147,7 @@ class _Measuring:
         wanted = inference_settings(self._loaded, self._settings, tokens, at_once, all_logits=all_logits)
         return inference(self._shape, wanted)
 
-    def _read(self, name: str, run: Run, said: Estimate, allocator: int | None) -> Phase:
+    def _read(self, name: str, run: Run, said: Estimate, allocator: int | None, *, all_logits: bool = False) -> Phase:
         """Prefill or decoding."""
         found = weight_components(self._loaded, said, self._weights)
         sizes = {"KV cache": run.cache, "Cross-attention cache": run.cross, "Logits": run.logits}
@@ -156,7 +157,11 @@ class _Measuring:
             elif term.name == "Activations":
                 working = run.live.curve(lambda life: life.label not in (CACHE, LOGITS))
                 found.append(_component(term, int(working.max())))
-        return self._phase(name, run, found, (sum(each.predicted for each in found), _TOGETHER), allocator)
+        predicted, moment = sum(each.predicted for each in found), _TOGETHER
+        if all_logits and run.logits:
+            predicted -= min(said.bytes_of("Activations"), said.bytes_of("Logits"))
+            moment = _EITHER
+        return self._phase(name, run, found, (predicted, moment), allocator)
 
     def _training(self) -> Phase:
         try:
