@@ -24,7 +24,7 @@ from llmlab.jobs.worker import Jobs
 from llmlab.settings import Settings
 from llmlab.ui import theme
 from llmlab.ui.panel import Panel, PanelContext, PanelSpec
-from llmlab.ui.panels import attention, decoding, memory, tokens
+from llmlab.ui.panels import attention, decoding, memory, shots, tokens
 from llmlab.ui.shell.drops import DropRegistry
 from llmlab.ui.shell.files import FileOpener
 from llmlab.ui.shell.open_dialog import OpenDialog
@@ -36,7 +36,7 @@ from llmlab.workbench import ModelState, Workbench
 if TYPE_CHECKING:
     from llmlab.engine.session import Session
 
-PANELS: tuple[PanelSpec, ...] = (tokens.PANEL, attention.PANEL, decoding.PANEL, memory.PANEL)
+PANELS: tuple[PanelSpec, ...] = (tokens.PANEL, attention.PANEL, decoding.PANEL, shots.PANEL, memory.PANEL)
 EXAMPLE_PROMPT = "Once upon a time, there was a little girl named Lily. She loved to"
 CLOSE_TIMEOUT = 3.0  # seconds that a running job gets to reach its next check point
 

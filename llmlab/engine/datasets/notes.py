@@ -48,13 +48,13 @@ class Notes:
             self._told.append(Note(kind, text, line))
 
     def result(self) -> tuple[Note, ...]:
-        """All notes, those beyond the limit as a number."""
+        """All notes in the order of the lines, those beyond the limit as a number."""
         further = [
             Note(kind, f"{count - limits.NOTES:,} more like the ones above.")
             for kind, count in self._counts.items()
             if count > limits.NOTES
         ]
-        return (*self._told, *further)
+        return (*sorted(self._told, key=lambda note: note.line or 0), *further)
 
     def take(self, other: Notes) -> None:
         """Add the notes of `other`, which was a trial."""

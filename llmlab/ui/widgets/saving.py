@@ -14,14 +14,19 @@ from PySide6.QtWidgets import QFileDialog, QWidget
 from llmlab import textfile
 
 FILTERS = {
+    "cforge": "ChainForge flow (*.cforge)",
     "csv": "Comma-separated values (*.csv)",
     "html": "Web page (*.html)",
     "json": "JSON (*.json)",
+    "jsonl": "JSON Lines (*.jsonl *.ndjson)",
     "md": "Markdown (*.md)",
     "npz": "NumPy arrays (*.npz)",
     "png": "PNG picture (*.png)",
     "svg": "SVG drawing (*.svg)",
     "pdf": "PDF page (*.pdf)",
+    "tsv": "Tab-separated values (*.tsv *.tab)",
+    "txt": "Text (*.txt *.md)",
+    "xlsx": "Excel workbook (*.xlsx)",
     "yaml": "YAML (*.yaml *.yml)",
 }
 FINENESS = 4.0  # dots of a PDF page in a pixel of the widget

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from llmlab.engine.types import Feature
 from llmlab.ui.panel import Panel, PanelContext, PanelSpec
+from llmlab.ui.panels.shots.build.scenes import SCENES as BUILD
 
 
 def _create(context: PanelContext) -> Panel:
@@ -19,6 +20,6 @@ PANEL = PanelSpec(
     icon="shots",
     needs=frozenset((Feature.SCORE, Feature.GENERATE, Feature.FILL_MASK)),
     create=_create,
-    scenes=(),
+    scenes=(*BUILD,),
     prompt=False,
 )

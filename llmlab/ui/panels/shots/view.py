@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from llmlab.ui.panel import PanelContext
+from llmlab.ui.panels.shots.build.page import BuildPage
 from llmlab.ui.panels.shots.presenter import ShotsPresenter
 from llmlab.ui.tabbed_view import Page, TabbedPanel
 
 # In the order of the tabs; what decides on them is in presenter.py.
-PAGES: dict[str, Page] = {}
+PAGES: dict[str, Page] = {
+    "build": Page("Build", "Instruction, template, examples and query, and the prompt that they make", BuildPage),
+}
 
 
 class ShotsPanel(TabbedPanel):

@@ -1,0 +1,1 @@
+"""The tab Build: instruction, template, examples and query, and the prompt that they make."""
