@@ -22,8 +22,10 @@ from llmlab.engine.types import (
     ModelRequest,
 )
 from llmlab.jobs.job import ErrorInfo, Job, JobControl
+from llmlab.ui.panel import PanelContext
 from llmlab.ui.panels.decoding.params import Params
 from llmlab.ui.panels.decoding.picture import Filled, Picture, Screen
+from llmlab.ui.panels.decoding.presenter import DecodingPresenter
 from llmlab.workbench import ModelState, Status, Workbench
 
 WORDS = tuple(f" word{i}" for i in range(50))
@@ -310,3 +312,19 @@ def set_model(bench: Workbench, state: ModelState) -> None:
 
 def ready(bench: Workbench, info: ModelInfo, generation: int = 1) -> None:
     set_model(bench, ModelState(Status.READY, info, generation=generation))
+
+
+class TabStand:
+    """The presenter with one tab in front, its page a fake, and an engine that answers at once."""
+
+    def __init__(self, name: str, page: Any, engine: FakeEngine, **saved: Any) -> None:
+        self.engine, self.page = engine, page
+        self.jobs, self.view, self.notifier = ManualJobs(engine), FakeView(), FakeNotifier()
+        self.bench = Workbench(self.jobs)  # type: ignore[arg-type]
+        self.bench.prompt = "Once"
+        ready(self.bench, engine.info)
+        context = PanelContext(self.bench, self.jobs, self.notifier, {"tab": name, **saved})  # type: ignore[arg-type]
+        self.presenter = DecodingPresenter(context, self.view, {name: page})
+        self.part: Any = self.presenter.parts[name]
+        self.presenter.activate()
+        self.jobs.run_all()

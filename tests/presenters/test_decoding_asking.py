@@ -12,6 +12,7 @@ from llmlab.engine.errors import InputError
 from llmlab.engine.types import Architecture, Feature, ModelInfo, ScoredContinuation
 from llmlab.ui.panel import PanelContext
 from llmlab.ui.panels.decoding.asking import Answers, Asking
+from llmlab.ui.panels.decoding.params import Params
 from llmlab.ui.panels.decoding.presenter import DecodingPresenter
 from llmlab.workbench import Workbench
 from tests.presenters.decoding_fakes import FakeEngine, FakeNotifier, FakeView, ManualJobs, model_info, ready
@@ -161,3 +162,11 @@ def test_another_tab_in_front_asks_nothing(stand: Stand) -> None:
     stand.bench.prompt = "Once upon a"
     assert stand.jobs.titles() == ["prompt"]
     stand.presenter.close()
+
+
+def test_what_was_typed_is_found_again(stand: Stand) -> None:
+    stand.part.type("one\ntwo", spaced=False)
+    saved = stand.presenter.save()
+    assert (saved["asked"], saved["asked_spaced"]) == ("one\ntwo", False)
+    assert Params.from_dict(saved).asked == "one\ntwo"
+    assert Params.from_dict({"asked": "x" * 30_000, "asked_spaced": "no"}).asked_spaced

@@ -6,15 +6,20 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from llmlab.engine import Engine
 from llmlab.engine.knobs import STAGES
+from llmlab.engine.progress import UNCONTROLLED
 from llmlab.engine.sampling import GenerationSettings, SamplingSettings, shape
 from llmlab.engine.types import ModelInfo
 from llmlab.ui.panels.decoding import snippet
+from llmlab.ui.panels.decoding.comparing import _events
+from llmlab.ui.panels.decoding.strategies import Column, Plan, Strategy
 
 PROMPTS = {
     "bundled:decoder": 'Once upon a time, "Lily" said\nto her',
@@ -83,6 +88,43 @@ def test_a_script_prints_the_completion(spec: str, settings: GenerationSettings,
     if settings.stop:  # transformers keeps the stop string and what stands before it in the last token
         printed = printed[: printed.find(settings.stop[0])] if settings.stop[0] in printed else printed
     assert printed == expected
+
+
+BEAM_SETTINGS = GenerationSettings(
+    SamplingSettings(temperature=0.7, top_k=12, top_p=0.9, repetition_penalty=1.2), max_new_tokens=12, seed=4
+)
+
+
+@pytest.mark.parametrize(
+    ("spec", "plan"),
+    [
+        ("bundled:decoder", Plan(Strategy.BEAMS, beams=3)),
+        ("bundled:seq2seq", Plan(Strategy.BEAMS, beams=4)),
+        ("bundled:decoder", Plan(Strategy.BEAM_SAMPLE, 4, 3)),
+        ("bundled:seq2seq", Plan(Strategy.BEAM_SAMPLE, 4, 3)),
+        ("bundled:decoder", Plan(Strategy.LOOKUP)),
+        ("bundled:decoder", Plan(Strategy.ASSISTED, guesses=4)),
+        ("bundled:decoder", Plan(Strategy.ASSISTED, 4, guesses=4)),
+        ("bundled:decoder", Plan(Strategy.GREEDY)),
+    ],
+)
+def test_a_script_prints_the_text_of_a_column(spec: str, plan: Plan, tmp_path: Path) -> None:
+    opened, info = engine(spec)
+    column = Column(plan)
+    session = SimpleNamespace(engine=opened)
+    for event in _events(session, PROMPTS[spec], plan, BEAM_SETTINGS, UNCONTROLLED):  # type: ignore[arg-type]
+        column.add(event)
+    printed = run(snippet.strategy(info, PROMPTS[spec], plan, BEAM_SETTINGS), tmp_path)
+    assert printed.removesuffix("\n") == column.text
+
+
+def test_beams_with_settings_of_our_own_are_made_by_our_own_loop() -> None:
+    _, info = engine("bundled:decoder")
+    beams = Plan(Strategy.BEAM_SAMPLE, 4, 3)
+    assert "model.generate(" in snippet.strategy(info, "a", beams, BEAM_SETTINGS)
+    script = snippet.strategy(info, "a", beams, replace(OURS, sampling=replace(OURS.sampling, do_sample=True)))
+    assert "engine.beam_search(" in script
+    compile(script, "script", "exec")
 
 
 def test_greedy_scripts_need_transformers_alone_as_far_as_it_can() -> None:

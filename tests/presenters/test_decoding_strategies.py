@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from llmlab.engine.sampling import GenerationSettings, SamplingSettings
+from llmlab.engine.errors import EngineError, UnsupportedModelError
 from llmlab.engine.types import (
     Architecture,
     BeamNode,
@@ -19,12 +19,10 @@ from llmlab.engine.types import (
     Hypothesis,
     ModelInfo,
 )
-from llmlab.ui.panel import PanelContext
 from llmlab.ui.panels.decoding.comparing import Comparing, ComparisonScreen, planned
-from llmlab.ui.panels.decoding.presenter import DecodingPresenter
+from llmlab.ui.panels.decoding.params import WAYS, Params
 from llmlab.ui.panels.decoding.strategies import Column, Mark, Plan, State, Strategy
-from llmlab.workbench import Workbench
-from tests.presenters.decoding_fakes import FakeEngine, FakeNotifier, FakeView, ManualJobs, model_info, ready
+from tests.presenters.decoding_fakes import FakeEngine, TabStand, model_info, ready
 
 
 def node(number: int, parent: int, index: int, text: str, state: BeamState = BeamState.KEPT) -> BeamNode:
@@ -34,13 +32,26 @@ def node(number: int, parent: int, index: int, text: str, state: BeamState = Bea
 class Engine(FakeEngine):
     """Two steps of beams, and a lookup that guesses one token right and one wrong."""
 
-    def beam_search(self, _text: str, *, control: Any, **_settings: Any) -> Iterator[BeamStep]:
+    def __init__(self, info: ModelInfo) -> None:
+        super().__init__(info)
+        self.searched: list[dict[str, Any]] = []
+        self.drafted: list[dict[str, Any]] = []
+        self.fails_to_draft: EngineError | None = None
+
+    def beam_search(self, _text: str, *, control: Any, **settings: Any) -> Iterator[BeamStep]:
+        self.searched.append(settings)
         control.check()
         yield BeamStep(0, (node(0, -1, 0, " a"), node(1, -1, 0, " b", BeamState.PRUNED)), 0.1)
         self.between(100)
         control.check()
         end = node(2, 0, 1, " c", BeamState.FINISHED)
         yield BeamStep(1, (end,), 0.2, (Hypothesis(2, (0, 2), " a c", -2.0, -1.0),))
+
+    def assisted(self, _text: str, *, control: Any, **settings: Any) -> Iterator[DraftStep]:
+        self.drafted.append({name: settings[name] for name in ("draft", "num_tokens", "seed", "do_sample", "top_k")})
+        if self.fails_to_draft:
+            raise self.fails_to_draft
+        return self.prompt_lookup("", control=control)
 
     def prompt_lookup(self, _text: str, *, control: Any, **_settings: Any) -> Iterator[DraftStep]:
         control.check()
@@ -68,22 +79,12 @@ class Page:
         self.updates.append(index)
 
 
-class Stand:
+class Stand(TabStand):
+    part: Comparing
+    engine: Engine
+
     def __init__(self, info: ModelInfo | None = None) -> None:
-        self.engine = Engine(info or model_info())
-        self.jobs, self.view, self.page = ManualJobs(self.engine), FakeView(), Page()
-        self.notifier = FakeNotifier()
-        self.bench = Workbench(self.jobs)  # type: ignore[arg-type]
-        self.bench.prompt = "Once"
-        ready(self.bench, self.engine.info)
-        saved = {"tab": "strategies", "max_new_tokens": 4, "seed": 5, "top_k": 9}
-        context = PanelContext(self.bench, self.jobs, self.notifier, saved)  # type: ignore[arg-type]
-        self.presenter = DecodingPresenter(context, self.view, {"strategies": self.page})
-        part = self.presenter.parts["strategies"]
-        assert isinstance(part, Comparing)
-        self.part = part
-        self.presenter.activate()
-        self.jobs.run_all()
+        super().__init__("strategies", Page(), Engine(info or model_info()), max_new_tokens=4, seed=5, top_k=9)
 
 
 @pytest.fixture
@@ -93,30 +94,71 @@ def stand() -> Stand:
 
 def test_every_strategy_has_its_column(stand: Stand) -> None:
     assert stand.page.screen.can_run
-    stand.part.change(samples=2, beams=3)
+    stand.part.change(samples=2, beams=3, ways=WAYS)
     stand.part.run()
     assert stand.page.screen.running
     assert not stand.presenter.settled
     stand.jobs.run_all()
-    greedy, first, second, beams, lookup = stand.page.columns
-    assert [column.state for column in stand.page.columns] == [State.FINISHED] * 5
+    greedy, first, second, beams, sampled, lookup, assisted = stand.page.columns
+    assert [column.state for column in stand.page.columns] == [State.FINISHED] * 7
     assert [column.plan.title for column in stand.page.columns] == [
         "Greedy",
         "Sample, seed 5",
         "Sample, seed 6",
         "Beam search, 3 beams",
+        "Beam sample, 3 beams",
         "Prompt lookup",
+        "Assisted, seed 5",
     ]
     assert [asked["do_sample"] for asked in stand.engine.generated] == [False, True, True]
     assert [asked["seed"] for asked in stand.engine.generated] == [0, 5, 6]
     assert all(asked["top_k"] == 9 for asked in stand.engine.generated)
     assert len(greedy.tokens) == len(first.tokens) == 4
     assert greedy.tokens_per_second == pytest.approx(10.0)
-    assert beams.text == " a c"
-    assert lookup.text == " x y z"
+    assert beams.text == sampled.text == " a c"
+    assert lookup.text == assisted.text == " x y z"
+    assert [call["num_beams"] for call in stand.engine.searched] == [3, 3]
+    assert "do_sample" not in stand.engine.searched[0]
+    assert (stand.engine.searched[1]["do_sample"], stand.engine.searched[1]["seed"]) == (True, 5)
+    assert stand.engine.drafted == [
+        {"draft": None, "num_tokens": 5, "seed": 5, "do_sample": True, "top_k": 9},
+    ]
     assert "self-BLEU of the 2 samples 1.000" in stand.page.screen.note
     assert not stand.page.screen.running
     assert second.perplexity is not None
+
+
+def test_only_the_chosen_ways_are_gone(stand: Stand) -> None:
+    stand.part.change(ways=("greedy", "assisted"), draft="some/draft", guesses=3)
+    stand.presenter.change(do_sample=False)
+    stand.part.run()
+    stand.jobs.run_all()
+    assert [column.plan.title for column in stand.page.columns] == ["Greedy", "Assisted, greedy"]
+    assert stand.engine.drafted[0]["draft"] == "some/draft"
+    assert not stand.engine.drafted[0]["do_sample"]
+    again = TabStand("strategies", Page(), Engine(model_info()), **stand.presenter.save())
+    assert again.part.params.ways == ("greedy", "assisted")
+    assert (again.part.params.draft, again.part.params.guesses) == ("some/draft", 3)
+
+
+def test_a_draft_model_that_cannot_be_used_spares_the_other_columns(stand: Stand) -> None:
+    stand.engine.fails_to_draft = UnsupportedModelError("They do not have the same tokens.", "Choose another one.")
+    stand.part.change(ways=("assisted", "greedy", "prompt lookup"))
+    stand.part.run()
+    stand.jobs.run_all()
+    assert [column.state for column in stand.page.columns] == [State.FINISHED, State.FINISHED, State.FAILED]
+    assert "same tokens" in stand.page.columns[2].problem
+    assert not stand.notifier.errors
+
+
+def test_a_column_is_copied_as_text_and_as_python(stand: Stand) -> None:
+    stand.part.run()
+    stand.jobs.run_all()
+    titles = [column.plan.strategy for column in stand.page.columns]
+    stand.part.copy_text(titles.index(Strategy.BEAMS))
+    assert stand.view.copied[-1] == " a c"
+    stand.part.copy_python(titles.index(Strategy.BEAMS))
+    assert "num_beams=4" in stand.view.copied[-1]
 
 
 def test_a_drafts_tokens_are_marked_and_rejected_ones_are_no_text() -> None:
@@ -132,7 +174,7 @@ def test_a_drafts_tokens_are_marked_and_rejected_ones_are_no_text() -> None:
 
 
 def test_beams_show_the_best_path_and_their_numbers() -> None:
-    column = Column(Plan(Strategy.BEAMS, 2))
+    column = Column(Plan(Strategy.BEAMS, beams=2))
     first, last = Engine(model_info()).beam_search("", control=_Free())
     column.add(first)
     assert (column.text, column.best) == (" a", (0,))
@@ -142,7 +184,7 @@ def test_beams_show_the_best_path_and_their_numbers() -> None:
 
 
 def test_a_hypothesis_spelled_otherwise_keeps_its_tokens() -> None:
-    column = Column(Plan(Strategy.BEAMS, 2))
+    column = Column(Plan(Strategy.BEAMS, beams=2))
     column.add(BeamStep(0, (node(0, -1, 0, "<0xC3>"),), 0.1))
     end = node(1, 0, 1, "<0xA9>", BeamState.FINISHED)
     column.add(BeamStep(1, (end,), 0.2, (Hypothesis(1, (0, 1), "é", -2.0, -1.0),)))
@@ -164,8 +206,9 @@ class _Free:
 
 
 def test_nothing_to_draw_means_one_sample() -> None:
-    cold = GenerationSettings(SamplingSettings(temperature=0.0), seed=3)
-    assert [plan.strategy for plan in planned(cold, 5, 4)].count(Strategy.SAMPLE) == 1
+    plans = [plan.strategy for plan in planned(Params(temperature=0.0, samples=5))]
+    assert plans.count(Strategy.SAMPLE) == 1
+    assert Strategy.BEAM_SAMPLE not in plans
 
 
 def test_stopping_keeps_what_is_there(stand: Stand) -> None:
@@ -173,7 +216,7 @@ def test_stopping_keeps_what_is_there(stand: Stand) -> None:
     stand.part.run()
     stand.jobs.run_all()
     states = [column.state for column in stand.page.columns]
-    assert states == [State.FINISHED] * 4 + [State.STOPPED] * 2
+    assert states == [State.FINISHED] * 4 + [State.STOPPED] * 3
     assert not stand.part.busy
     assert stand.page.columns[4].text == " a"
 

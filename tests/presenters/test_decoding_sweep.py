@@ -13,12 +13,9 @@ import pytest
 
 from llmlab.engine.sampling import GenerationSettings, SamplingSettings
 from llmlab.engine.types import Architecture, GenerationStep, ModelInfo
-from llmlab.ui.panel import PanelContext
-from llmlab.ui.panels.decoding.presenter import DecodingPresenter
 from llmlab.ui.panels.decoding.sweep_grid import AXES, METRICS, Axis, Grid, Swept, values_of
 from llmlab.ui.panels.decoding.sweeping import Sweeping, SweepScreen
-from llmlab.workbench import Workbench
-from tests.presenters.decoding_fakes import FakeEngine, FakeNotifier, FakeView, ManualJobs, model_info, ready, step
+from tests.presenters.decoding_fakes import FakeEngine, TabStand, model_info, ready, step
 
 COLUMNS, ROWS = ("temperature", "0.5 1"), ("top_k", "3 0")
 
@@ -55,22 +52,14 @@ class Page:
         self.shown += 1
 
 
-class Stand:
+class Stand(TabStand):
+    part: Sweeping
+    engine: Engine
+
     def __init__(self, info: ModelInfo | None = None) -> None:
-        self.engine = Engine(info or model_info())
-        self.jobs, self.view, self.page = ManualJobs(self.engine), FakeView(), Page()
-        self.notifier = FakeNotifier()
-        self.bench = Workbench(self.jobs)  # type: ignore[arg-type]
-        self.bench.prompt = "Once"
-        ready(self.bench, self.engine.info)
-        saved = {"tab": "sweep", "max_new_tokens": 3, "seed": 5, "min_p": 0.1, "do_sample": False}
-        context = PanelContext(self.bench, self.jobs, self.notifier, saved)  # type: ignore[arg-type]
-        self.presenter = DecodingPresenter(context, self.view, {"sweep": self.page})
-        part = self.presenter.parts["sweep"]
-        assert isinstance(part, Sweeping)
-        self.part = part
-        self.presenter.activate()
-        self.jobs.run_all()
+        super().__init__(
+            "sweep", Page(), Engine(info or model_info()), max_new_tokens=3, seed=5, min_p=0.1, do_sample=False
+        )
 
 
 @pytest.fixture
@@ -179,3 +168,12 @@ def test_every_text_is_exported_with_its_cells_measures(stand: Stand, tmp_path: 
     assert len(rows) == 8
     assert (rows[2]["temperature"], rows[2]["top_k"], rows[2]["seed"]) == ("1.0", "3.0", "5")
     assert float(rows[0]["cell_length"]) == 3
+
+
+def test_the_grid_is_found_again(stand: Stand) -> None:
+    stand.part.change(COLUMNS, ROWS, 2)
+    again = TabStand("sweep", Page(), Engine(model_info()), **stand.presenter.save())
+    params = again.part.params
+    assert (params.sweep_columns, params.sweep_rows, params.sweep_seeds) == (COLUMNS, ROWS, 2)
+    broken = TabStand("sweep", Page(), Engine(model_info()), sweep_columns=["top_k", 3], sweep_seeds=99)
+    assert (broken.part.params.sweep_columns, broken.part.params.sweep_seeds) == ((), 3)

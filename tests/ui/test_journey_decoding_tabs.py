@@ -15,6 +15,7 @@ from pytestqt.qtbot import QtBot
 from llmlab.app import Lab
 from llmlab.engine import Engine
 from llmlab.ui.panels.decoding.params import TABS
+from llmlab.ui.panels.decoding.strategies import Strategy
 from llmlab.ui.panels.decoding.view import DecodingPanel
 from tests.ui.journey import WAIT, OpenLab, open_lab, wait_ready
 from tests.ui.test_journey_decoding import generate, panel_of, settle
@@ -132,10 +133,15 @@ def test_strategies_are_compared_and_the_beams_are_those_of_transformers(qtbot: 
     open_tab(qtbot, panel, "strategies")
     page, part = panel.pages["strategies"], panel.presenter.parts["strategies"]
     page.samples.setValue(1)
+    assert not page.draft.isVisible()
+    page._ways["assisted"].setChecked(True)
+    assert page.draft.isVisible()
     qtbot.mouseClick(page.run, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: len(page.columns) == 4 and not part.busy, timeout=WAIT)
-    greedy, sample, beams, lookup = part.columns
+    qtbot.waitUntil(lambda: len(page.columns) == 6 and not part.busy, timeout=WAIT)
+    greedy, sample, beams, sampled_beams, lookup, assisted = part.columns
     assert greedy.text == lookup.text
+    assert len(sampled_beams.ids) == len(assisted.ids) == 8
+    assert assisted.accepted_share == 1, "the model agrees with itself"
     engine = Engine.open("bundled:decoder")
     *_, last = engine.beam_search(lab.workbench.prompt, num_beams=4, max_new_tokens=8)
     assert beams.text == last.hypotheses[0].text
@@ -144,10 +150,16 @@ def test_strategies_are_compared_and_the_beams_are_those_of_transformers(qtbot: 
     shown = page.columns[2].text.toPlainText()
     assert shown == beams.text
     qtbot.mouseClick(page.view._group.button(1), Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(page.tree.isVisible, timeout=WAIT)
+    tree = page.trees[Strategy.BEAMS]
+    qtbot.waitUntil(tree.isVisible, timeout=WAIT)
     best = beams.nodes[beams.best[0]]
-    page.tree.horizontalScrollBar().setValue(0)
-    assert page.tree.node_at(page.tree.place_of(best).center()) is best
+    tree.horizontalScrollBar().setValue(0)
+    assert tree.node_at(tree.place_of(best).center()) is best
+    page.columns[2]._menu.actions()[0].trigger()
+    assert QGuiApplication.clipboard().text() == beams.text
+    page._ways["assisted"].setChecked(False)
+    assert not page.draft.isVisible()
+    assert "assisted" not in panel.save()["ways"]
     qtbot.mouseClick(page.run, Qt.MouseButton.LeftButton)
     qtbot.mouseClick(page.run, Qt.MouseButton.LeftButton)  # it says Stop now
     qtbot.waitUntil(lambda: not part.busy, timeout=WAIT)

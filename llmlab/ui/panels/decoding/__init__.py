@@ -69,7 +69,8 @@ def _branched(panel: Any) -> bool:
 def _compare(panel: Any) -> None:
     panel.presenter.change(tab="strategies", max_new_tokens=40, seed=7, top_k=9, top_p=0.95)
     panel.show_params(panel.presenter.params)
-    panel.pages["strategies"].samples.setValue(2)
+    panel.presenter.change(samples=2, ways=("greedy", "sample", "beam search", "beam sample"))
+    panel.pages["strategies"].show_set(panel.presenter.params)
     panel.presenter.parts["strategies"].run()
 
 
@@ -83,7 +84,8 @@ def _compared(panel: Any) -> bool:
     columns = panel.presenter.parts["strategies"].columns
     if not _settled(panel) or not columns or not all(column.state.value == "finished" for column in columns):
         return False
-    panel.pages["strategies"].tree.horizontalScrollBar().setValue(0)
+    for tree in panel.pages["strategies"].trees.values():
+        tree.horizontalScrollBar().setValue(0)
     return True
 
 

@@ -86,6 +86,8 @@ class AskPane(QWidget):
 
     def attach(self, part: Asking) -> None:
         """`part` is told what is typed."""
+        self.editor.setPlainText(part.params.asked)
+        self.spaced.setChecked(part.params.asked_spaced)
         self._part = part
 
     def show_answers(self, answers: Answers | None, message: str) -> None:

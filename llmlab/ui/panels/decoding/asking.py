@@ -11,6 +11,7 @@ from llmlab.engine.types import Architecture, Feature, ModelInfo, ScoredContinua
 from llmlab.jobs.job import ErrorInfo, JobControl
 from llmlab.ui.panel import PanelContext
 from llmlab.ui.panels.decoding.escapes import unescaped
+from llmlab.ui.panels.decoding.params import Params
 from llmlab.ui.panels.decoding.tabs import Playground
 
 if TYPE_CHECKING:
@@ -75,7 +76,6 @@ class Asking:
         self._workbench = context.workbench
         self._playground = playground
         self._view = view
-        self._text, self._spaced = "", True
         self._asked: Question | None = None
         self._answers: Answers | None = None
         self.busy = False
@@ -92,8 +92,13 @@ class Asking:
 
     def type(self, text: str, *, spaced: bool) -> None:
         """The user has typed continuations, one a line. `spaced`: a space comes before each that has none."""
-        self._text, self._spaced = text, spaced
+        self._playground.change(asked=text, asked_spaced=spaced)
         self.bring()
+
+    @property
+    def params(self) -> Params:
+        """What is typed, and set."""
+        return self._playground.params
 
     def close(self) -> None:
         """Deliver nothing more."""
@@ -112,10 +117,10 @@ class Asking:
 
     def _continuations(self, info: ModelInfo | None) -> tuple[str, ...]:
         """What was typed, line by line, with Python's escapes; a decoder's words begin with a space."""
-        lines = [unescaped(line) for line in self._text.split("\n") if line][:MAX_ANSWERS]
+        lines = [unescaped(line) for line in self.params.asked.split("\n") if line][:MAX_ANSWERS]
         prompt = self._playground.prompt
         goes_on = info is not None and info.architecture is Architecture.DECODER
-        if self._spaced and goes_on and prompt and not prompt[-1].isspace():
+        if self.params.asked_spaced and goes_on and prompt and not prompt[-1].isspace():
             lines = [line if line[0].isspace() else f" {line}" for line in lines]
         return tuple(dict.fromkeys(lines))
 

@@ -6,19 +6,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from llmlab.engine.errors import EngineError
 from llmlab.engine.sampling import GenerationSettings
 from llmlab.engine.text_metrics import self_bleu
 from llmlab.engine.types import Feature, ModelInfo
 from llmlab.jobs.job import ErrorInfo, JobControl
 from llmlab.ui.panel import PanelContext
+from llmlab.ui.panels.decoding import snippet
+from llmlab.ui.panels.decoding.params import Params
 from llmlab.ui.panels.decoding.strategies import Column, Event, Plan, State, Strategy
 from llmlab.ui.panels.decoding.tabs import Playground
 
 if TYPE_CHECKING:
     from llmlab.engine.session import Session
 
-MOST_SAMPLES = 8
-MOST_BEAMS = 16
 COLUMNS = (
     "strategy", "tokens", "tokens_per_second", "log_probability", "perplexity", "score", "distinct_1", "distinct_2",
     "repeated_3_gram_share", "accepted_share", "prompt", "completion",
@@ -61,7 +62,7 @@ class Comparing:
         self._generation = context.workbench.model.generation
         self._screen: ComparisonScreen | None = None
         self._prompt = ""
-        self.samples, self.beams = 3, 4
+        self._settings: GenerationSettings | None = None  # of the columns
         self.columns: tuple[Column, ...] = ()
         self.busy = False
 
@@ -78,9 +79,9 @@ class Comparing:
         if not self._screen or not self._screen.can_run:
             return
         settings, prompt = self._playground.params.generation, self._playground.prompt
-        plans = planned(settings, self.samples, self.beams)
+        plans = planned(self._playground.params)
         self._set_columns(tuple(Column(plan) for plan in plans))
-        columns, self._prompt, self.busy = self.columns, prompt, True
+        columns, self._prompt, self._settings, self.busy = self.columns, prompt, settings, True
 
         def ended(_: Any = None) -> None:
             if columns is self.columns:
@@ -112,10 +113,25 @@ class Comparing:
         """End it; what is there stays."""
         self._jobs.cancel(self, "compare")
 
-    def change(self, **counts: int) -> None:
-        """So many samples, so many beams."""
-        self.samples = counts.get("samples", self.samples)
-        self.beams = counts.get("beams", self.beams)
+    def change(self, **changes: Any) -> None:
+        """Other numbers of samples, beams or guesses, another draft model, other ways."""
+        self._playground.change(**changes)
+
+    @property
+    def params(self) -> Params:
+        """What is set now."""
+        return self._playground.params
+
+    def copy_text(self, index: int) -> None:
+        """The text of a column to the clipboard."""
+        self._playground.desk.copy(self.columns[index].text)
+
+    def copy_python(self, index: int) -> None:
+        """A script that writes the same text, to the clipboard."""
+        info = self._playground.info
+        if info is not None and self._settings is not None:
+            script = snippet.strategy(info, self._prompt, self.columns[index].plan, self._settings)
+            self._playground.desk.copy(script)
 
     def close(self) -> None:
         """Deliver nothing more."""
@@ -127,7 +143,7 @@ class Comparing:
             rows = [_row(column, self._prompt) for column in self.columns]
             self._playground.copies.table(COLUMNS, rows, "strategies", kind)
 
-    def _add(self, columns: tuple[Column, ...], events: tuple[tuple[int, Event | None], ...]) -> None:
+    def _add(self, columns: tuple[Column, ...], events: tuple[tuple[int, Event | ErrorInfo | None], ...]) -> None:
         if columns is not self.columns:
             return
         touched = set()
@@ -135,6 +151,8 @@ class Comparing:
             touched.add(index)
             if event is None:
                 columns[index].state = State.FINISHED
+            elif isinstance(event, ErrorInfo):
+                columns[index].state, columns[index].problem = State.FAILED, f"{event.message} {event.hint}"
             else:
                 columns[index].add(event)
         for index in sorted(touched):
@@ -173,29 +191,41 @@ class Comparing:
         return " · ".join([*parts, "underlined: three tokens that came before"])
 
 
-def planned(settings: GenerationSettings, samples: int, beams: int) -> tuple[Plan, ...]:
+def planned(params: Params) -> tuple[Plan, ...]:
     """Which columns there will be. A temperature of 0 leaves nothing to draw, so there is one sample then."""
-    first = settings.seed
-    draws = 1 if settings.sampling.temperature == 0 else samples
-    return (
-        Plan(Strategy.GREEDY),
-        *(Plan(Strategy.SAMPLE, first + i) for i in range(draws)),
-        Plan(Strategy.BEAMS, beams),
-        Plan(Strategy.LOOKUP),
-    )
+    cold = params.temperature == 0
+    seed = params.seed if params.do_sample and not cold else None
+    plans: dict[Strategy, tuple[Plan, ...]] = {
+        Strategy.GREEDY: (Plan(Strategy.GREEDY),),
+        Strategy.SAMPLE: tuple(Plan(Strategy.SAMPLE, params.seed + i) for i in range(1 if cold else params.samples)),
+        Strategy.BEAMS: (Plan(Strategy.BEAMS, beams=params.beams),),
+        Strategy.BEAM_SAMPLE: () if cold else (Plan(Strategy.BEAM_SAMPLE, params.seed, params.beams),),
+        Strategy.LOOKUP: (Plan(Strategy.LOOKUP),),
+        Strategy.ASSISTED: (Plan(Strategy.ASSISTED, seed, draft=params.draft or None, guesses=params.guesses),),
+    }
+    return tuple(plan for strategy in Strategy if strategy in params.ways for plan in plans[strategy])
 
 
 def comparison(
     prompt: str, plans: tuple[Plan, ...], settings: GenerationSettings
 ) -> Callable[[Session, JobControl], None]:
-    """The work of all columns. It emits (column, event), and (column, None) where one has ended."""
+    """The work of all columns. It emits (column, event), and (column, None) where one has ended.
+
+    Where the draft model cannot be used its column has (column, error), and the others go on.
+    """
 
     def work(session: Session, control: JobControl) -> None:
         for number, plan in enumerate(plans):
             control.report(f"{plan.title}, {number + 1} of {len(plans)}", number / len(plans))
-            for event in _events(session, prompt, plan, settings, control):
-                control.emit((number, event))
-            control.emit((number, None))
+            try:
+                for event in _events(session, prompt, plan, settings, control):
+                    control.emit((number, event))
+            except EngineError as error:
+                if plan.strategy is not Strategy.ASSISTED:
+                    raise
+                control.emit((number, ErrorInfo.of(error)))  # of the draft model: the others do not need it
+            else:
+                control.emit((number, None))
 
     return work
 
@@ -204,19 +234,30 @@ def _events(
     session: Session, prompt: str, plan: Plan, settings: GenerationSettings, control: JobControl
 ) -> Iterator[Event]:
     engine, room = session.engine, settings.max_new_tokens
+    drawn = plan.strategy in (Strategy.SAMPLE, Strategy.BEAM_SAMPLE) or plan.seed is not None
+    sampling = replace(settings.sampling, do_sample=drawn)
+    knobs = {knob.name: getattr(sampling, knob.name) for knob in fields(sampling)}
     if plan.strategy is Strategy.BEAMS:
-        return engine.beam_search(prompt, num_beams=plan.number, max_new_tokens=room, control=control)
+        return engine.beam_search(prompt, num_beams=plan.beams, max_new_tokens=room, control=control)
     if plan.strategy is Strategy.LOOKUP:
         return engine.prompt_lookup(prompt, max_new_tokens=room, control=control)
-    sampling = replace(settings.sampling, do_sample=plan.strategy is Strategy.SAMPLE)
+    seed = plan.seed or 0
+    if plan.strategy is Strategy.BEAM_SAMPLE:
+        return engine.beam_search(
+            prompt, num_beams=plan.beams, max_new_tokens=room, seed=seed, control=control, **knobs
+        )
+    if plan.strategy is Strategy.ASSISTED:
+        return engine.assisted(
+            prompt,
+            draft=plan.draft,
+            num_tokens=plan.guesses,
+            max_new_tokens=room,
+            seed=seed,
+            control=control,
+            **knobs,
+        )
     return engine.generate(
-        prompt,
-        max_new_tokens=room,
-        seed=plan.number,
-        stop=settings.stop,
-        overflow=settings.overflow,
-        control=control,
-        **{knob.name: getattr(sampling, knob.name) for knob in fields(sampling)},
+        prompt, max_new_tokens=room, seed=seed, stop=settings.stop, overflow=settings.overflow, control=control, **knobs
     )
 
 

@@ -16,6 +16,8 @@ MAX_STOP_LENGTH = 200
 MAX_WORDS = 32  # that are banned, and as many that are biased
 MAX_WORD_LENGTH = 100
 GROUPS = ("Shape", "Cut-offs", "Penalties", "Words", "Length", "Order")  # of the controls
+WAYS = ("greedy", "sample", "beam search", "beam sample", "prompt lookup", "assisted")  # that Strategies compares
+MAX_TYPED = 20_000  # characters that a tab keeps of what was typed
 TABS = ("completion", "waterfall", "branches", "strategies", "sweep", "ask")  # below the bars, in this order
 
 # What each setting may be; the sliders end here too, so that the engine never has to refuse one.
@@ -36,6 +38,10 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "bias": (-50.0, 50.0),
     "max_new_tokens": (1, 4000),
     "seed": (0, MAX_SEED),
+    "samples": (1, 8),
+    "beams": (2, 16),
+    "guesses": (1, 20),
+    "sweep_seeds": (1, 16),
 }
 
 
@@ -67,6 +73,16 @@ class Params:
     order: tuple[str, ...] = ()  # of the settings; empty is transformers'
     folded: tuple[str, ...] = ("Penalties", "Words", "Order")
     overflow: str = OVERFLOWS[0]  # what happens when the context window is full
+    ways: tuple[str, ...] = WAYS[:-1]
+    samples: int = 3
+    beams: int = 4
+    draft: str = ""  # the draft model's spec; empty is the model itself
+    guesses: int = 5  # of the draft model in a pass
+    sweep_columns: tuple[str, ...] = ()  # a setting and its values as typed; empty as offered
+    sweep_rows: tuple[str, ...] = ()
+    sweep_seeds: int = 3
+    asked: str = ""  # continuations, one a line
+    asked_spaced: bool = True
     spelled: Mapping[str, tuple[Tokens, ...]] = field(
         default_factory=dict, compare=False
     )  # words as the model's tokens
@@ -129,6 +145,8 @@ def _checked(name: str, value: object, default: object) -> Any:
         return None
     if name == "tab":
         return value if value in TABS else None
+    if name in ("draft", "asked"):
+        return value if isinstance(value, str) and len(value) <= MAX_TYPED else None
     if name == "overflow":
         return value if value in OVERFLOWS else None
     if isinstance(default, bool):
@@ -173,10 +191,24 @@ def checked_groups(values: Sequence[Any]) -> tuple[str, ...]:
     return tuple(group for group in GROUPS if group in values)
 
 
+def checked_ways(values: Sequence[Any]) -> tuple[str, ...] | None:
+    """The ways of decoding among `values`; None if there is none."""
+    return tuple(way for way in WAYS if way in values) or None
+
+
+def checked_axis(values: Sequence[Any]) -> tuple[str, ...]:
+    """A setting and its values as they were typed; empty if `values` are something else."""
+    good = len(values) == 2 and all(isinstance(value, str) and len(value) <= MAX_WORD_LENGTH for value in values)
+    return tuple(values) if good else ()
+
+
 CHECKED_LISTS: Mapping[str, Callable[[Sequence[Any]], Any]] = {
     "stop": checked_stops,
     "banned": checked_words,
     "biases": checked_biases,
     "order": checked_order,
     "folded": checked_groups,
+    "ways": checked_ways,
+    "sweep_columns": checked_axis,
+    "sweep_rows": checked_axis,
 }

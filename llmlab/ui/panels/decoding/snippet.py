@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from llmlab.engine.knobs import PROCESSORS
 from llmlab.engine.sampling import GenerationSettings, SamplingSettings
 from llmlab.engine.types import Architecture, ModelInfo
+from llmlab.ui.panels.decoding.strategies import Plan, Strategy
 
 BUNDLED = "bundled:"
 OURS = ("presence_penalty", "frequency_penalty")  # settings that transformers does not have
+LOOKUP_TOKENS = 10  # that are proposed at most, as `Engine.prompt_lookup` has it
+PRINTED = {  # what a script prints of the steps
+    "generate": '"".join(step.text for step in steps)',
+    "beam_search": "list(steps)[-1].hypotheses[0].text",
+    "assisted": '"".join(text for step in steps for text in (*(token.text for token in step.tokens), step.rest))',
+}
 BEST = 10  # how many tokens the fill-mask snippet prints
 
 
@@ -32,6 +41,40 @@ def generation(info: ModelInfo, prompt: str, settings: GenerationSettings, given
     return _sampled(info, prompt, settings) if ours else _greedy(info, prompt, settings)
 
 
+def strategy(info: ModelInfo, prompt: str, plan: Plan, settings: GenerationSettings) -> str:
+    """A script that prints the text of one column of the strategies.
+
+    transformers' beams draw from its global generator, which is seeded alike and draws the same there; what
+    transformers has no such setting for, and drafts that draw, are made by our own loops.
+    """
+    drawn = plan.strategy is Strategy.SAMPLE or plan.seed is not None
+    sampling = replace(settings.sampling, do_sample=drawn)
+    made = replace(settings, sampling=sampling, seed=plan.seed or 0)
+    room = {"max_new_tokens": settings.max_new_tokens}
+    if plan.strategy is Strategy.BEAMS:
+        return _by_transformers(info, prompt, {"do_sample": False, "num_beams": plan.beams, **room})
+    if plan.strategy is Strategy.LOOKUP:
+        lookup = {"do_sample": False, "prompt_lookup_num_tokens": LOOKUP_TOKENS, **room}
+        return _by_transformers(info, prompt, lookup)
+    if plan.strategy is Strategy.BEAM_SAMPLE:
+        return _beam_sample(info, prompt, plan.beams, made)
+    if plan.strategy is Strategy.ASSISTED:
+        more = {"draft": plan.draft, "num_tokens": plan.guesses}
+        return _sampled(info, prompt, replace(made, stop=(), overflow="stop"), method="assisted", more=more)
+    return generation(info, prompt, made)
+
+
+def _beam_sample(info: ModelInfo, prompt: str, beams: int, settings: GenerationSettings) -> str:
+    sampling = settings.sampling
+    if not sampling.standard_order or any(name in OURS for name in sampling.stages):
+        return _sampled(
+            info, prompt, replace(settings, stop=(), overflow="stop"), method="beam_search", more={"num_beams": beams}
+        )
+    options = {"do_sample": True, "num_beams": beams, "max_new_tokens": settings.max_new_tokens, "top_k": 0}
+    options |= {name: _as_transformers(sampling, name) for name in sampling.stages}
+    return _by_transformers(info, prompt, options, before=f"torch.manual_seed({settings.seed})\n")
+
+
 def fill_mask(info: ModelInfo, prompt: str) -> str:
     """A script that prints the best tokens at each mask."""
     return f"""import torch
@@ -47,27 +90,41 @@ for position in (inputs["input_ids"][0] == tokenizer.mask_token_id).nonzero()[:,
 
 
 def _greedy(info: ModelInfo, prompt: str, settings: GenerationSettings) -> str:
+    options = {"do_sample": False, "num_beams": 1, "max_new_tokens": settings.max_new_tokens}
+    options |= {name: _as_transformers(settings.sampling, name) for name in _acting(settings)}
+    if settings.stop:
+        options["stop_strings"] = list(settings.stop)
+    return _by_transformers(info, prompt, options)
+
+
+def _by_transformers(info: ModelInfo, prompt: str, options: dict[str, Any], before: str = "") -> str:
+    """A script around `model.generate(**options)`; `before` are lines just before it."""
     decodes = info.architecture is Architecture.DECODER
     model_class = "AutoModelForCausalLM" if decodes else "AutoModelForSeq2SeqLM"
     first = 'inputs["input_ids"].shape[1]' if decodes else "1"
-    extra = "".join(f"\n        {name}={_as_transformers(settings.sampling, name)!r}," for name in _acting(settings))
-    extra += f"\n        stop_strings={list(settings.stop)!r},\n        tokenizer=tokenizer," if settings.stop else ""
+    lines = "".join(f"        {name}={value!r},\n" for name, value in options.items())
+    lines += "        tokenizer=tokenizer,\n" if "stop_strings" in options else ""
     return f"""import torch
 {_loading(info, model_class)}
 inputs = tokenizer({prompt!r}, return_tensors="pt").to(model.device)
 inputs.pop("token_type_ids", None)
-with torch.inference_mode():
+{before}with torch.inference_mode():
     output = model.generate(
         **inputs,
-        do_sample=False,
-        num_beams=1,
-        max_new_tokens={settings.max_new_tokens},{extra}
-    )
+{lines}    )
 print(tokenizer.decode(output[0, {first}:], skip_special_tokens=True))
 """
 
 
-def _sampled(info: ModelInfo, prompt: str, settings: GenerationSettings, given: Sequence[int] = ()) -> str:
+def _sampled(
+    info: ModelInfo,
+    prompt: str,
+    settings: GenerationSettings,
+    given: Sequence[int] = (),
+    method: str = "generate",
+    more: Mapping[str, object] = {},
+) -> str:
+    """A script around a method of our engine, with `more` arguments."""
     opened = f"{info.request.spec!r}, device={info.device!r}, dtype={info.dtype!r}, quantization={info.quantization!r}"
     neutral, knobs = SamplingSettings().knobs(), settings.sampling.knobs()
     changed = {name: value for name, value in knobs.items() if name == "do_sample" or value != neutral.get(name)}
@@ -76,16 +133,18 @@ def _sampled(info: ModelInfo, prompt: str, settings: GenerationSettings, given: 
         lines += f"    overflow={settings.overflow!r},\n"
     if given:
         lines = f"    given={list(given)!r},\n{lines}"
+    lines += "".join(f"    {name}={value!r},\n" for name, value in more.items())
+    if settings.stop or method == "generate":
+        lines += f"    stop={list(settings.stop)!r},\n"
     return f"""from llmlab.engine import Engine
 
 engine = Engine.open({opened})
-steps = engine.generate(
+steps = engine.{method}(
     {prompt!r},
     max_new_tokens={settings.max_new_tokens},
-{lines}    seed={settings.seed!r},
-    stop={list(settings.stop)!r},
-)
-print("".join(step.text for step in steps))
+    seed={settings.seed!r},
+{lines})
+print({PRINTED[method]})
 """
 
 

@@ -19,7 +19,9 @@ class Strategy(StrEnum):
     GREEDY = "greedy"
     SAMPLE = "sample"
     BEAMS = "beam search"
+    BEAM_SAMPLE = "beam sample"
     LOOKUP = "prompt lookup"
+    ASSISTED = "assisted"
 
 
 class State(StrEnum):
@@ -29,31 +31,39 @@ class State(StrEnum):
     RUNNING = "running"
     FINISHED = "finished"
     STOPPED = "stopped"
+    FAILED = "failed"
 
 
 class Mark(StrEnum):
     """What is special about a piece of text."""
 
     PLAIN = "plain"
-    ACCEPTED = "accepted"  # proposed by the lookup, and what the model would have written
+    ACCEPTED = "accepted"  # proposed by lookup or draft model, and accepted by the model
     REJECTED = "rejected"  # proposed, but not what the model writes: no part of the text
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One column to make: which strategy, with which seed or how many beams."""
+    """One column to make: which strategy, with which seed and how many beams, or which draft model.
+
+    `seed` is None where nothing is drawn. `draft` None is the model itself, which guesses `guesses` tokens at a time.
+    """
 
     strategy: Strategy
-    number: int = 0  # seed of a sample, beams of a search
+    seed: int | None = None
+    beams: int = 0
+    draft: str | None = None
+    guesses: int = 0
 
     @property
     def title(self) -> str:
         """Its name above the column."""
-        if self.strategy is Strategy.SAMPLE:
-            return f"Sample, seed {self.number}"
-        if self.strategy is Strategy.BEAMS:
-            return f"Beam search, {self.number} beams"
-        return self.strategy.value.capitalize()
+        name = self.strategy.value.capitalize()
+        if self.beams:
+            return f"{name}, {self.beams} beams"
+        if self.strategy is Strategy.ASSISTED and self.seed is None:
+            return f"{name}, greedy"
+        return name if self.seed is None else f"{name}, seed {self.seed}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +90,7 @@ class Column:
     nodes: dict[int, BeamNode] = field(default_factory=dict)
     best: tuple[int, ...] = ()  # the beam tree's path that is shown
     score: float | None = None  # of the best hypothesis, with the length penalty
+    problem: str = ""  # why it failed
 
     @property
     def tokens(self) -> list[Token]:
@@ -131,7 +142,7 @@ class Column:
 
     @property
     def accepted_share(self) -> float | None:
-        """Of what the lookup proposed, how much was right; None where nothing was proposed."""
+        """Of what was proposed, how much was accepted; None where nothing was proposed."""
         marks = [token.mark for token in self.told if token.mark is not Mark.PLAIN]
         return marks.count(Mark.ACCEPTED) / len(marks) if marks else None
 
@@ -170,7 +181,7 @@ class Column:
             end = self.nodes[end].parent
         self.best = tuple(reversed(path))
         nodes = [self.nodes[number] for number in self.best]
-        self.told = [Token(node.token_id, node.token, node.log_probability) for node in nodes]
+        self.told = [Token(node.token_id, node.token, _own(node)) for node in nodes]
         if whole is not None and whole != self.text and self.told:
             self._spell(whole)
 
@@ -184,3 +195,8 @@ class Column:
         last = told[-1]
         told[-1] = Token(last.token_id, last.text + rest, last.log_probability)
         self.told = told
+
+
+def _own(node: BeamNode) -> float:
+    """The model's own log-probability of a candidate's token."""
+    return node.log_probability if node.raw_log_probability is None else node.raw_log_probability

@@ -1,44 +1,69 @@
-"""The tab of strategies side by side: a column for each, or the tree of the beam search."""
+"""The tab of strategies side by side: a column for each, or the tree of the beams."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 from PySide6.QtCore import Qt, Slot
-from PySide6.QtGui import QTextCharFormat, QTextCursor
+from PySide6.QtGui import QAction
 from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
+    QLineEdit,
+    QMenu,
     QPushButton,
     QScrollArea,
     QSpinBox,
     QStackedWidget,
-    QTextEdit,
     QVBoxLayout,
     QWidget,
 )
 
 from llmlab.ui import theme
 from llmlab.ui.panels.decoding.beam_tree import BeamTree
-from llmlab.ui.panels.decoding.comparing import MOST_BEAMS, MOST_SAMPLES, Comparing, ComparisonScreen
-from llmlab.ui.panels.decoding.strategies import Column, Mark, State, Strategy
+from llmlab.ui.panels.decoding.comparing import Comparing, ComparisonScreen
+from llmlab.ui.panels.decoding.params import LIMITS, WAYS, Params
+from llmlab.ui.panels.decoding.strategies import Column, Strategy
+from llmlab.ui.panels.decoding.strategy_column import Copies, StrategyColumn
 from llmlab.ui.widgets.help import Help, HelpButton
-from llmlab.ui.widgets.parts import Choice, ElidedLabel, MutedLabel, heading, menu_button, row
+from llmlab.ui.widgets.parts import Choice, ElidedLabel, MutedLabel, icon_button, menu_button, row
+from llmlab.ui.widgets.saving import ask_folder
 from llmlab.ui.widgets.states import StateView
 
 HELP = Help(
     "Strategies side by side",
     "The same prompt, decoded in several ways. Greedy takes the most probable token each time and easily repeats "
     "itself; sampling draws with the settings on the right, once for each seed; beam search keeps the most probable "
-    "texts of several tokens, whatever the settings; prompt lookup writes greedy's text, but lets the model check "
-    "several tokens at once that stood in the text before: green were right, struck-out ones were not. Log-probability "
-    "and perplexity are the model's own. Underlined is what repeats three tokens in a row.",
+    "texts of several tokens, whatever the settings, and beam sample draws its candidates with them. Prompt lookup and "
+    "assisted decoding let the model check several tokens in one pass, which stood in the text before or which a "
+    "smaller draft model has guessed: green were accepted, struck-out ones were not. The text is the model's own all "
+    "the same. Log-probability and perplexity are the model's, without settings. Underlined is what repeats three "
+    "tokens in a row.",
+    "P(guess x accepted) = min(1, p(x) / q(x)), q the draft's probability\n"
     "distinct-n = different n-grams / n-grams\nrep. = tokens of threes that came before / tokens\n"
     "self-BLEU = mean BLEU of each sample against the others",
 )
-COLUMN_WIDTH = 166  # five of them fit beside each other in a window of 1280 pixels
-STATES = {State.WAITING: "waits", State.RUNNING: "…", State.FINISHED: "", State.STOPPED: "stopped"}
-VIEWS = (("Texts", "The texts side by side"), ("Beam tree", "All candidates that the beam search looked at"))
+VIEWS = (
+    ("Texts", "The texts side by side"),
+    ("Beam tree", "All candidates that the beam search looked at"),
+    ("Sampled beams", "All candidates that beam sampling drew"),
+)
+TREES = (Strategy.BEAMS, Strategy.BEAM_SAMPLE)  # of the views after the first
+ABOUT = {
+    Strategy.GREEDY: "Always the most probable token",
+    Strategy.SAMPLE: "Each token drawn with the settings, once for every seed",
+    Strategy.BEAMS: "The most probable whole text among several that are kept at a time",
+    Strategy.BEAM_SAMPLE: "Beams whose candidates are drawn with the settings",
+    Strategy.LOOKUP: "Greedy; several tokens at once where the text repeats itself",
+    Strategy.ASSISTED: "A draft model guesses several tokens, the model checks them; drawn where Sample is on",
+}
 TITLE = "Decode the prompt in several ways"
-TEXT = "Greedy, samples with different seeds, beam search and prompt lookup, each with its speed and its measures."
+TEXT = "Greedy, samples, beams, prompt lookup and a draft model, each with its speed and its measures."
+DRAFT_TIP = (
+    "A smaller model with the same tokenizer: a folder, a hub id, or bundled:decoder. Empty is this model itself, all "
+    "of whose guesses are accepted."
+)
 
 
 class StrategiesPane(QWidget):
@@ -47,11 +72,23 @@ class StrategiesPane(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._part: Comparing | None = None
-        self.columns: list[_ColumnView] = []
+        self._screen = ComparisonScreen()
+        self.columns: list[StrategyColumn] = []
         self.view = Choice(VIEWS, "What is shown")
         self.view.set_chosen(0)
-        self.samples = _number("Samples", 1, MOST_SAMPLES, 3, "How many texts are drawn, each with the next seed")
-        self.beams = _number("Beams", 2, MOST_BEAMS, 4, "How many texts the beam search keeps")
+        self.samples = _number("samples", "How many texts are drawn, each with the next seed")
+        self.beams = _number("beams", "How many texts beam search and beam sample keep")
+        self.guesses = _number("guesses", "How many tokens the draft model guesses before the model checks them")
+        self.draft = QLineEdit()
+        self.draft.setPlaceholderText("this model itself")
+        self.draft.setAccessibleName("Draft model")
+        self.draft.setToolTip(DRAFT_TIP)
+        self.draft.setMinimumWidth(12 * theme.SPACE)
+        self.browse = icon_button("open", "Choose the folder of a draft model", "Choose a draft model")
+        self.browse.clicked.connect(self._browse)
+        self.ways = QPushButton("Columns")
+        self.ways.setToolTip("Which ways of decoding are compared")
+        self._ways = self._make_ways()
         self.run = QPushButton("Compare")
         self.run.setToolTip("Decode the prompt in every way")
         self.note = ElidedLabel()
@@ -61,7 +98,7 @@ class StrategiesPane(QWidget):
         self.export.menu().addAction("Export as CSV…", lambda: self._export("csv"))
         self.export.menu().addAction("Export as JSON…", lambda: self._export("json"))
         self.state = StateView()
-        self.tree = BeamTree()
+        self.trees = {strategy: BeamTree() for strategy in TREES}
         self._columns = QHBoxLayout()
         self._columns.setContentsMargins(0, 0, 0, 0)
         self._columns.setSpacing(theme.SPACE // 2)
@@ -73,13 +110,17 @@ class StrategiesPane(QWidget):
         self._scroll.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self._scroll.setWidget(inside)
         self.stack = QStackedWidget()
-        for page in (self.state, self._scroll, self.tree):
+        for page in (self.state, self._scroll, *self.trees.values()):
             self.stack.addWidget(page)
-        head = (self.view, MutedLabel("samples"), self.samples, MutedLabel("beams"), self.beams, self.run)
+        numbers = (*_named("samples", self.samples), *_named("beams", self.beams))
+        head = (self.view, self.ways, *numbers, self.note, self.run, self.export, HelpButton(HELP))
+        drafting = (MutedLabel("draft model"), self.draft, self.browse, *_named("guesses", self.guesses))
+        self._drafting = row(drafting, stretch=self.draft)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(theme.SPACE // 2)
-        layout.addWidget(row((*head, self.note, self.export, HelpButton(HELP)), stretch=self.note))
+        layout.addWidget(row(head, stretch=self.note))
+        layout.addWidget(self._drafting)
         layout.addWidget(self.stack, stretch=1)
         self.view.chosen.connect(self._choose)
         self._chosen = 0
@@ -88,18 +129,45 @@ class StrategiesPane(QWidget):
     def attach(self, part: Comparing) -> None:
         """`part` is told what the user does."""
         self._part = part
+        self.show_set(part.params)
         self.run.clicked.connect(self._run_or_stop)
-        self.samples.valueChanged.connect(lambda value: part.change(samples=value))
-        self.beams.valueChanged.connect(lambda value: part.change(beams=value))
+        for name in ("samples", "beams", "guesses"):
+            number: QSpinBox = getattr(self, name)
+            number.valueChanged.connect(lambda value, name=name: part.change(**{name: value}))
+        self.draft.editingFinished.connect(lambda: part.change(draft=self.draft.text().strip()))
+        for action in self._ways.values():
+            action.toggled.connect(self._choose_ways)
+
+    def show_set(self, params: Params) -> None:
+        """Set the controls of the head, without a signal."""
+        for number, value in (
+            (self.samples, params.samples),
+            (self.beams, params.beams),
+            (self.guesses, params.guesses),
+        ):
+            number.blockSignals(True)
+            number.setValue(value)
+            number.blockSignals(False)
+        self.draft.setText(params.draft)
+        for way, action in self._ways.items():
+            action.blockSignals(True)
+            action.setChecked(way in params.ways)
+            action.blockSignals(False)
+        self._show_used(params.ways)
+
+    def _show_used(self, ways: Sequence[str]) -> None:
+        """Only what the chosen columns need."""
+        self._drafting.setVisible(Strategy.ASSISTED in ways)
 
     def show_comparison(self, screen: ComparisonScreen) -> None:
         """Show the head."""
+        self._screen = screen
         self.run.setText("Stop" if screen.running else "Compare")
         self.run.setEnabled(screen.running or screen.can_run)
         self.note.setText(screen.note)
         self.export.setEnabled(screen.has_columns and not screen.running)
-        for number in (self.samples, self.beams):
-            number.setEnabled(not screen.running)
+        for control in (self.samples, self.beams, self.guesses, self.draft, self.browse, self.ways):
+            control.setEnabled(not screen.running)
         if not self.columns:
             actions = (("Compare", self._run_or_stop),) if screen.can_run else ()
             self.state.show_empty(TITLE, screen.reason or TEXT, (), actions)
@@ -110,22 +178,23 @@ class StrategiesPane(QWidget):
             self._columns.removeWidget(old)
             old.hide()
             old.deleteLater()
-        self.columns = [_ColumnView(column) for column in columns]
+        self.columns = [StrategyColumn(column, self._copies(index)) for index, column in enumerate(columns)]
         for shown in self.columns:
             self._columns.addWidget(shown, stretch=1)
-        self.tree.show_tree({}, ())
+        for tree in self.trees.values():
+            tree.show_tree({}, ())
         self._choose(self._chosen)
 
     def update_column(self, index: int, column: Column) -> None:
         """A column has grown or ended."""
         self.columns[index].show_column(column)
-        if column.plan.strategy is Strategy.BEAMS:
-            self.tree.show_tree(column.nodes, column.best)
+        if column.plan.strategy in self.trees:
+            self.trees[column.plan.strategy].show_tree(column.nodes, column.best)
 
     @Slot(int)
     def _choose(self, index: int) -> None:
         self._chosen = index
-        page = self.tree if index else self._scroll
+        page: QWidget = self.trees[TREES[index - 1]] if index else self._scroll
         self.stack.setCurrentWidget(page if self.columns else self.state)
 
     @Slot()
@@ -137,83 +206,55 @@ class StrategiesPane(QWidget):
         if self._part is not None:
             self._part.export(kind)
 
+    def _copies(self, index: int) -> Copies:
+        part = self._part
+        if part is None:
+            return ()
+        return (
+            ("Copy the text", lambda: part.copy_text(index)),
+            ("Copy as Python", lambda: part.copy_python(index)),
+        )
 
-class _ColumnView(QWidget):
-    """One strategy: its name, its numbers, its text."""
-
-    def __init__(self, column: Column, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._column = column
-        self.setMinimumWidth(COLUMN_WIDTH)
-        self.title = heading(column.plan.title)
-        self.facts = [ElidedLabel() for _ in range(3)]
-        self.text = QTextEdit()
-        self.text.setReadOnly(True)
-        self.text.setAccessibleName(f"Text of {column.plan.title}")
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(1)
-        layout.addWidget(self.title)
-        for fact in self.facts:
-            layout.addWidget(fact)
-        layout.addWidget(self.text, stretch=1)
-        theme.changed.connect(self._write)
-        self.show_column(column)
-
-    def show_column(self, column: Column) -> None:
-        """Show it as far as it has come; a text that is complete is shown from its beginning."""
-        self._column = column
-        for label, words in zip(self.facts, _facts(column), strict=True):
-            label.setText(words)
-        self._write()
-        if column.state is State.FINISHED:
-            self.text.verticalScrollBar().setValue(0)
+    def _make_ways(self) -> dict[str, QAction]:
+        menu = QMenu(self.ways)
+        menu.setToolTipsVisible(True)
+        actions = {}
+        for way in WAYS:
+            action = menu.addAction(Strategy(way).value.capitalize())
+            action.setCheckable(True)
+            action.setToolTip(ABOUT[Strategy(way)])
+            actions[way] = action
+        self.ways.setMenu(menu)
+        return actions
 
     @Slot()
-    def _write(self) -> None:
-        bar = self.text.verticalScrollBar()
-        follow = bar.value() >= bar.maximum() - 4 and self._column.state is State.RUNNING
-        place = bar.value()
-        self.text.clear()
-        cursor, marks = QTextCursor(self.text.document()), iter(self._column.repeated)
-        for token in self._column.told:
-            again = token.mark is not Mark.REJECTED and next(marks, False)
-            cursor.insertText(token.text, _format(token.mark, again=again))
-        bar.setValue(bar.maximum() if follow else place)
+    def _choose_ways(self) -> None:
+        """One column at least is left."""
+        ways = tuple(way for way, action in self._ways.items() if action.isChecked())
+        if self._part is None:
+            return
+        if ways:
+            self._part.change(ways=ways)
+        self.show_set(self._part.params)
+
+    @Slot()
+    def _browse(self) -> None:
+        def then(folder: Path) -> None:
+            self.draft.setText(str(folder))
+            if self._part is not None:
+                self._part.change(draft=str(folder))
+
+        ask_folder(self, "Choose a draft model", then)
 
 
-def _facts(column: Column) -> tuple[str, str, str]:
-    if not column.told:
-        return STATES[column.state], "", ""
-    speed = f" · {column.tokens_per_second:.0f} tokens/s" if column.tokens_per_second is not None else ""
-    accepted = f" · {column.accepted_share:.0%} accepted" if column.accepted_share is not None else ""
-    perplexity = f" · perplexity {column.perplexity:.2f}" if column.perplexity is not None else ""
-    distinct = f"distinct-2 {column.distinct(2):.2f} · " if column.distinct(2) is not None else ""
-    return (
-        f"{len(column.tokens)} tokens{speed} {STATES[column.state]}".strip() + accepted,
-        f"ln p {column.log_probability:.2f}{perplexity}",
-        f"{distinct}rep. {column.repeated_share:.0%}",
-    )
-
-
-def _format(mark: Mark, *, again: bool) -> QTextCharFormat:
-    colors, shape = theme.current(), QTextCharFormat()
-    shape.setForeground(colors.text)
-    if mark is Mark.ACCEPTED:
-        shape.setBackground(colors.kind[5])
-    elif mark is Mark.REJECTED:
-        shape.setForeground(colors.muted)
-        shape.setFontStrikeOut(True)
-    if again:
-        shape.setUnderlineStyle(QTextCharFormat.UnderlineStyle.SingleUnderline)
-        shape.setUnderlineColor(colors.cut_line)
-    return shape
-
-
-def _number(name: str, least: int, most: int, value: int, tooltip: str) -> QSpinBox:
+def _number(name: str, tooltip: str) -> QSpinBox:
     box = QSpinBox()
-    box.setRange(least, most)
-    box.setValue(value)
+    least, most = LIMITS[name]
+    box.setRange(int(least), int(most))
     box.setToolTip(tooltip)
-    box.setAccessibleName(name)
+    box.setAccessibleName(name.capitalize())
     return box
+
+
+def _named(name: str, number: QSpinBox) -> tuple[QWidget, QWidget]:
+    return MutedLabel(name), number

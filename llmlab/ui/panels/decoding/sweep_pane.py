@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt, Slot
+from PySide6.QtCore import Qt, Signal, Slot
 from PySide6.QtGui import QResizeEvent, QTextCharFormat, QTextCursor
 from PySide6.QtWidgets import (
     QBoxLayout,
@@ -109,6 +109,12 @@ class SweepPane(QWidget):
 
     def attach(self, part: Sweeping) -> None:
         """`part` is told what the user does."""
+        params = part.params
+        for axis, typed in ((self.columns, params.sweep_columns), (self.rows, params.sweep_rows)):
+            axis.set_typed(typed)
+            axis.changed.connect(self._changed)
+        self.seeds.setValue(params.sweep_seeds)
+        self.seeds.valueChanged.connect(self._changed)
         self._part = part
 
     def show_sweep(self, screen: SweepScreen) -> None:
@@ -128,6 +134,11 @@ class SweepPane(QWidget):
         if not changed:
             self._shown = ()
         self._refresh()
+
+    @Slot()
+    def _changed(self) -> None:
+        if self._part is not None:
+            self._part.change(self.columns.typed, self.rows.typed, self.seeds.value())
 
     def _refresh(self) -> None:
         self.map.show_swept(self._swept, self.measure.currentData())
@@ -202,6 +213,8 @@ class _Head(QWidget):
 class _Axis(QWidget):
     """A knob and its values."""
 
+    changed = Signal()
+
     def __init__(self, name: str, knob: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.knob, self.values = QComboBox(), QLineEdit()
@@ -216,6 +229,7 @@ class _Axis(QWidget):
         self.knob.currentIndexChanged.connect(self._offer)
         self.knob.setCurrentIndex(self.knob.findData(knob))
         self._offer()
+        self.values.textChanged.connect(self.changed)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(2)
@@ -226,6 +240,12 @@ class _Axis(QWidget):
     def typed(self) -> tuple[str, str]:
         """The knob, and its values as they were typed."""
         return self.knob.currentData(), self.values.text()
+
+    def set_typed(self, typed: tuple[str, ...]) -> None:
+        """Show a knob and its values as they were typed once; nothing where there is no such knob."""
+        if len(typed) == 2 and typed[0] in AXES:
+            self.knob.setCurrentIndex(self.knob.findData(typed[0]))
+            self.values.setText(typed[1])
 
     @Slot()
     def _offer(self) -> None:

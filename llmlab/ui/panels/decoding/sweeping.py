@@ -11,6 +11,7 @@ from llmlab.engine.sampling import GenerationSettings
 from llmlab.engine.types import Feature, GenerationStep, ModelInfo
 from llmlab.jobs.job import ErrorInfo, JobControl
 from llmlab.ui.panel import PanelContext
+from llmlab.ui.panels.decoding.params import Params
 from llmlab.ui.panels.decoding.sweep_grid import METRICS, MOST_TEXTS, Axis, Grid, Swept, values_of
 from llmlab.ui.panels.decoding.tabs import Playground
 
@@ -68,6 +69,7 @@ class Sweeping:
     def run(self, columns: tuple[str, str], rows: tuple[str, str], seeds: int) -> None:
         """Sweep over two knobs, each with its values as they were typed, and so many seeds."""
         self._problem = ""
+        self.change(columns, rows, seeds)
         self.bring()
         if self._screen is None or not self._screen.can_run:
             return
@@ -76,6 +78,15 @@ class Sweeping:
         if grid is not None:
             self._start(grid, base)
         self._show()
+
+    def change(self, columns: tuple[str, str], rows: tuple[str, str], seeds: int) -> None:
+        """Another grid is typed."""
+        self._playground.change(sweep_columns=columns, sweep_rows=rows, sweep_seeds=seeds)
+
+    @property
+    def params(self) -> Params:
+        """The grid that is set, among the other settings."""
+        return self._playground.params
 
     def _start(self, grid: Grid, base: GenerationSettings) -> None:
         swept = self.swept = Swept(grid, self._playground.prompt, base)
