@@ -63,11 +63,11 @@ class LiveTensors(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._sample()
         return result
 
-    def follow(self, tensors: Iterable[torch.Tensor], name: str) -> None:
+    def follow(self, tensors: Iterable[torch.Tensor], name: str = "") -> None:
         """Count `tensors` that were there before, as if they had been made now."""
         for tensor in tensors:
             self._follow(tensor, before=True)
-        self.label(tensors, name)
+            self.label([tensor], name)
 
     def label(self, tensors: Iterable[torch.Tensor | None], name: str) -> None:
         """Say what the memory behind `tensors` is for; the first word counts."""

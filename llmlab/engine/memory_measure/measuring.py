@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -103,6 +104,10 @@ class _Measuring:
 
     def run(self) -> Measurement:
         release_memory()
+        if cuda_devices_of(self._loaded):  # cuBLAS takes its workspace at its first product, and keeps it
+            warm = ReadingRun(self._loaded, replace(self._settings, tokens=1, batch=1), self._control)
+            warm.prefill()
+            warm.drop()
         before = int(psutil.Process().memory_info().rss)
         phases = list(self._reading())
         if self._settings.train:
@@ -130,14 +135,14 @@ class _Measuring:
         try:
             self._control.report("Reading the tokens", 0.1)
             said = self._said(start, settings.tokens, all_logits=reading.all_logits)
-            with self._allocator() as peak:
+            with self._allocator(self._weights) as peak:
                 run = reading.prefill()
             self._warnings += hidden.of_prefill(self._loaded, run)
             yield self._read("Prefill", run, said, peak(), all_logits=reading.all_logits)
             if Feature.GENERATE in info.features and settings.steps:
                 self._control.report("Writing tokens", 0.4)
                 said = self._said(start + settings.steps, 1)
-                with self._allocator() as peak:
+                with self._allocator(self._weights + reading.held) as peak:
                     run = reading.decode()
                 yield self._read("Decoding", run, said, peak())
         finally:
@@ -166,8 +171,11 @@ class _Measuring:
     def _training(self) -> Phase:
         try:
             self._control.report("Copying the model", 0.6)
-            with self._allocator(copied=True) as peak:
-                run = stepping.training_step(self._loaded, self._settings, self._control)
+            training_run = stepping.TrainingRun(self._loaded, self._settings, self._control)
+            training_run.first_step()
+            with self._allocator(training_run.held) as peak:
+                run = training_run.second_step()
+            del training_run
         finally:
             release_memory()
         said = training(self._shape, training_settings(self._loaded, self._settings))
@@ -205,22 +213,13 @@ class _Measuring:
         )
 
     @contextmanager
-    def _allocator(self, *, copied: bool = False) -> Iterator[Callable[[], int | None]]:
-        """Measures the peak of the GPU's allocator meanwhile: the model's weights, and what came on top.
-
-        `copied`: the model's copy takes its place, and is what came on top.
-        """
+    def _allocator(self, own: int) -> Iterator[Callable[[], int | None]]:
+        """Measures the peak of the GPU's allocator meanwhile: `own` bytes that are there, and what comes on top."""
         devices = cuda_devices_of(self._loaded)
         before = sum(map(torch.cuda.memory_allocated, devices))
         for device in devices:
             torch.cuda.reset_peak_memory_stats(device)
-        yield (
-            lambda: (
-                sum(map(torch.cuda.max_memory_allocated, devices)) - before + (0 if copied else self._weights)
-                if devices
-                else None
-            )
-        )
+        yield lambda: sum(map(torch.cuda.max_memory_allocated, devices)) - before + own if devices else None
 
 
 def _check(loaded: LoadedModel, shape: ModelShape, settings: MeasureSettings) -> None:

@@ -50,6 +50,11 @@ class ReadingRun:
         """Whether the model makes the logits of every token that it reads."""
         return "logits_to_keep" not in self._takes and not self._two_parts
 
+    @property
+    def held(self) -> int:
+        """Bytes of the cache, and of the encoder's answer."""
+        return sum({t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in self._kept()}.values())
+
     def prefill(self) -> Run:
         """Read all tokens at once; of an encoder-decoder model the encoder reads them, the decoder its start token."""
         ids = drawn(self._loaded, self._settings)
@@ -65,6 +70,7 @@ class ReadingRun:
         """Write the tokens one by one, the most probable ones."""
         with torch.no_grad(), LiveTensors(self._own, self._control) as live:
             live.follow([*cached(self._cache), *cached(self._cache, cross=True)], CACHE)
+            live.follow(self._kept())
             for step in range(self._settings.steps):
                 self._control.report(f"Writing token {step + 1} of {self._settings.steps}")
                 assert self._last is not None
@@ -75,6 +81,11 @@ class ReadingRun:
     def drop(self) -> None:
         """Let go of every tensor."""
         self._cache = self._encoded = self._last = None
+
+    def _kept(self) -> list[torch.Tensor]:
+        """Keys, values, and the encoder's answer."""
+        answer = [] if self._encoded is None else [self._encoded.last_hidden_state]
+        return [*cached(self._cache), *cached(self._cache, cross=True), *answer]
 
     def _forward(self, ids: torch.Tensor, live: LiveTensors) -> None:
         arguments: dict[str, Any] = {"return_dict": True}

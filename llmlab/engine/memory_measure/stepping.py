@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -20,58 +21,79 @@ GRADIENTS, OPTIMIZER, ACTIVATIONS, LOGITS = "Gradients", "Optimizer states", "Ac
 RATE = 1e-5
 
 
-def training_step(loaded: LoadedModel, settings: MeasureSettings, control: Control) -> Run:
-    """The second of two steps of AdamW: from then on the optimizer has its states while the model runs."""
-    control.report("Copying the model")
-    ids = drawn(loaded, settings)
-    with (
-        torch.random.fork_rng(devices=cuda_devices_of(loaded)),
-        torch.enable_grad(),
-    ):  # dropout draws from the global generator
-        model = copy.deepcopy(loaded.model).train().requires_grad_(requires_grad=True)
-        # fused as in transformers' Trainer, where AdamW's default would hold results as large as all parameters
-        optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, fused=loaded.device.type == "cuda" or None)
-        own = [*model.parameters(), *model.buffers()]
-        control.report("First training step, which makes the optimizer's states")
-        with LiveTensors(own, control):  # followed so that it can be cancelled
-            _output(model, ids, loaded.info.architecture).loss.backward()
-            optimizer.step()
-            optimizer.zero_grad()
-        control.report("Second training step")
-        return _step(model, optimizer, ids, loaded.info.architecture, control)
+class TrainingRun:
+    """A copy of the model and its optimizer."""
 
+    def __init__(self, loaded: LoadedModel, settings: MeasureSettings, control: Control) -> None:
+        self._control, self._architecture = control, loaded.info.architecture
+        self._devices = cuda_devices_of(loaded)
+        self._ids = drawn(loaded, settings)
+        control.report("Copying the model")
+        self._model: Any = copy.deepcopy(loaded.model).train().requires_grad_(requires_grad=True)
+        # fused as in transformers' Trainer; by default AdamW on a GPU holds results as large as all parameters
+        self._optimizer = torch.optim.AdamW(self._model.parameters(), lr=RATE, fused=bool(self._devices) or None)
 
-def _step(
-    model: Any, optimizer: torch.optim.Optimizer, ids: torch.Tensor, architecture: Architecture, control: Control
-) -> Run:
-    parameters = list(model.parameters())
-    states = [value for state in optimizer.state.values() for value in state.values() if torch.is_tensor(value)]
-    with LiveTensors([*parameters, *model.buffers()], control) as live:
-        live.follow(states, OPTIMIZER)
+    @property
+    def held(self) -> int:
+        """Bytes of the copy's weights and of the optimizer's states."""
+        own = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in [*self._own, *self._states]}
+        return sum(own.values())
 
-        def keep(tensor: torch.Tensor) -> torch.Tensor:
-            live.label([tensor], ACTIVATIONS)
-            return tensor
+    def first_step(self) -> None:
+        """The step that makes the optimizer's states, which from then on are there while the model runs."""
+        self._control.report("First training step, which makes the optimizer's states")
+        # dropout draws from the global generator; every tensor is followed so that it can be cancelled
+        with self._forked(), torch.enable_grad(), LiveTensors(self._own, self._control):
+            self._output().loss.backward()
+            self._optimizer.step()
+            self._optimizer.zero_grad()
 
-        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-            output = _output(model, ids, architecture)  # kept until the step ends, as loops with a name for it do
-        scores = output.logits.shape
-        _label_logits(live, scores)
-        saved = live.curve(lambda life: life.label == ACTIVATIONS)
-        output.loss.backward()
-        _label_logits(live, scores)
-        gradients = [parameter.grad for parameter in parameters]
-        live.label(gradients, GRADIENTS)
-        held = live.bytes_of(gradients)
-        optimizer.step()
-    logits = live.curve(lambda life: life.label == LOGITS)
-    facts = {
-        GRADIENTS: held,
-        OPTIMIZER: live.bytes_of(states),
-        ACTIVATIONS: int(saved[-1]),
-        LOGITS: int(logits.max()),
-    }
-    return Run(live, facts=facts)
+    def second_step(self) -> Run:
+        """The step that is looked at."""
+        self._control.report("Second training step")
+        parameters = list(self._model.parameters())
+        with self._forked(), torch.enable_grad(), LiveTensors(self._own, self._control) as live:
+            live.follow(self._states, OPTIMIZER)
+
+            def keep(tensor: torch.Tensor) -> torch.Tensor:
+                live.label([tensor], ACTIVATIONS)
+                return tensor
+
+            with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+                output = self._output()  # kept until the step ends, as in loops that have a name for it
+            scores = output.logits.shape
+            _label_logits(live, scores)
+            saved = live.curve(lambda life: life.label == ACTIVATIONS)
+            output.loss.backward()
+            _label_logits(live, scores)
+            gradients = [parameter.grad for parameter in parameters]
+            live.label(gradients, GRADIENTS)
+            held = live.bytes_of(gradients)
+            self._optimizer.step()
+        facts = {
+            GRADIENTS: held,
+            OPTIMIZER: live.bytes_of(self._states),
+            ACTIVATIONS: int(saved[-1]),
+            LOGITS: int(live.curve(lambda life: life.label == LOGITS).max()),
+        }
+        return Run(live, facts=facts)
+
+    @property
+    def _own(self) -> list[torch.Tensor]:
+        return [*self._model.parameters(), *self._model.buffers()]
+
+    @property
+    def _states(self) -> list[torch.Tensor]:
+        states = self._optimizer.state.values()
+        return [value for state in states for value in state.values() if torch.is_tensor(value)]
+
+    def _forked(self) -> AbstractContextManager[None]:
+        return torch.random.fork_rng(devices=self._devices)
+
+    def _output(self) -> Any:
+        """Logits, and the mean loss of guessing each token: the next one, or of an encoder the one that is there."""
+        arguments = {} if self._architecture is Architecture.ENCODER else {"use_cache": False}
+        return self._model(input_ids=self._ids, labels=self._ids, **arguments)
 
 
 def _label_logits(live: LiveTensors, scores: torch.Size) -> None:
@@ -84,9 +106,3 @@ def _label_logits(live: LiveTensors, scores: torch.Size) -> None:
         ),
         LOGITS,
     )
-
-
-def _output(model: Any, ids: torch.Tensor, architecture: Architecture) -> Any:
-    """Logits, and the mean loss of guessing each token: the next one, or of an encoder the one that is there."""
-    arguments = {} if architecture is Architecture.ENCODER else {"use_cache": False}
-    return model(input_ids=ids, labels=ids, **arguments)
