@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from llmlab.ui.panel import Panel, PanelContext, PanelSpec
 from llmlab.ui.panels.memory.calculator.scenes import SCENES as CALCULATOR
+from llmlab.ui.panels.memory.formats.scenes import SCENES as FORMATS
 from llmlab.ui.panels.memory.measured.scenes import SCENES as MEASURED
 from llmlab.ui.panels.memory.quantization.scenes import SCENES as QUANTIZATION
 from llmlab.ui.panels.memory.scaling.scenes import SCENES as SCALING
@@ -23,6 +24,6 @@ PANEL = PanelSpec(
     icon="memory",
     needs=frozenset(),
     create=_create,
-    scenes=(*CALCULATOR, *MEASURED, *QUANTIZATION, *SHARDING, *SCALING),
+    scenes=(*CALCULATOR, *MEASURED, *QUANTIZATION, *SHARDING, *FORMATS, *SCALING),
     prompt=False,
 )

@@ -7,6 +7,7 @@ from typing import Any
 
 from llmlab.ui.panel import PanelContext
 from llmlab.ui.panels.memory.calculator.presenter import Calculator
+from llmlab.ui.panels.memory.formats.presenter import Formats
 from llmlab.ui.panels.memory.measured.presenter import Measuring
 from llmlab.ui.panels.memory.quantization.presenter import Quantization
 from llmlab.ui.panels.memory.scaling.presenter import Scaling
@@ -19,6 +20,7 @@ MAKERS: dict[str, TabMaker] = {
     "measured": Measuring,
     "quantization": Quantization,
     "sharding": Sharding,
+    "formats": Formats,
     "scaling": Scaling,
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from llmlab.ui.panel import PanelContext
 from llmlab.ui.panels.memory.calculator.page import CalculatorPage
+from llmlab.ui.panels.memory.formats.page import FormatsPage
 from llmlab.ui.panels.memory.measured.page import MeasuredPage
 from llmlab.ui.panels.memory.presenter import MemoryPresenter
 from llmlab.ui.panels.memory.quantization.page import QuantizationPage
@@ -17,6 +18,7 @@ PAGES: dict[str, Page] = {
     "measured": Page("Measured", "What the model that is open really takes, beside the formulas", MeasuredPage),
     "quantization": Page("Quantization", "What fewer bits do to weights, predictions and texts", QuantizationPage),
     "sharding": Page("Sharding", "A model shared out over processes, for real", ShardingPage),
+    "formats": Page("Formats", "The bits of any number in FP32, BF16, FP8, INT8, NF4 …", FormatsPage),
     "scaling": Page("Scaling laws", "Which size, how many tokens, for how much compute", ScalingPage),
 }
 
