@@ -645,3 +645,18 @@ def test_cheap_means_cheap(stand: Stand) -> None:
     assert calls == []
     stand.frame()
     assert calls == ["frame"]
+
+
+def test_after_a_window_that_has_slid_there_is_no_next_token_to_ask_for() -> None:
+    for tokens, following in ((64, True), (65, False)):  # the context window holds 64
+        stand = make(model_info(), "Once", {"max_new_tokens": tokens, "overflow": "slide"})
+        stand.jobs.run_all()
+        stand.presenter.generate()
+        stand.jobs.run_all()
+        stand.presenter.select_step(tokens - 1)
+        stand.presenter.frame()
+        assert stand.screen.place.following is following
+        stand.presenter.go(1)
+        stand.jobs.run_all()
+        assert len(stand.engine.read) == (2 if following else 1)
+        assert not stand.notifier.errors

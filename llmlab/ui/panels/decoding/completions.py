@@ -152,6 +152,8 @@ class Completions:
         if run.former or run.outcome is not Outcome.RUNNING:
             return
         run.steps.extend(steps)
+        if run.prompt_tokens is None and steps and steps[0].sorted is not None:
+            run.prompt_tokens = steps[0].sorted.context.given
         if run is self.run:
             self._added(steps)
 

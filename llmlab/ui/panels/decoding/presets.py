@@ -32,6 +32,8 @@ UNTOLD = frozenset((
     "_commit_hash",
 ))  # fmt: skip
 
+IN_IDS = "ids of tokens, which mean words to one vocabulary only: type the words under Words"
+
 
 @dataclass(frozen=True, slots=True)
 class Imported:
@@ -86,12 +88,19 @@ def from_yaml(text: str, name: str = "The preset") -> Imported:
     return Imported({key: getattr(read_, key) for key in PRESET}, unknown)
 
 
-def from_generation_config(config: Mapping[str, Any]) -> Imported:
-    """What a model's generation_config.json changes; values that the sliders cannot show are left out and named."""
+def from_generation_config(config: Mapping[str, Any], *, own: bool = False) -> Imported:
+    """What a model's generation_config.json changes; values that the sliders cannot show are left out and named.
+
+    Words stand there as ids of one vocabulary's tokens, which the lists of words cannot hold: they are left out, and
+    it is said why, but for single tokens that the loaded model's `own` file bans, since these act always.
+    """
     wanted = TRANSFORMERS | OFF | {key: value for key, value in config.items() if value is not None}
     changes: dict[str, Any] = {"banned": (), "biases": (), "order": ()}
     left_out = [key for key in config if key not in UNTOLD and key not in KNOBS and key != "do_sample"]
     left_out = [key for key in left_out if config[key] not in (None, False, 1, 1.0, 0, [], {})]
+    if own and all(len(tokens) == 1 for tokens in config.get("bad_words_ids") or ()):
+        left_out = [key for key in left_out if key != "bad_words_ids"]
+    left_out = [f"{key} ({IN_IDS})" if key in ("bad_words_ids", "sequence_bias") else key for key in left_out]
     for key in ("do_sample", *KNOBS):
         if key not in wanted:
             continue

@@ -63,7 +63,7 @@ class Presetting:
         self._asked, model = True, self._model
 
         def work(session: Session, _control: JobControl) -> Imported:
-            return presets.from_generation_config(session.engine.generation_config())
+            return presets.from_generation_config(session.engine.generation_config(), own=True)
 
         def done(own: Imported) -> None:
             if model == self._model:

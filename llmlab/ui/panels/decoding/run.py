@@ -36,6 +36,7 @@ class Run:
     former: bool = False
     parent: Run | None = None
     parted: int = 0
+    prompt_tokens: int | None = None  # known with the first step
     _summed: tuple[int, float] = (0, 0.0)  # of so many steps the log-probability: a tree of runs asks often
 
     @property
@@ -47,6 +48,12 @@ class Run:
     def ids(self) -> tuple[int, ...]:
         """The token ids, in order."""
         return tuple(step.token_id for step in self.steps)
+
+    @property
+    def overfull(self) -> bool:
+        """Whether prompt and completion together are longer than the context window, which has slid over them."""
+        context = self.info.context
+        return context is not None and (self.prompt_tokens or 0) + len(self.steps) > context
 
     @property
     def given(self) -> tuple[int, ...]:

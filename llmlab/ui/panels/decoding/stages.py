@@ -105,9 +105,10 @@ def can_go_on(run: Run, running: bool) -> bool:
     """Whether there is a next token after the whole completion.
 
     Prompt and completion are then read anew as one text, which only a decoder continues; after the token that ends
-    a text comes nothing, and a text that has filled the context window is too long to be read.
+    a text comes nothing, and a text that has filled the context window, or over which it has slid, is too long to be
+    read.
     """
-    ended = bool(run.steps) and run.steps[-1].finish_reason in ("eos", "context")
+    ended = run.overfull or (bool(run.steps) and run.steps[-1].finish_reason in ("eos", "context"))
     return run.info.architecture is Architecture.DECODER and not running and not ended
 
 
