@@ -110,7 +110,7 @@ def measured(scheme: Scheme, question: Question) -> Measured:
         read_per_second=100.0,
         read_per_second_after=50.0,
     )
-    written = Written((1, 2), (" x", " y"), "length")
+    written = Written((1, 2), (" x", " y"), (" x", " y"), "length")
     speed = None if scheme.is_simulated else 80.0
     sides = SideBySide(question.prompt, written, written, None, None if speed is None else 90.0, speed)
     return Measured(scheme, 10_048, 9_000, text, sides)
@@ -256,7 +256,7 @@ def test_looking_into_another_matrix(lab: Lab) -> None:
     assert lab.pictures.caption.startswith(f"{NAMES[1]} (4 × 64) as FP4: 17.0 dB")
     assert "3 of 3 levels taken" in lab.pictures.caption
     assert [level.value for level in lab.pictures.weights.levels] == [-1, 0, 1]
-    lab.tab.select(0)  # the model in use has no levels
+    lab.tab.select(0)  # of the model in use there is no picture
     assert lab.page.selected == [row.cells[0] for row in lab.page.rows].index("FP4")
 
 
@@ -321,6 +321,20 @@ def test_an_encoder_decoder_answers_the_text(lab: Lab) -> None:
     assert lab.questions[0][1].prompt == SAMPLE
 
 
+def test_a_model_that_writes_no_texts_has_the_speed_it_reads_with(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    def without_texts(_engine: Any, control: Any, schemes: tuple[Scheme, ...], question: Question) -> None:
+        for scheme in schemes:
+            control.emit(Asked(scheme, replace(measured(scheme, question), side_by_side=None)))
+
+    monkeypatch.setattr(presenter, "ask", without_texts)
+    lab.ready()
+    lab.tab.measure()
+    lab.jobs.run_all()
+    assert lab.row("NF4")[-1] == "50"
+    assert lab.row("in use: float32")[-1] == "100"
+    assert lab.page.rows[-1].cells[-1] == "–"
+
+
 def test_an_empty_text_is_said_and_not_measured(lab: Lab) -> None:
     lab.ready()
     lab.tab.change(source=Source.PROMPT)
@@ -374,6 +388,39 @@ def test_stopping_keeps_what_is_known(lab: Lab) -> None:
     lab.tab.stop()
     assert not lab.tab.busy_measuring
     assert lab.screen.can_measure
+
+
+def test_a_large_model_waits_to_be_asked(lab: Lab) -> None:
+    lab.open(parameters=7_000_000_000)
+    assert lab.screen.stage.kind is Kind.EMPTY
+    assert "7 B parameters" in lab.screen.stage.title
+    assert not lab.jobs.pending
+    lab.tab.bring()
+    lab.tab.change(bits=5)
+    assert not lab.jobs.pending
+    lab.tab.start()
+    lab.jobs.run_all()
+    assert lab.screen.stage.kind is Kind.READY
+    assert lab.row("NF4")[1] != "–"
+
+
+def test_looking_at_the_weights_can_be_stopped_for_good(lab: Lab) -> None:
+    lab.open()
+    lab.jobs.cancel(lab.tab, "weigh")
+    assert lab.screen.stage.kind is Kind.EMPTY
+    lab.tab.bring()
+    assert not lab.jobs.pending
+    lab.tab.start()
+    lab.jobs.run_all()
+    lab.tab.change(bits=7)
+    lab.jobs.cancel(lab.tab, "weigh")
+    assert "Stopped" in lab.screen.note
+    lab.tab.bring()
+    assert not lab.jobs.pending
+    lab.tab.measure()
+    assert lab.jobs.titles() == ["weigh", "measure"]
+    lab.jobs.run_all()
+    assert lab.tab.is_measured
 
 
 def test_the_picture_of_damage_is_noise_first_and_divergence_when_measured(lab: Lab) -> None:

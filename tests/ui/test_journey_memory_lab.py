@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import math
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -216,3 +218,23 @@ def test_values_on_hover(qtbot: QtBot, open_lab: OpenLab) -> None:
     chart.setFocus()
     qtbot.keyClick(chart, Qt.Key.Key_Right)
     qtbot.mouseMove(chart, QPoint(chart.width() // 2, chart.height() // 2))
+
+
+@pytest.mark.slow
+def test_the_script_prints_the_same_table(qtbot: QtBot, open_lab: OpenLab) -> None:
+    lab = open_lab()
+    wait_ready(qtbot, lab)
+    page, tab = laboratory(qtbot, lab)
+    tab.change(chosen=("float32", "NF4 double"))
+    measure(qtbot, page, tab)
+    tab.copy_script()
+    script = QGuiApplication.clipboard().text()
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=240)
+    printed = [line.split() for line in done.stdout.splitlines()]
+    assert len(printed) == len(tab.params.schemes)
+    for scheme, words in zip(tab.params.schemes, printed, strict=True):
+        asked = tab._asked[scheme].measured
+        assert asked is not None
+        divergence = float(words[words.index("KL") + 1])
+        assert divergence == pytest.approx(asked.text.mean_divergence, rel=1e-3, abs=1e-12)
+        assert float(words[-1]) == pytest.approx(asked.text.perplexity_after, rel=1e-4)

@@ -184,10 +184,15 @@ class TextDamage:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A greedy completion: its tokens' ids and texts; `finish_reason` "eos", "length" or "context"."""
+    """A greedy completion, token by token: ids, what each adds to the text, and its readable name.
+
+    A special token adds nothing, nor does one that leaves a character incomplete. `finish_reason` is "eos", "length" or
+    "context".
+    """
 
     ids: tuple[int, ...]
     pieces: tuple[str, ...]
+    names: tuple[str, ...]
     finish_reason: str
 
     @property

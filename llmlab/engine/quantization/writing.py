@@ -76,6 +76,7 @@ class _Writer:
         return Written(
             tuple(step.token_id for step in self.steps),
             tuple(step.text for step in self.steps),
+            tuple(step.token for step in self.steps),
             self.steps[-1].finish_reason or "",
         )
 

@@ -39,7 +39,10 @@ def reference_row(info: ModelInfo, damage: WeightDamage | None, measured: Measur
         bits = f"{_bits_before(damage):.2f}"
         bytes_ = size(damage.bytes_before)
     text = measured.text if measured else None
-    speed = measured.side_by_side.per_second if measured and measured.side_by_side else None
+    speed = None
+    if measured is not None:
+        sides = measured.side_by_side
+        speed = sides.per_second if sides else measured.text.read_per_second
     cells = (
         f"in use: {info.dtype}",
         bits,
@@ -74,8 +77,10 @@ def _weights(damage: WeightDamage) -> tuple[str, ...]:
 
 
 def _model(measured: Measured) -> tuple[str, ...]:
-    speed = measured.side_by_side.per_second_after if measured.side_by_side else None
-    text = measured.text
+    text, sides = measured.text, measured.side_by_side
+    speed = sides.per_second_after if sides else text.read_per_second_after
+    if measured.scheme.is_simulated:
+        speed = None
     return (
         small(text.mean_divergence),
         f"{text.agreement:.1%}",

@@ -44,7 +44,7 @@ COLUMNS = (
     Column("KL", "Mean KL divergence of the next-token distributions from the model in use, in nats", 9),
     Column("top-1", "How often both find the same token most probable", 7),
     Column("perplexity", "exp(−mean log-probability) of the text; of an encoder a pseudo-perplexity", 10),
-    Column("tokens/s", "Decoded tokens per second, the two models taking turns; none where nothing real computes", 9),
+    Column("tokens/s", "Written tokens per second, of an encoder read ones; the two models take turns", 9),
 )
 VIEWS = (
     ("Weights", "SQNR of every matrix; one of them with the levels that are left"),
@@ -79,7 +79,7 @@ class QuantizationPage(QWidget):
         self.table.copy_asked.connect(lambda: self._export("schemes", "copy"))
         self.matrices.picked.connect(lambda series, point: self._tab and self._tab.pick(series, point))
         self.view.chosen.connect(lambda index: self._tab and self._tab.change(view=tuple(View)[index]))
-        self.state.acted.connect(lambda _: self._tab and self._tab.measure())
+        self.state.acted.connect(lambda _: self._tab and self._tab.start())
 
     def _weights_page(self) -> QWidget:
         below = QSplitter(Qt.Orientation.Horizontal)
@@ -107,7 +107,9 @@ class QuantizationPage(QWidget):
             for kind in ("csv", "json"):
                 label = f"Export {name} as {kind.upper()}…"
                 menu.addAction(label, lambda what=what, kind=kind: self._export(what, kind))
-        head = row((self.view, self.note, export, HelpButton(HELP)), stretch=self.note)
+        gap = QWidget()
+        gap.setFixedWidth(theme.SPACE)
+        head = row((self.view, gap, self.note, export, HelpButton(HELP)), stretch=self.note)
         metrics = self.table.verticalHeader().defaultSectionSize()
         self.table.setFixedHeight(metrics * 9 + self.table.horizontalHeader().sizeHint().height() + 4)
         content = QWidget()

@@ -26,7 +26,7 @@ def short_names(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(".".join(each[same:]) for each in parts)
 
 
-def matrices(damages: Sequence[WeightDamage]) -> Plot:
+def matrices(damages: Sequence[WeightDamage], *, waiting: bool = False) -> Plot:
     """SQNR of every matrix under every scheme with scales; number formats lie far above, or lose nothing at all."""
     shown = [damage for damage in damages if not damage.scheme.is_float]
     names = short_names([each.name for each in shown[0].matrices]) if shown else ()
@@ -44,14 +44,14 @@ def matrices(damages: Sequence[WeightDamage]) -> Plot:
         Axis("SQNR in dB: higher is closer to the original"),
         series,
         title="Signal to quantization noise of every matrix",
-        empty="Choose a quantization, or absmax, to see what it does to every matrix.",
+        empty="The weights are being looked at." if waiting else "No scheme could be applied to the weights.",
     )
 
 
 def weights(detail: MatrixDetail | None) -> Plot:
     """The weights of a matrix, and the levels that are left of them, both as densities."""
     if detail is None:
-        return Plot(Axis(), Axis(), empty="Click a point above to look into a matrix.")
+        return Plot(Axis(), Axis(), empty="A matrix is looked into here.")
     density = _density(detail.counts, detail.edges)
     series = [Series("weights", detail.edges, density, Draw.STEPS, color=0, labels=_counted(detail.counts, "weights"))]
     levels: tuple[Level, ...] = ()

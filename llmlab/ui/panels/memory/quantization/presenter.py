@@ -22,6 +22,7 @@ from llmlab.ui.screen import Fact, Kind, Stage, without_model
 from llmlab.ui.widgets.chart.plot import Plot
 from llmlab.ui.words import count, size
 
+AT_ONCE = 300_000_000  # parameters up to which the weights are looked at unasked: a few seconds for each scheme
 PROMPT_WORDS = 8  # of the text that are gone on from, where there is no prompt
 READY = Stage(Kind.READY)
 
@@ -80,6 +81,7 @@ class Quantization:
         self._detail: MatrixDetail | None = None
         self._pending: set[str] = set()  # keys of the jobs that are on their way
         self._progress = ""
+        self._held = False  # whether the weights are looked at only when the user says so
 
     # --- as a tab -----------------------------------------------------------------------------------------------
 
@@ -89,6 +91,7 @@ class Quantization:
         if model.ready and model.generation != self._generation:
             self._generation = model.generation
             self._forget()
+            self._held = model.info is not None and model.info.parameters > AT_ONCE
         if self._info is not None and not self._error:
             self._weigh()
         self._show()
@@ -121,10 +124,18 @@ class Quantization:
             self._look()
         self._show()
 
+    def start(self) -> None:
+        """Look at the weights, of a large model or after it was stopped."""
+        self._held = False
+        self._weigh()
+        self._show()
+
     def select(self, row: int) -> None:
-        """Look at another scheme, by its row; the first row is the model in use."""
+        """Look at another scheme, by its row; the first row is the model in use, of which there is no picture."""
         if 0 < row <= len(self.params.schemes):
             self._choose(self.params.schemes[row - 1], self._matrix)
+        else:
+            self._show()
 
     def pick(self, series: int, point: int) -> None:
         """Look into a matrix, by its point in the picture of all matrices."""
@@ -143,6 +154,8 @@ class Quantization:
         except InputError as error:
             self._asking.notifier.say(error.message, error.hint)
             return
+        if self._held:
+            self.start()
         if question != self._question:
             self._question, self._asked = question, {}
         todo = tuple(each for each in self.params.schemes if each not in self._asked or self._asked[each].error)
@@ -203,7 +216,7 @@ class Quantization:
 
     def _weigh(self) -> None:
         todo = tuple(scheme for scheme in self.params.schemes if scheme not in self._weighed)
-        if not todo:
+        if not todo or self._held:
             return
         self._pending.add("weigh")
         self._asking.engine(
@@ -213,7 +226,7 @@ class Quantization:
             lambda _: self._all_weighed(),
             title="Looking at the weights",
             failed=self._refused,
-            stopped=lambda: self._ended("weigh"),
+            stopped=self._hold,
             progress=lambda progress: self._report(progress.text),
             partial=self._add,
         )
@@ -225,6 +238,11 @@ class Quantization:
         if any(each.scheme == self._selected for each in found):
             self._look()
         self._show()
+
+    def _hold(self) -> None:
+        """Stopped: nothing more is looked at until the user wants it."""
+        self._held = True
+        self._ended("weigh")
 
     def _all_weighed(self) -> None:
         """What was chosen meanwhile is looked at next."""
@@ -344,6 +362,8 @@ class Quantization:
         self._view.show_screen(self._screen())
         if self._info is None or self._error:
             return
+        if self._held and not self._weighed:
+            return
         schemes = self.params.schemes
         self._view.show_rows(self._rows(), 1 + schemes.index(self._selected) if self._selected in schemes else 0)
         self._view.show_pictures(self._pictures())
@@ -354,7 +374,11 @@ class Quantization:
             return LabScreen(without_model(self._bench.model), self.params, self._text)
         if self._error is not None:
             return LabScreen(Stage(Kind.ERROR, self._error.message, self._error.hint), self.params, self._text)
+        if self._held and not self._weighed:
+            return LabScreen(_large(info), self.params, self._text)
         note = self._progress or self._cannot(info)
+        if not note and self._held:
+            note = "Stopped before all weights were looked at."
         if not note and self._asked and not self._is_current():
             note = "Measured with another text or another length; measure again to bring it up to date."
         can = not self._cannot(info) and bool(self._weighed)
@@ -402,13 +426,24 @@ class Quantization:
         error = (asked.error if asked else None) or (known.error if known else None)
         return Pictures(
             damage=plots.damage([self._weighed[s] for s in self._shown], self._asked),
-            matrices=plots.matrices(shown),
+            matrices=plots.matrices(shown, waiting="weigh" in self._pending),
             weights=plots.weights(detail),
             errors=plots.errors(detail),
             caption=_caption(detail),
             measured=asked.measured if asked else None,
             problem=f"{error.message} {error.hint}" if error else "",
         )
+
+
+def _large(info: ModelInfo) -> Stage:
+    """Of a model whose weights are not looked at unasked."""
+    return Stage(
+        Kind.EMPTY,
+        f"{info.name} has {count(info.parameters)} parameters",
+        "Every scheme goes through all of its weight matrices, one at a time: that takes a while, and can be stopped. "
+        "No copy of the model is made for it.",
+        actions=(("Look at the weights", "start"),),
+    )
 
 
 def _caption(detail: MatrixDetail | None) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from PySide6.QtCore import QSize, Slot
 from PySide6.QtGui import QColor, QFontMetrics, QGuiApplication, QPainter, QPaintEvent
 from PySide6.QtWidgets import QHBoxLayout, QStackedLayout, QVBoxLayout, QWidget
@@ -162,10 +160,10 @@ class CompletionsPane(QWidget):
         texts = self._measured.side_by_side if self._measured else None
         if texts is None:
             return None
-        pieces: Sequence[str] = (texts.reference, texts.candidate)[side].pieces
+        written = (texts.reference, texts.candidate)[side]
         place = texts.first_difference
         words = "the texts are the same here" if place is None or token < place else "after the texts have parted"
-        title = f"“{visible(pieces[token])}”"
+        title = f"“{visible(written.names[token])}”"
         return Card(title, (("token", str(token + 1)), ("", "the first that differs" if token == place else words)))
 
 
@@ -189,7 +187,7 @@ class _Side(QWidget):
         speed = f" · {per_second:.0f} tokens/s" if per_second is not None else ""
         self.fact.setText(f"  {len(written.ids)} tokens{speed} · ended by {written.finish_reason}")
         self.text.clear()
-        self.text.append([Piece(piece) for piece in written.pieces])
+        self.text.append([Piece(text, name=name) for text, name in zip(written.pieces, written.names, strict=True)])
         self.text.set_mark(mark)
         self.text.verticalScrollBar().setValue(0)
 
