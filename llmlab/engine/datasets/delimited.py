@@ -170,10 +170,16 @@ def _delimiter(lines: Sequence[str], quote: str, tabs: bool) -> str:
     order = ("\t", *(one for one in DELIMITERS if one != "\t")) if tabs else DELIMITERS
     sample = lines[: 2 * limits.SAMPLE]
     text = "".join(sample)
-    return max(order, key=lambda one: (_agreement(sample, one, quote), is_tight(text, one), -order.index(one)))
+    return max(order, key=lambda one: (_agreement(sample, one, quote), _is_tight(text, one), -order.index(one)))
 
 
-def is_tight(text: str, delimiter: str) -> bool:
+def looks_like(text: str, delimiter: str) -> bool:
+    """Whether every record of a text has the same number of values with this delimiter, more than one."""
+    lines = [f"{line}\n" for line in text.split("\n") if line.strip()]
+    return _agreement(lines, delimiter, '"') == 1.0 and _is_tight(text, delimiter)
+
+
+def _is_tight(text: str, delimiter: str) -> bool:
     """Whether the delimiter is mostly followed by no space, as no comma in a sentence is."""
     return text.count(f"{delimiter} ") <= text.count(delimiter) / 2
 

@@ -110,8 +110,7 @@ def sniff(text: str) -> Format:
         return Format.YAML
     if len(lines) > 1:
         for delimiter, kind in (("\t", Format.TSV), (",", Format.CSV), (";", Format.CSV)):
-            counts = {line.count(delimiter) for line in lines}
-            if len(counts) == 1 and counts != {0} and delimited.is_tight(head, delimiter):
+            if delimited.looks_like(head, delimiter):
                 return kind
     return Format.PROMPTS
 

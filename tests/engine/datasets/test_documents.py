@@ -17,7 +17,6 @@ from llmlab.engine.shots.types import Example, Syntax
 
 from .conftest import VALID, read, texts
 
-
 CONVERSATION = json.dumps([
     {"messages": [{"role": role, "content": role[0].upper()} for role in ("system", "user", "assistant")]}
 ])  # fmt: skip
@@ -205,6 +204,7 @@ def test_prompts_of_a_text_file() -> None:
         ('[{"t": "a"}]', Format.JSON),
         ("text\tlabel\na\tb\n", Format.TSV),
         ("text,label\na,b\nc,d\n", Format.CSV),
+        ('text\tlabel\n"a quoted\nline"\tb\n', Format.TSV),
         ("Once upon a time, there was a dog.\nIt ran, and ran, and ran.\n", Format.PROMPTS),
         ("doc_to_text: '{{a}}'\n", Format.HARNESS),
     ],

@@ -1,4 +1,4 @@
-"""The sample sets that come with the program are whole: they open without a remark, and every prompt of them renders."""
+"""The sample sets that come with the program are whole: they open without a remark, and every prompt renders."""
 
 from __future__ import annotations
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from PySide6.QtCore import QSignalBlocker, Qt, Signal
 from PySide6.QtWidgets import (
@@ -138,12 +140,13 @@ class Controls(ControlColumn):
         self.room.valueChanged.connect(lambda value: self.spec_changed.emit("room", value))
         self._lay_out()
 
-    def _box(self, choices: object, name: str, setting: str) -> QComboBox:
+    def _box(self, choices: Mapping[Any, tuple[str, str]], name: str, setting: str) -> QComboBox:
         box = combo_box(name)
-        for value, (label, tip) in choices.items():  # type: ignore[attr-defined]
+        for value, (label, tip) in choices.items():
             box.addItem(label, value)
             box.setItemData(box.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
-        box.currentIndexChanged.connect(lambda _: self.spec_changed.emit(setting, box.currentData()))
+        values = list(choices)  # Qt gives a text back for a StrEnum
+        box.currentIndexChanged.connect(lambda index: self.spec_changed.emit(setting, values[index]))
         return box
 
     def _separator(self, setting: str, name: str, tip: str) -> VisibleField:
@@ -224,8 +227,7 @@ class Controls(ControlColumn):
 
     def _show_form(self, screen: Screen) -> None:
         self._choose(self.form, screen.project.spec.form)
-        for index in range(self.form.count()):
-            form = self.form.itemData(index)
+        for index, form in enumerate(FORMS):
             reason = screen.impossible.get(form)
             item = self.form.model().item(index)  # type: ignore[attr-defined]
             item.setEnabled(reason is None)

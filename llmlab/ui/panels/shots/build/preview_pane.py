@@ -90,7 +90,7 @@ class PreviewPane(QWidget):
         self.header.setToolTip("Whether the first row names the columns, or is a row like the others")
         self.header.toggled.connect(lambda on: self.corrected.emit("header", on))
         self.use = combo_box("What the rows are to be", "What the file becomes in the project")
-        self.use.currentIndexChanged.connect(lambda _: self.chose.emit("use", self.use.currentData()))
+        self.use.currentIndexChanged.connect(lambda _: self.chose.emit("use", Use(self.use.currentData())))
         self.draft = combo_box("Prompt of the file", "Which of the file's prompts is used, or the present one")
         self.draft.currentIndexChanged.connect(lambda _: self.chose.emit("draft", self.draft.currentData()))
         self.labels = QCheckBox()
