@@ -82,10 +82,11 @@ def test_weights_and_cache_to_the_byte_and_logits(kind: str) -> None:
     assert [phase.name for phase in found.phases] == (["Prefill"] if kind == "bert" else ["Prefill", "Decoding"])
     for phase in found.phases:
         parts = by_name(phase)
-        exact = {"Weights", "KV cache", "Cross-attention cache", "Logits"} & parts.keys()
+        exact = {"Weights", "KV cache", "Cross-attention cache", "Logits", "Encoder's answer"} & parts.keys()
         assert all(parts[name].error == 0 for name in exact), parts
         assert exact >= ({"Weights", "Logits"} if kind == "bert" else {"Weights", "Logits", "KV cache"})
         assert ("Cross-attention cache" in parts) == (kind in ("t5", "bart"))
+        assert ("Encoder's answer" in parts) == (kind in ("t5", "bart") and phase.name == "Decoding")
         assert parts["Activations"].measured > 0
 
 

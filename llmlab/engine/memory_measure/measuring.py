@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,14 +16,24 @@ from llmlab.engine.devices import free_memory, memory_use, release_memory
 from llmlab.engine.errors import InputError, OutOfMemoryError, UnsupportedFeatureError
 from llmlab.engine.loading import LoadedModel
 from llmlab.engine.memory.describe import describe
+from llmlab.engine.memory.formats import bits
 from llmlab.engine.memory.inference import InferenceSettings, inference
 from llmlab.engine.memory.shape import ModelShape
 from llmlab.engine.memory.terms import Estimate, Term
 from llmlab.engine.memory.training import Precision, TrainingSettings, training
 from llmlab.engine.memory_measure import hidden, stepping
 from llmlab.engine.memory_measure.live import LiveTensors, stacked
-from llmlab.engine.memory_measure.reading import CACHE, LOGITS, ReadingRun, Run
-from llmlab.engine.memory_measure.types import Alive, Component, Curve, Measurement, MeasureSettings, Phase, check
+from llmlab.engine.memory_measure.reading import CACHE, ENCODED, LOGITS, ReadingRun, Run
+from llmlab.engine.memory_measure.types import (
+    BEFORE,
+    Alive,
+    Component,
+    Curve,
+    Measurement,
+    MeasureSettings,
+    Phase,
+    check,
+)
 from llmlab.engine.memory_measure.weights import WEIGHT_TERMS, cuda_devices_of, weight_components
 from llmlab.engine.progress import UNCONTROLLED, Control
 from llmlab.engine.reading import check_length, decoder_start, guarded
@@ -160,13 +171,27 @@ class _Measuring:
             if sizes.get(term.name):
                 found.append(_component(term, sizes[term.name]))
             elif term.name == "Activations":
-                working = run.live.curve(lambda life: life.label not in (CACHE, LOGITS))
+                working = run.live.curve(lambda life: life.label not in (CACHE, LOGITS, ENCODED))
                 found.append(_component(term, int(working.max())))
+        if answer := int(run.live.curve(lambda life: life.label == ENCODED).max()):
+            found.append(self._encoded(answer))
         predicted, moment = sum(each.predicted for each in found), _TOGETHER
         if all_logits and run.logits:
             predicted -= min(said.bytes_of("Activations"), said.bytes_of("Logits"))
             moment = _EITHER
         return self._phase(name, run, found, (predicted, moment), allocator)
+
+    def _encoded(self, measured: int) -> Component:
+        """What the encoder has made of its text."""
+        numbers = (self._settings.batch, self._settings.tokens, self._shape.hidden, bits(self._loaded.info.dtype) // 8)
+        return Component(
+            ENCODED,
+            math.prod(numbers),
+            "batch · source tokens · hidden · bytes",
+            " · ".join(f"{number:,}" for number in numbers),
+            measured,
+            "generate() keeps it while it writes; the calculator leaves it out.",
+        )
 
     def _training(self) -> Phase:
         try:
@@ -194,7 +219,7 @@ class _Measuring:
         self, name: str, run: Run, components: Sequence[Component], predicted: tuple[int, str], allocator: int | None
     ) -> Phase:
         live = run.live
-        labels = (stepping.OPTIMIZER, stepping.GRADIENTS, CACHE, stepping.ACTIVATIONS, stepping.LOGITS, LOGITS)
+        labels = (stepping.OPTIMIZER, stepping.GRADIENTS, CACHE, ENCODED, stepping.ACTIVATIONS, stepping.LOGITS, LOGITS)
         parts = [(label or _WORKING, values) for label, values in stacked(live, labels) if values.any()]
         total = live.curve() + self._weights
         worst = int(total.argmax())
@@ -274,7 +299,7 @@ def _alive(live: LiveTensors, at: int) -> tuple[Alive, ...]:
     found = [life for life in live.lives if life.born <= at and (life.died is None or life.died > at)]
     return tuple(
         Alive(
-            "there before" if life.before else live.operations[life.born],
+            BEFORE if life.before else live.operations[life.born],
             life.label or _WORKING,
             life.shape,
             str(life.dtype).removeprefix("torch."),

@@ -15,7 +15,7 @@ from llmlab.engine.progress import Control
 from llmlab.engine.reading import decoder_start, embeddings, layers
 from llmlab.engine.types import Architecture, Feature
 
-CACHE, LOGITS = "KV cache", "Logits"
+CACHE, LOGITS, ENCODED = "KV cache", "Logits", "Encoder's answer"
 _SEED = 0
 
 
@@ -70,7 +70,8 @@ class ReadingRun:
         """Write the tokens one by one, the most probable ones."""
         with torch.no_grad(), LiveTensors(self._own, self._control) as live:
             live.follow([*cached(self._cache), *cached(self._cache, cross=True)], CACHE)
-            live.follow(self._kept())
+            if self._encoded is not None:
+                live.follow([self._encoded.last_hidden_state], ENCODED)
             for step in range(self._settings.steps):
                 self._control.report(f"Writing token {step + 1} of {self._settings.steps}")
                 assert self._last is not None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from llmlab.engine.errors import InputError
 from llmlab.engine.types import Int64
 
+BEFORE = "there before"  # in place of the operation that made a tensor
 MOST_TOKENS = 2**17
 MOST_STEPS = 1024
 MOST_SEQUENCES = 1024
@@ -52,7 +53,7 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class Alive:
-    """A tensor that is there at the worst moment: made by `operation`, or “there before”; kept for `kind`."""
+    """A tensor that is there at the worst moment: made by `operation`, or `BEFORE`; kept for `kind`."""
 
     operation: str
     kind: str

@@ -147,7 +147,7 @@ def _rank(rank: int, asked: dict[str, Any], events: queue.SimpleQueue[Event]) ->
             stdin=subprocess.PIPE,  # stays open: the child ends itself when this process is gone
             stdout=subprocess.PIPE,
             stderr=complaints,
-            env=child_environment() | {"OMP_WAIT_POLICY": "PASSIVE", "USE_LIBUV": "0"},
+            env=child_environment() | {"OMP_WAIT_POLICY": "PASSIVE"},
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
         )
         assert process.stdin is not None

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from llmlab.engine.memory.terms import GIB
-from llmlab.engine.memory_measure.types import Alive, Component, Measurement, Phase
+from llmlab.engine.memory_measure.types import BEFORE, Alive, Component, Measurement, Phase
 from llmlab.engine.types import ModelInfo
 from llmlab.ui.panels.memory.measured.params import Params
 from llmlab.ui.words import size
@@ -67,12 +67,14 @@ def peak_tip(phase: Phase) -> str:
 
 def alive_cells(tensor: Alive) -> tuple[str, ...]:
     """Its bytes, its shape, what made it."""
-    return f"{tensor.bytes:,}", " × ".join(map(str, tensor.shape)) or "a number", tensor.operation
+    return f"{tensor.bytes:,}", "×".join(map(str, tensor.shape)) or "a number", tensor.operation
 
 
 def alive_tip(tensor: Alive) -> str:
-    """What it is counted as, its number format and size."""
-    return f"{tensor.kind}: {tensor.dtype}, {exact(tensor.bytes)}"
+    """What it is counted as, and all of it in full."""
+    shape = " × ".join(map(str, tensor.shape)) or "a number"
+    made = tensor.operation if tensor.operation == BEFORE else f"made by {tensor.operation}"
+    return f"{tensor.kind}: {shape} of {tensor.dtype}, {made}\n{exact(tensor.bytes)}"
 
 
 def headline(phase: Phase) -> str:

@@ -54,8 +54,8 @@ PARTS = (
 )
 ALIVE = (
     Column("bytes", "The memory behind the tensor", 11),
-    Column("shape", "Its dimensions", 0, number=False),
-    Column("made by", "The operation that made it", 19, number=False),
+    Column("shape", "Its dimensions", 11, number=False),
+    Column("made by", "The operation that made it", 0, number=False),
 )
 
 
@@ -80,8 +80,8 @@ class MeasuredPage(QWidget):
         self._lay_out()
         self.state.acted.connect(lambda name: self._tab and self._tab.act(name))
         self.phases.chosen.connect(lambda index: self._tab and self._tab.choose_phase(PHASES[index]))
-        self.table.copy_asked.connect(lambda: self._export("copy"))
-        self.alive.copy_asked.connect(lambda: self._export("copy"))
+        self._offer_copies(self.table)
+        self._offer_copies(self.alive)
         self.export.clicked.connect(lambda: self._export("copy"))
         for label, kind in (
             ("Copy the table", "copy"),
@@ -91,12 +91,20 @@ class MeasuredPage(QWidget):
         ):
             self.export.menu().addAction(label, lambda kind=kind: self._export(kind))
 
+    def _offer_copies(self, table: RowTable) -> None:
+        """Ctrl+C copies, the right button offers all copies and exports."""
+        table.copy_asked.connect(lambda: self._export("copy"))
+        table.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+        table.customContextMenuRequested.connect(
+            lambda place: self.export.menu().popup(table.viewport().mapToGlobal(place))
+        )
+
     def _lay_out(self) -> None:
         tables = QSplitter()
         tables.setChildrenCollapsible(False)
         tables.addWidget(_titled("Components, in bytes", self.table))
         tables.addWidget(_titled("Largest tensors at the peak, beside the weights", self.alive))
-        tables.setSizes([495, 355])
+        tables.setSizes([515, 335])
         halves = QSplitter(Qt.Orientation.Vertical)
         halves.setChildrenCollapsible(False)
         halves.addWidget(tables)

@@ -17,6 +17,7 @@ COLORS = {
     "KV cache": 1,
     "Working memory": 2,
     "Logits": 3,
+    "Encoder's answer": 7,
     "Optimizer states": 4,
     "Gradients": 5,
     "Activations": 6,

@@ -79,7 +79,7 @@ class ShardingPage(QWidget):
         self._stack = QStackedWidget()
         self._lay_out()
         self.state.acted.connect(lambda name: self._tab and self._tab.act(name))
-        self.table.copy_asked.connect(lambda: self._export("copy"))
+        self._offer_copies(self.table)
         self.export.clicked.connect(lambda: self._export("copy"))
         for label, kind in (
             ("Copy the table", "copy"),
@@ -88,6 +88,14 @@ class ShardingPage(QWidget):
             ("Copy as Python", "python"),
         ):
             self.export.menu().addAction(label, lambda kind=kind: self._export(kind))
+
+    def _offer_copies(self, table: RowTable) -> None:
+        """Ctrl+C copies, the right button offers all copies and exports."""
+        table.copy_asked.connect(lambda: self._export("copy"))
+        table.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+        table.customContextMenuRequested.connect(
+            lambda place: self.export.menu().popup(table.viewport().mapToGlobal(place))
+        )
 
     def _lay_out(self) -> None:
         pictures = QSplitter()
