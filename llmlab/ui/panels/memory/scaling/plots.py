@@ -19,8 +19,8 @@ from llmlab.engine.scaling.planning import Plan
 from llmlab.ui.widgets.chart.plot import Axis, Draw, Level, Plot, Series
 from llmlab.ui.words import count
 
-COMPUTES = np.logspace(14, 28, 57)  # operations that the lines are drawn over
-AROUND = np.logspace(-2, 2, 81)  # sizes around the optimum
+COMPUTES = np.logspace(14, 28, 29)  # operations that the lines are drawn over
+AROUND = np.logspace(-2, 2, 41)  # sizes around the optimum
 CONTOURS = (1e-6, 1e-4, 1e-2, 1.0, 1e2)  # of the budget: the losses at their optima get a line each
 SIZES = Axis("parameters", log=True, low=1e6, high=3e12, label=count)
 TOKENS = Axis("tokens", log=True, low=5e6, high=3e14, label=count)
@@ -32,7 +32,7 @@ MODELS, RUN = 7, 6  # colours of what is no law
 def sizes(plan: Plan, models: tuple[KnownModel, ...], loaded: float | None) -> Plot:
     """Parameters against tokens: your run, what the laws call best, who trained what; lines of equal loss."""
     law, c = plan.law, plan.operations
-    across = np.logspace(6, 12.5, 60)
+    across = np.logspace(6, 12.5, 27)
     series = [
         _run(plan.parameters, plan.tokens),
         *(_frontier(each, LINES[i], chosen=each is law) for i, each in _drawn(law)),
@@ -121,7 +121,7 @@ def _contours(law: Law, c: float) -> list[Series]:
     if not isinstance(law, ParametricLaw | KaplanLaw):
         return []
     found = []
-    across = np.logspace(6, 12.5, 160)
+    across = np.logspace(6, 12.5, 66)
     for share in CONTOURS:
         best = law.optimal_parameters(c * share)
         loss = float(law.loss(best, optimal_tokens(law, c * share)))
