@@ -3,27 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from llmlab.engine.loading import LoadedModel
 from llmlab.engine.progress import UNCONTROLLED, Control
 from llmlab.engine.shots.budget import Prompts, refuse_overflow
 from llmlab.engine.shots.calibration import content_free
 from llmlab.engine.shots.labels import score_labels
-from llmlab.engine.shots.results import LabelScores
-from llmlab.engine.shots.types import Example, Prompt, PromptSpec
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Answered:
-    """`scores` of the prompt's labels, None for free text; `free` those of the content-free prompts, for calibration.
-
-    Of labels that only this query has, and of free text, there are no content-free prompts.
-    """
-
-    prompt: Prompt
-    scores: LabelScores | None
-    free: tuple[LabelScores, ...] = ()
+from llmlab.engine.shots.results import Answered, LabelScores
+from llmlab.engine.shots.types import Example, PromptSpec
 
 
 def answer(

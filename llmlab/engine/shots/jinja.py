@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import re
 
-from jinja2 import StrictUndefined, nodes
-from jinja2.exceptions import SecurityError, TemplateSyntaxError, UndefinedError
+from jinja2 import StrictUndefined, meta, nodes
+from jinja2.exceptions import SecurityError, TemplateError, TemplateSyntaxError, UndefinedError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+__all__ = ["PLAIN", "TemplateError", "environment", "fields", "is_tame", "kind_of"]
 
 PLAIN = 20_000  # characters of a template that is looked at here; longer ones go to the process
 # What can neither loop nor multiply its input. Everything else renders in a process of its own.
@@ -27,6 +29,12 @@ def environment() -> ImmutableSandboxedEnvironment:
     made = ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True)
     made.filters["regex_replace"] = _regex_replace
     return made
+
+
+def fields(source: str) -> set[str]:
+    """The names that a template takes from outside. Raises TemplateError."""
+    made = environment()
+    return meta.find_undeclared_variables(made.parse(source)) - set(made.globals)
 
 
 def is_tame(tree: nodes.Template) -> bool:

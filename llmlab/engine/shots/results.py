@@ -10,6 +10,7 @@ from enum import StrEnum
 
 import numpy as np
 
+from llmlab.engine.shots.types import Prompt
 from llmlab.engine.types import Float64, Int64
 
 
@@ -86,3 +87,15 @@ class ContentFree:
 
     condition: str
     scores: tuple[LabelScores, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answered:
+    """`scores` of the prompt's labels, None for free text; `free` those of the content-free prompts, for calibration.
+
+    Of labels that only this query has, and of free text, there are no content-free prompts.
+    """
+
+    prompt: Prompt
+    scores: LabelScores | None
+    free: tuple[LabelScores, ...] = ()

@@ -1,7 +1,7 @@
 """Templates over the fields of an example: `{field}`, or Jinja2 in a sandbox.
 
 A Jinja template that can neither loop nor multiply its input is rendered here, any other in a process of its own
-with two seconds and one gibibyte.
+with two seconds and one gibibyte. jinja2 is imported where it is needed: the window opens without it.
 """
 
 from __future__ import annotations
@@ -12,12 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from jinja2 import meta
-from jinja2.exceptions import TemplateError
-
 from llmlab.children import RENDER_TEMPLATES
 from llmlab.engine.errors import InputError
-from llmlab.engine.shots import jinja
 from llmlab.engine.shots.types import Syntax
 from llmlab.engine.template_process import ask
 from llmlab.engine.wording import one_of
@@ -39,10 +35,11 @@ def fields(source: str, syntax: Syntax) -> tuple[str, ...]:
     """The fields that a template names, in order. Raises InputError for a template that is not valid."""
     if syntax is Syntax.FIELDS:
         return tuple(dict.fromkeys(piece.name for piece in _pieces(source) if isinstance(piece, _Field)))
+    from llmlab.engine.shots import jinja
+
     try:
-        environment = jinja.environment()
-        found = meta.find_undeclared_variables(environment.parse(source)) - set(environment.globals)
-    except (TemplateError, RecursionError) as error:
+        found = jinja.fields(source)
+    except (jinja.TemplateError, RecursionError) as error:
         raise _in_words(*jinja.kind_of(error)) from None
     return tuple(sorted(found, key=source.find))
 
@@ -140,20 +137,26 @@ def _render_jinja(rows: Sequence[tuple[str, Values]]) -> list[str]:
 
 
 def _tame(source: str) -> bool:
+    from llmlab.engine.shots import jinja
+
     if len(source) > jinja.PLAIN:
         return False
     try:
         return jinja.is_tame(jinja.environment().parse(source))
-    except (TemplateError, RecursionError) as error:
+    except (jinja.TemplateError, RecursionError) as error:
         raise _in_words(*jinja.kind_of(error)) from None
 
 
 @functools.lru_cache(maxsize=64)
 def _compiled(source: str) -> Any:
+    from llmlab.engine.shots import jinja
+
     return jinja.environment().from_string(source)
 
 
 def _render_here(source: str, values: Values) -> str:
+    from llmlab.engine.shots import jinja
+
     try:
         return str(_compiled(source).render(**values))
     except Exception as error:  # noqa: BLE001 - a template can make any call fail

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from llmlab.engine.types import Feature
 from llmlab.ui.panel import Panel, PanelContext, PanelSpec
+from llmlab.ui.panels.shots.answer.scenes import SCENES as ANSWER
 from llmlab.ui.panels.shots.build.scenes import SCENES as BUILD
+from llmlab.ui.panels.shots.measure.scenes import SCENES as MEASURE
 
 
 def _create(context: PanelContext) -> Panel:
@@ -20,6 +22,6 @@ PANEL = PanelSpec(
     icon="shots",
     needs=frozenset((Feature.SCORE, Feature.GENERATE, Feature.FILL_MASK)),
     create=_create,
-    scenes=(*BUILD,),
+    scenes=(*BUILD, *ANSWER, *MEASURE),
     prompt=False,
 )

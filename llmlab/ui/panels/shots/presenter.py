@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from llmlab.ui.panel import PanelContext
+from llmlab.ui.panels.shots.answer.presenter import Answering
 from llmlab.ui.panels.shots.build.presenter import BuildTab
 from llmlab.ui.panels.shots.built import Built
+from llmlab.ui.panels.shots.measure.presenter import Measuring
 from llmlab.ui.tabbed import TabbedPresenter, TabMaker
 
 # In the order of the tabs; their pages are in view.py.
-MAKERS: dict[str, TabMaker] = {"build": BuildTab}
+MAKERS: dict[str, TabMaker] = {"build": BuildTab, "answer": Answering, "measure": Measuring}
 
 
 class ShotsPresenter(TabbedPresenter):

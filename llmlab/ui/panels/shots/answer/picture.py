@@ -8,9 +8,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from llmlab.engine.shots.answer import Answered
 from llmlab.engine.shots.calibration import calibrated, content_free_probabilities
-from llmlab.engine.shots.results import LabelScores, Score
+from llmlab.engine.shots.results import Answered, LabelScores, Score
 from llmlab.ui.panels.shots.answer.params import Params
 from llmlab.ui.screen import Stage
 

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from llmlab.engine.shots.answer import Answered
-from llmlab.engine.shots.results import LabelScores
+from llmlab.engine.shots.results import Answered, LabelScores
 from llmlab.engine.shots.types import Example, PromptSpec
 from llmlab.engine.types import Feature, ModelInfo
 from llmlab.jobs.job import ErrorInfo, JobControl

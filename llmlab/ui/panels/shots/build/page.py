@@ -94,7 +94,6 @@ class BuildPage(QWidget):
             ("Ctrl+Shift+Z", tab.redo, self.table),
             ("Ctrl+Y", tab.redo, self.table),
             ("Ctrl+S", tab.save_file, self),
-            ("Esc", tab.importing.cancel, self.preview),
         ):
             shortcut = QShortcut(QKeySequence(keys), where)
             shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)

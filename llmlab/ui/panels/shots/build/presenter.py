@@ -91,6 +91,8 @@ class BuildTab:
             return
         self._follow_model()
         self._show()
+        if self.project == NOTHING and self.importing.reading:
+            return  # the sample is on its way
         self.prompting.want(self.project, self._bench.model.generation)
 
     def save(self) -> dict[str, Any]:

@@ -40,7 +40,7 @@ class Prompting:
         self._model = model
         self._asked: tuple[object, ...] | None = None
         self.shown = Shown()
-        self.busy = False
+        self._wanted = self._answered = 0
 
     def want(self, project: Project, generation: int) -> None:
         """Show the prompt of `project`, made for the model of `generation`."""
@@ -48,52 +48,52 @@ class Prompting:
         if key == self._asked:
             return
         self._asked = key
-        self.busy = True
+        self._wanted += 1
+        number = self._wanted
         self._show(replace(self.shown, stale=True))
+
+        def counted(found: tuple[Prompt, str]) -> None:
+            self._answer(number, _counted(*found))
+
+        def failed(error: ErrorInfo) -> None:
+            self._answer(number, Shown(error=(error.message, error.hint), remedy=self._remedy(error)))
+
         if self._model() is None:
-            self._asking.beside(self, "text", lambda control: _text(project, control), self._done, self._failed)
+            self._asking.beside(
+                self,
+                "text",
+                lambda control: _text(project, control),
+                lambda text: self._answer(number, _alone(text)),
+                failed,
+            )
         else:
             self._asking.engine(
                 self,
                 "prompt",
                 lambda engine, control: _prompt(engine, project, control),
-                self._counted,
+                counted,
                 title="Composing the prompt",
-                failed=self._failed,
+                failed=failed,
                 stopped=self._stopped,
             )
+
+    @property
+    def busy(self) -> bool:
+        """Whether the prompt that was wanted last is not there yet."""
+        return self._answered < self._wanted
 
     def close(self) -> None:
         """Deliver nothing more."""
         self._asking.forget(self)
 
-    def _counted(self, found: tuple[Prompt, str]) -> None:
-        prompt, dropped = found
-        rendered, budget = prompt.rendered, prompt.budget
-        if not budget.fits:
-            dropped = words.too_long(budget)
-        self._done(
-            rendered,
-            Shown(
-                rendered,
-                budget,
-                words.segments(rendered, budget),
-                words.summary(rendered, budget),
-                dropped,
-            ),
-        )
-
-    def _done(self, rendered: Rendered, shown: Shown | None = None) -> None:
-        self.busy = False
-        self._show(shown or Shown(rendered, summary="Tokens are counted once a model is open"))
-
-    def _failed(self, error: ErrorInfo) -> None:
-        self.busy = False
-        self._show(Shown(error=(error.message, error.hint), remedy=self._remedy(error)))
+    def _answer(self, number: int, shown: Shown) -> None:
+        """An older answer is shown while a newer one is on its way, never after it."""
+        if number > self._answered:
+            self._answered = number
+            self._show(shown)
 
     def _stopped(self) -> None:
-        self.busy = False
-        self._asked = None
+        self._answered, self._asked = self._wanted, None
         self._show(replace(self.shown, stale=False))
 
     def _remedy(self, error: ErrorInfo) -> tuple[str, str] | None:
@@ -105,6 +105,16 @@ class Prompting:
     def _show(self, shown: Shown) -> None:
         self.shown = shown
         self._page.show_prompt(shown)
+
+
+def _counted(prompt: Prompt, dropped: str) -> Shown:
+    rendered, budget = prompt.rendered, prompt.budget
+    remark = dropped if budget.fits else words.too_long(budget)
+    return Shown(rendered, budget, words.segments(rendered, budget), words.summary(rendered, budget), remark)
+
+
+def _alone(rendered: Rendered) -> Shown:
+    return Shown(rendered, summary="Tokens are counted once a model is open")
 
 
 def _prompt(engine: Engine, project: Project, control: JobControl) -> tuple[Prompt, str]:

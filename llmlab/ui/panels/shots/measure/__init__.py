@@ -1,0 +1,1 @@
+"""The tab "Measure": what the shots change, over a whole test set."""

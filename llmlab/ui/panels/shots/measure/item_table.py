@@ -1,0 +1,141 @@
+"""The items of one condition as a table, a column for each label's probability."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Signal, Slot
+from PySide6.QtGui import QContextMenuEvent, QGuiApplication
+from PySide6.QtWidgets import QCheckBox, QMenu, QVBoxLayout, QWidget
+
+from llmlab.ui import theme
+from llmlab.ui.panels.shots.measure.found import Found, ItemLine
+from llmlab.ui.widgets.column import combo_box
+from llmlab.ui.widgets.parts import MutedLabel, row
+from llmlab.ui.widgets.tables import FrozenRows, Table
+
+COLUMNS = ("#", "item", "truth", "answer", "right")
+TIPS = {
+    "#": "Number in the test set",
+    "item": "The fields of the item",
+    "truth": "The answer that is right",
+    "answer": "What the model answers: the most probable label, or what it wrote",
+    "right": "✓, or how right by the metric, 0 to 1",
+}
+WIDTHS = {"#": 4, "item": 25, "truth": 9, "answer": 10, "right": 6}
+PROBABILITY = 9  # digits
+
+
+class ItemModel(FrozenRows):
+    """Rows of `ItemLine`; what is right is faint."""
+
+    value: tuple[ItemLine, ...] | None
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(COLUMNS, right=("#",), faint=("#",), parent=parent)
+        self._labels: tuple[str, ...] = ()
+
+    def show_lines(self, lines: tuple[ItemLine, ...], labels: tuple[str, ...]) -> None:
+        """Show others, with a column for each of `labels`."""
+        self.beginResetModel()
+        self._labels = labels
+        self.columns = (*COLUMNS, *(f"p({label})" for label in labels))
+        self._right = frozenset(("#", *self.columns[len(COLUMNS) :]))
+        self.value = lines
+        self.endResetModel()
+
+    def size(self) -> int:
+        return len(self.value or ())
+
+    def cell(self, row: int, column: str) -> str:
+        assert self.value is not None
+        line = self.value[row]
+        if column in COLUMNS:
+            grade = "✓" if line.value >= 1 else "✗" if line.value <= 0 else f"{line.value:.2f}"
+            shown = (str(line.item + 1), line.text, line.truth, line.answer, grade)
+            return shown[COLUMNS.index(column)].replace("\n", "⏎")
+        return f"{line.probabilities[self.columns.index(column) - len(COLUMNS)]:.4f}"
+
+    def tip(self, row: int, column: str) -> str | None:
+        assert self.value is not None
+        line = self.value[row]
+        if column.startswith("p("):
+            return f"{line.probabilities[self.columns.index(column) - len(COLUMNS)]!r}"
+        dropped = f"\n{line.dropped} shots found no room" if line.dropped else ""
+        return f"{self.cell(row, column)}\n{line.tokens:,} tokens in the prompt{dropped}"
+
+    def title_tip(self, column: str) -> str | None:
+        return TIPS.get(column, "The label's probability among all labels")
+
+
+class ItemTable(QWidget):
+    """Which condition, only what is wrong, the rows."""
+
+    chosen = Signal(str)  # a condition's key
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._shown: Found | None = None
+        self.model = ItemModel(self)
+        self.view = Table(self.model, "Items", [WIDTHS[name] for name in COLUMNS])
+        self.conditions = combo_box("Condition", "Whose items are listed")
+        self.wrong = QCheckBox("Only wrong ones")
+        self.wrong.setToolTip("List only the items that are not right")
+        self.count = MutedLabel()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(theme.SPACE // 2)
+        layout.addWidget(row((self.conditions, self.wrong, self.count), stretch=self.count))
+        layout.addWidget(self.view, stretch=1)
+        self.conditions.setMinimumContentsLength(18)
+        self.conditions.activated.connect(lambda index: self.chosen.emit(self.conditions.itemData(index)))
+        self.wrong.toggled.connect(self._list)
+        self.view.copy_asked.connect(self.copy_row)
+
+    def show_found(self, shown: Found | None) -> None:
+        """Show another one; the place in the table stays."""
+        self._shown = shown
+        wanted = shown.conditions if shown is not None else ()
+        known = tuple(
+            (self.conditions.itemData(i), self.conditions.itemText(i)) for i in range(self.conditions.count())
+        )
+        if wanted != known:
+            self.conditions.clear()
+            for key, name in wanted:
+                self.conditions.addItem(name, key)
+        if shown is not None:
+            self.conditions.setCurrentIndex([key for key, _ in wanted].index(shown.chosen))
+        self._list()
+
+    @Slot()
+    def copy_row(self) -> None:
+        """The selected row, tab-separated."""
+        index = self.view.currentIndex()
+        if index.isValid():
+            cells = [self.model.cell(index.row(), column) for column in self.model.columns]
+            QGuiApplication.clipboard().setText("\t".join(cells))
+
+    @Slot()
+    def _list(self) -> None:
+        lines = self._shown.items if self._shown is not None else ()
+        labels = self._shown.labels if self._shown is not None else ()
+        some = tuple(line for line in lines if line.value < 1) if self.wrong.isChecked() else lines
+        place = self.view.verticalScrollBar().value()
+        former = self.model.columns
+        self.model.show_lines(some, labels)
+        if self.model.columns != former:
+            self._set_widths()
+        self.view.verticalScrollBar().setValue(place)
+        self.count.setText(
+            f"{len(some):,} of {len(lines):,} items" if len(some) != len(lines) else f"{len(lines):,} items"
+        )
+
+    def _set_widths(self) -> None:
+        digit = self.view.fontMetrics().horizontalAdvance("0")
+        for number, column in enumerate(self.model.columns):
+            digits = WIDTHS.get(column, max(PROBABILITY, min(len(column) + 1, 18)))
+            self.view.setColumnWidth(number, digits * digit + theme.SPACE)
+
+    def contextMenuEvent(self, event: QContextMenuEvent) -> None:
+        menu = QMenu(self)
+        menu.addAction("Copy row", self.copy_row)
+        menu.aboutToHide.connect(menu.deleteLater)
+        menu.popup(event.globalPos())
