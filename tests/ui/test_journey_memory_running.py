@@ -123,7 +123,7 @@ def test_methods_are_run_by_real_processes(qtbot: QtBot, open_lab: OpenLab) -> N
     qtbot.waitUntil(lambda: len(ranks()) == 2, timeout=WAIT)
     qtbot.waitUntil(lambda: tab.found is not None and not tab.busy, timeout=2 * WAIT)
     assert not ranks()
-    assert [row.cells[0] for row in page.table.rows_model.rows if row.cells[0]] == ["DDP", "FSDP FULL_SHARD"]
+    assert [row.cells[0] for row in page.table.rows_model.rows if row.cells[0]] == ["DDP", "FULL_SHARD"]
     assert cell(page.table, 0, 2) == cell(page.table, 0, 3) == cell(page.table, 0, 4) == "17,576,960"
     assert page.table.isColumnHidden(5)
     assert not page.table.isColumnHidden(4)

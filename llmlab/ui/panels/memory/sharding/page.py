@@ -51,11 +51,11 @@ KNOBS = {
     "tokens": Knob("Tokens", Scale(*LIMITS["tokens"], logarithmic=True), 64, "How long each sequence is"),
 }
 TABLE = (
-    Column("method", "How the model is shared out", 19, number=False),
+    Column("method", "How the model is shared out", 15, number=False),
     Column("quantity", "What a rank holds, or sends in a step", 0, number=False),
-    Column("predicted", "Bytes, by the calculator's formula", 12),
-    *(Column(f"rank {rank}", f"Bytes that rank {rank} really held or sent", 12) for rank in range(RANKS[-1])),
-    Column("error", "(predicted − measured) / measured, of the rank that is furthest off", 10),
+    Column("predicted", "Bytes, by the calculator's formula", 11),
+    *(Column(f"rank {rank}", f"Bytes that rank {rank} really held or sent", 11) for rank in range(RANKS[-1])),
+    Column("error", "(predicted − measured) / measured, of the rank that is furthest off", 9),
 )
 FIRST_RANK = 3  # its column
 
@@ -144,7 +144,10 @@ class ShardingPage(QWidget):
             self.table.setColumnHidden(FIRST_RANK + rank - 1, rank > ranks)
         self.table.set_rows(
             [
-                Row(figures.cells(result.method if first else "", each, RANKS[-1]), tooltip=figures.tip(each))
+                Row(
+                    figures.cells(plots.SHORT[result.method] if first else "", each, RANKS[-1]),
+                    tooltip=figures.tip(each),
+                )
                 for result in results
                 for first, each in zip((True, *(False,) * len(result.compared)), result.compared, strict=False)
             ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from llmlab.ui.panel import Scene
@@ -10,10 +11,15 @@ if TYPE_CHECKING:
     from llmlab.ui.panels.memory.view import MemoryPanel
 
 
-def _run(panel: MemoryPanel) -> None:
-    panel.choose("sharding")
-    tab: Any = panel.presenter.tabs["sharding"]
-    tab.run()
+def _run(**changes: Any) -> Callable[[MemoryPanel], None]:
+    def prepare(panel: MemoryPanel) -> None:
+        panel.choose("sharding")
+        tab: Any = panel.presenter.tabs["sharding"]
+        tab.change(changes)
+        panel.pages["sharding"].show_params(tab.params)
+        tab.run()
+
+    return prepare
 
 
 def _empty(panel: MemoryPanel) -> None:
@@ -27,5 +33,5 @@ def _done(panel: MemoryPanel) -> bool:
 
 SCENES = (
     Scene("sharding-empty", "bundled:decoder", "", _empty, lambda panel: True),
-    Scene("sharding", "bundled:decoder", "", _run, _done),
+    Scene("sharding", "bundled:decoder", "", _run(), _done),
 )
