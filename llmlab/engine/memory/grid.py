@@ -13,7 +13,7 @@ import numpy as np
 
 from llmlab.engine.memory.fit import MOST_SEQUENCES, MOST_TOKENS
 from llmlab.engine.memory.formats import bits, cache_format
-from llmlab.engine.memory.inference import PAGE, InferenceSettings, check_inference, weight_terms
+from llmlab.engine.memory.inference import PAGE, InferenceSettings, check_inference, weight_terms, working_widths
 from llmlab.engine.memory.shape import ModelShape
 from llmlab.engine.memory.sharding import ShardingSettings, Strategy, held_states
 from llmlab.engine.memory.training import LOGIT_BYTES, TrainingSettings, check, saved_activations
@@ -144,10 +144,7 @@ def _over(totals: Totals, tokens: Sequence[int], batches: Sequence[int]) -> Floa
 
 def _working(shape: ModelShape, settings: InferenceSettings, seen: Float64) -> Float64:
     """Bytes a token that is read holds in one layer, the larger of MLP and attention."""
-    width = max(2, bits(settings.dtype) // 8)
-    mlp = width * (2 * shape.hidden + 3 * shape.intermediate)
-    attention = width * (2 * shape.hidden + 2 * shape.query + 2 * shape.key_value)
-    scores = 0 if settings.flash else (4 + width) * shape.heads
+    mlp, attention, scores = working_widths(shape, settings)
     return np.asarray(np.maximum(mlp, attention + scores * seen), np.float64)
 
 

@@ -114,21 +114,14 @@ def cache_bytes(shape: ModelShape, settings: InferenceSettings) -> int:
 
 
 def working_term(shape: ModelShape, settings: InferenceSettings) -> Term:
-    """The largest set of tensors that one layer holds at once while it reads a block of tokens.
-
-    Counted in transformers' code, tensor by tensor. MLP: the embeddings, the layer's input, the residual and the normed
-    input, all as wide as the model, and as wide as the MLP three where it is gated (gate, up, their product), two where
-    it is not, four where GELU is written out. Attention: three hidden states, queries before and after the rotation
-    with its two intermediate results, keys and values.
-    """
+    """The largest set of tensors that one layer holds at once while it reads a block of tokens: `working_widths`."""
     width = max(2, bits(settings.dtype) // 8)
     read = _read_at_once(shape, settings)
     rows = settings.batch * read
-    wide = 3 if shape.block is Block.GATED else 4 if shape.primitive_gelu else 2
-    mlp = width * (4 * shape.hidden + wide * shape.intermediate)
-    attention = width * (3 * shape.hidden + 4 * shape.query + 2 * shape.key_value)
+    wide = _tensors_in_mlp(shape)
+    mlp, attention, per_score = working_widths(shape, settings)
     seen = settings.source_tokens if shape.encodes_first and settings.source_tokens else settings.tokens
-    scores = 0 if settings.flash else (4 + width) * shape.heads * max(seen, read)
+    scores = per_score * max(seen, read)
     note = "The larger of attention and MLP in one layer; an estimate, since kernels differ."
     if mlp >= attention + scores:
         values = f"{settings.batch:,} · {read:,} · {width} · (4 · {shape.hidden:,} + {wide} · {shape.intermediate:,})"
@@ -143,6 +136,24 @@ def working_term(shape: ModelShape, settings: InferenceSettings) -> Term:
         formula += " + batch · tokens at once · heads · tokens · (4 + bytes)"
         values += f" + {settings.batch:,} · {read:,} · {shape.heads} · {max(seen, read):,} · {4 + width}"
     return Term("Activations", rows * (attention + scores), formula, values, note)
+
+
+def working_widths(shape: ModelShape, settings: InferenceSettings) -> tuple[int, int, int]:
+    """Bytes a token that is read holds in the MLP, in attention, and in attention for each token that it sees.
+
+    Counted in transformers' code, tensor by tensor. MLP: the embeddings, the layer's input, the residual and the normed
+    input, all as wide as the model, and as wide as the MLP three where it is gated (gate, up, their product), two where
+    it is not, four where GELU is written out. Attention: three hidden states, queries before and after the rotation
+    with its two intermediate results, keys and values.
+    """
+    width = max(2, bits(settings.dtype) // 8)
+    mlp = width * (4 * shape.hidden + _tensors_in_mlp(shape) * shape.intermediate)
+    attention = width * (3 * shape.hidden + 4 * shape.query + 2 * shape.key_value)
+    return mlp, attention, 0 if settings.flash else (4 + width) * shape.heads
+
+
+def _tensors_in_mlp(shape: ModelShape) -> int:
+    return 3 if shape.block is Block.GATED else 4 if shape.primitive_gelu else 2
 
 
 def logits_term(shape: ModelShape, settings: InferenceSettings) -> Term:
