@@ -272,7 +272,7 @@ def test_measuring_asks_all_schemes_once(lab: Lab) -> None:
     schemes, question = lab.questions[0]
     assert schemes == lab.tab.params.schemes
     assert question == Question(SAMPLE, "A prompt", 48)
-    assert lab.row("NF4")[5:] == ("0.0500", "50.0%", "2.828", "80")
+    assert lab.row("NF4")[5:] == ("0.0500", "50.0%", "2.828", "80 · 0.89×")
     assert lab.row("in use: float32")[7:] == ("2.000", "90")
     assert lab.page.rows[-1].cells[-1] == "–"  # absmax has no speed
     assert lab.tab.is_measured
@@ -330,7 +330,7 @@ def test_a_model_that_writes_no_texts_has_the_speed_it_reads_with(lab: Lab, monk
     lab.ready()
     lab.tab.measure()
     lab.jobs.run_all()
-    assert lab.row("NF4")[-1] == "50"
+    assert lab.row("NF4")[-1] == "50 · 0.50×"
     assert lab.row("in use: float32")[-1] == "100"
     assert lab.page.rows[-1].cells[-1] == "–"
 

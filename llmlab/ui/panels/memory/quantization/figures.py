@@ -19,7 +19,8 @@ from llmlab.ui.words import size
 NONE = "–"
 COLUMNS = (
     "scheme", "bits_per_weight", "model_bytes", "bytes_in_use", "sqnr_db", "max_error", "mean_kl_nats", "max_kl_nats",
-    "top1_agreement", "perplexity", "decode_tokens_per_second", "read_tokens_per_second",
+    "top1_agreement", "perplexity", "decode_tokens_per_second", "decode_tokens_per_second_in_use",
+    "read_tokens_per_second", "read_tokens_per_second_in_use",
 )  # fmt: skip
 
 
@@ -77,16 +78,24 @@ def _weights(damage: WeightDamage) -> tuple[str, ...]:
 
 
 def _model(measured: Measured) -> tuple[str, ...]:
-    text, sides = measured.text, measured.side_by_side
-    speed = sides.per_second_after if sides else text.read_per_second_after
-    if measured.scheme.is_simulated:
-        speed = None
+    text = measured.text
     return (
         small(text.mean_divergence),
         f"{text.agreement:.1%}",
         f"{text.perplexity_after:.3f}",
-        f"{speed:.0f}" if speed else NONE,
+        _speed(measured),
     )
+
+
+def _speed(measured: Measured) -> str:
+    """47 · 0.33×: tokens per second, and as a share of those of the model in use in the same turns."""
+    text, sides = measured.text, measured.side_by_side
+    before, after = (sides.per_second, sides.per_second_after) if sides else (
+        text.read_per_second, text.read_per_second_after
+    )  # fmt: skip
+    if measured.scheme.is_simulated or before is None or after is None:
+        return NONE
+    return f"{after:.0f} · {after / before:.2f}×"
 
 
 def decibels(value: float) -> str:
@@ -120,7 +129,9 @@ def scheme_values(weighed: Mapping[Scheme, Weighed], asked: Mapping[Scheme, Aske
             text.agreement if text else None,
             text.perplexity_after if text else None,
             sides.per_second_after if sides else None,
+            sides.per_second if sides else None,
             text.read_per_second_after if text else None,
+            text.read_per_second if text else None,
         )
 
 

@@ -35,6 +35,10 @@ HELP = Help(
     "SQNR = 10 · log₁₀(Σ w² / Σ (w − ŵ)²) dB\n"
     "KL = Σ p · (log p − log q), p of the model in use",
 )
+SPEED = (
+    "Written tokens per second, of an encoder read ones, and beside those of the model in use: the two take turns, "
+    "because speeds of different moments do not compare"
+)
 COLUMNS = (
     Column("Scheme", "How the weight matrices are stored", 0, number=False),
     Column("bits", "Stored bits per quantized weight, scales and codebooks included", 6),
@@ -44,7 +48,7 @@ COLUMNS = (
     Column("KL", "Mean KL divergence of the next-token distributions from the model in use, in nats", 9),
     Column("top-1", "How often both find the same token most probable", 7),
     Column("perplexity", "exp(−mean log-probability) of the text; of an encoder a pseudo-perplexity", 10),
-    Column("tokens/s", "Written tokens per second, of an encoder read ones; the two models take turns", 9),
+    Column("tokens/s", SPEED, 12),
 )
 VIEWS = (
     ("Weights", "SQNR of every matrix; one of them with the levels that are left"),
