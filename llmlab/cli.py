@@ -20,7 +20,11 @@ def parser() -> argparse.ArgumentParser:
         epilog="Models: bundled:decoder, bundled:encoder, bundled:seq2seq, a folder, or a Hugging Face hub id.",
     )
     result.add_argument(
-        "files", nargs="*", metavar="FILE", type=Path, help="a text file (becomes the prompt) or a model folder"
+        "files",
+        nargs="*",
+        metavar="FILE",
+        type=Path,
+        help="a text (becomes the prompt), a table or task file (examples for the Shots panel), or a model folder",
     )
     result.add_argument("--model", metavar="SPEC", help="the model to open")
     result.add_argument(

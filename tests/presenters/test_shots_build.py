@@ -181,7 +181,7 @@ def test_an_empty_project_can_be_undone(bench: Bench) -> None:
 EDITS = st.sampled_from(["add", "duplicate", "delete", "move", "shuffle", "tick", "type", "shots", "new", "query"])
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(EDITS, st.integers(0, 20), st.integers(0, 20)), max_size=12))
 def test_whatever_is_done_can_be_undone_and_done_again(edits: list[tuple[str, int, int]]) -> None:
     bench = Bench(Params(Project(PromptSpec("{t}"), tuple(Example((("t", str(n)),)) for n in range(4)))).to_dict())
