@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal, Unpack
 
 from torch import Tensor
 
 from llmlab.engine import assisted as assisting
-from llmlab.engine import beams, embedding, fingerprint, generation, logits, lookup, scoring, tokenization
+from llmlab.engine import beams, chat, embedding, fingerprint, generation, logits, lookup, scoring, tokenization
 from llmlab.engine import sweep as sweeping
 from llmlab.engine.attention import ablation, cost, lens, repeats
 from llmlab.engine.attention import capture as attention
@@ -25,6 +25,7 @@ from llmlab.engine.attention.types import (
     Lens,
     LensPosition,
 )
+from llmlab.engine.chat import ChatPrompt
 from llmlab.engine.devices import memory_use, release_memory
 from llmlab.engine.errors import ModelNotFoundError
 from llmlab.engine.loading import LoadedModel, load
@@ -170,6 +171,7 @@ class Engine:
         known: int = 0,
         capture: bool = False,
         keep_cache: bool = False,
+        add_special_tokens: bool = True,
         control: Control = UNCONTROLLED,
         **knobs: Unpack[Knobs],
     ) -> Iterator[GenerationStep]:
@@ -178,7 +180,8 @@ class Engine:
         `knobs` are those of `SamplingSettings`: do_sample, temperature, top_k, top_p, repetition_penalty and so on.
         Where the context window is full the completion stops, or `overflow` lets it slide or refuses it beforehand.
         The same text, settings and seed give the same completion, whatever else ran meanwhile. `capture` keeps the
-        whole sorted logits with each step. A branch begins with the tokens `given`, of which the first `known` are not
+        whole sorted logits with each step. `add_special_tokens=False` reads `text` as it stands, which has its special
+        tokens written out then. A branch begins with the tokens `given`, of which the first `known` are not
         told again; with `keep_cache` it reads little more than what is new in it, if the completion that it parts from
         was made with `keep_cache` too. Every token's random number depends on seed and place alone, so a branch with
         nothing but known tokens given repeats the rest. Raises InputError at once for what makes no sense, and
@@ -194,9 +197,23 @@ class Engine:
             settings,
             beginning=generation.Beginning(tuple(given), known),
             capture=capture,
+            special=add_special_tokens,
             shelf=self._shelf if keep_cache else None,
             control=control,
         )
+
+    @property
+    def has_chat_template(self) -> bool:
+        """Whether the model was made to take part in conversations."""
+        return chat.has_template(self.loaded)
+
+    def chat_prompt(self, messages: Sequence[Mapping[str, str]]) -> ChatPrompt:
+        """What the model reads to answer `messages`, each with a role and a content, by its own chat template.
+
+        Give `text` to `generate` with `add_special_tokens=False`. Raises InputError where there is no template, or
+        where it fails; it is run in a process of its own, for at most two seconds.
+        """
+        return chat.chat_prompt(self.loaded, messages)
 
     def sweep(
         self, text: str, settings: Sequence[GenerationSettings], control: Control = UNCONTROLLED

@@ -63,18 +63,20 @@ def generate(
     *,
     beginning: Beginning = Beginning(),
     capture: bool = False,
+    special: bool = True,
     shelf: Shelf | None = None,
     control: Control = UNCONTROLLED,
 ) -> Iterator[GenerationStep]:
     """Continue `text`, or answer it where the model has an encoder.
 
-    What cannot work raises InputError at once, not at the first step. `capture` keeps each step's sorted logits. What
-    was read goes on the `shelf` in the end; a completion with a `beginning` looks there for what it need not read.
+    What cannot work raises InputError at once, not at the first step. `capture` keeps each step's sorted logits;
+    `special`: the text is read with the special tokens that the tokenizer adds. What was read goes on the `shelf` in
+    the end; a completion with a `beginning` looks there for what it need not read.
     """
     require(loaded, Feature.GENERATE)
     settings.validated()
     beginning.validated(loaded, settings)
-    ids = prompt_ids(loaded, text)
+    ids = prompt_ids(loaded, text, special=special)
     if settings.overflow == "refuse":
         _refuse(loaded, ids, settings)
     return stepwise(

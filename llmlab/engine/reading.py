@@ -44,12 +44,13 @@ def guarded(work: Callable[[], Result], drop: Callable[[], None] = lambda: None)
     )
 
 
-def prompt_ids(loaded: LoadedModel, text: str) -> list[int]:
+def prompt_ids(loaded: LoadedModel, text: str, *, special: bool = True) -> list[int]:
     """The tokens of `text` as the model's input. Raises InputError for what the model cannot read.
 
-    An empty prompt is the token that marks the beginning of a text, as in transformers' `generate`.
+    `special`: with the special tokens that the tokenizer adds to every text. An empty prompt is the token that marks
+    the beginning of a text, as in transformers' `generate`.
     """
-    ids = encode(loaded.tokenizer, text)
+    ids = encode(loaded.tokenizer, text, special=special)
     if not ids:
         ids = _beginning(loaded)
     check_ids(loaded, ids)

@@ -18,7 +18,7 @@ MAX_WORD_LENGTH = 100
 GROUPS = ("Shape", "Cut-offs", "Penalties", "Words", "Length", "Order")  # of the controls
 WAYS = ("greedy", "sample", "beam search", "beam sample", "prompt lookup", "assisted")  # that Strategies compares
 MAX_TYPED = 20_000  # characters that a tab keeps of what was typed
-TABS = ("completion", "waterfall", "branches", "strategies", "sweep", "ask")  # below the bars, in this order
+TABS = ("completion", "waterfall", "branches", "strategies", "sweep", "ask", "chat")  # below the bars, in this order
 
 # What each setting may be; the sliders end here too, so that the engine never has to refuse one.
 LIMITS: Mapping[str, tuple[float, float]] = {
@@ -83,6 +83,7 @@ class Params:
     sweep_seeds: int = 3
     asked: str = ""  # continuations, one a line
     asked_spaced: bool = True
+    system: str = ""  # what a chat model is told before the conversation
     spelled: Mapping[str, tuple[Tokens, ...]] = field(
         default_factory=dict, compare=False
     )  # words as the model's tokens
@@ -145,7 +146,7 @@ def _checked(name: str, value: object, default: object) -> Any:
         return None
     if name == "tab":
         return value if value in TABS else None
-    if name in ("draft", "asked"):
+    if name in ("draft", "asked", "system"):
         return value if isinstance(value, str) and len(value) <= MAX_TYPED else None
     if name == "overflow":
         return value if value in OVERFLOWS else None

@@ -20,6 +20,7 @@ from llmlab.ui.panels.decoding.branching import Branching
 from llmlab.ui.panels.decoding.changing import Changing, seed_at
 from llmlab.ui.panels.decoding.comparing import Comparing
 from llmlab.ui.panels.decoding.completions import Completions
+from llmlab.ui.panels.decoding.conversing import Conversing
 from llmlab.ui.panels.decoding.copies import Copies
 from llmlab.ui.panels.decoding.params import MAX_SEED, Params
 from llmlab.ui.panels.decoding.picture import Filled, Picture, Place, Screen, ShownChange, as_generated, facts, reasons
@@ -42,6 +43,7 @@ PARTS: dict[str, PartMaker] = {
     "strategies": Comparing,
     "sweep": Sweeping,
     "ask": Asking,
+    "chat": Conversing,
 }
 
 

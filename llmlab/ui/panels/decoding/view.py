@@ -15,6 +15,7 @@ from llmlab.ui import theme
 from llmlab.ui.panel import PanelContext
 from llmlab.ui.panels.decoding.ask_pane import AskPane
 from llmlab.ui.panels.decoding.branches_pane import BranchesPane
+from llmlab.ui.panels.decoding.chat_pane import ChatPane
 from llmlab.ui.panels.decoding.completion_pane import CompletionPane
 from llmlab.ui.panels.decoding.controls import Controls
 from llmlab.ui.panels.decoding.distribution_pane import DistributionPane
@@ -35,6 +36,7 @@ LABELS = {
     "strategies": ("Strategies", "Greedy, samples, beam search and prompt lookup side by side"),
     "sweep": ("Sweep", "A grid over two settings and several seeds, measured and compared"),
     "ask": ("Ask", "How probable exactly this continuation is"),
+    "chat": ("Chat", "Talk to a model with a chat template, and see what it reads"),
 }
 PAGES: dict[str, Callable[[], Any]] = {
     "waterfall": WaterfallPane,
@@ -42,6 +44,7 @@ PAGES: dict[str, Callable[[], Any]] = {
     "strategies": StrategiesPane,
     "sweep": SweepPane,
     "ask": AskPane,
+    "chat": ChatPane,
 }
 
 
