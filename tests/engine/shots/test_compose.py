@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import jinja2
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmlab.engine.errors import InputError
@@ -46,6 +46,7 @@ def check_parts(rendered: Rendered) -> None:
     assert ends[-1] == len(rendered.text)
 
 
+@settings(deadline=None)
 @given(ROWS, TEXT, TEXT, TEXT, TEXT)
 def test_the_documented_composition(
     pairs: list[tuple[str, str]], query: str, description: str, target_delimiter: str, fewshot_delimiter: str
@@ -69,6 +70,7 @@ def test_the_documented_composition(
     assert context == context.rstrip()
 
 
+@settings(deadline=None)
 @given(st.lists(st.one_of(st.sampled_from(["{x}", "{{", "}}", "{ x }"]), TEXT.filter(lambda t: not {*t} & {*"{}"}))))
 def test_the_simple_form(pieces: list[str]) -> None:
     spelled = {"{x}": "value", "{ x }": "value", "{{": "{", "}}": "}"}
@@ -76,6 +78,7 @@ def test_the_simple_form(pieces: list[str]) -> None:
     assert Renderer(Syntax.FIELDS).render("".join(pieces), {"x": "value"}) == want
 
 
+@settings(deadline=None)
 @given(TEXT, TEXT)
 def test_jinja_is_that_of_the_harness(value: str, literal: str) -> None:
     source = "{{ x.strip() | upper }}" + literal.translate({ord(c): None for c in "{}%#"}) + "{% if x %}y{% endif %}\n"
@@ -220,6 +223,7 @@ def test_a_template_that_rewrites_messages_is_one_frame() -> None:
     check_parts(made.rendered)
 
 
+@settings(deadline=None, max_examples=40)
 @given(st.lists(st.tuples(TEXT, TEXT), max_size=3), TEXT)
 def test_tokens_add_up(pairs: list[tuple[str, str]], query: str) -> None:
     engine = tiny.wrap(tiny.engine("llama").loaded.model, tiny.byte_level(), context=None)
