@@ -1,4 +1,4 @@
-r"""The prompt-shot project as a file: YAML that people can read, compare and write by hand.
+r"""The prompt-shot project as a file: YAML that people can read, compare and write by hand (docs/shots-files.md).
 
 The format, version 1; every setting but the first two may be missing and then has the value shown.
 
