@@ -80,6 +80,21 @@ def test_settings_that_make_no_sense_are_left_out(saved: dict[str, Any]) -> None
     assert params.listed is Listed.EXAMPLES
 
 
+def test_a_project_too_large_for_the_settings_says_so(bench: Bench, tmp_path: Path) -> None:
+    rows = tuple(Example((("text", "x" * 1000),)) for _ in range(500))
+    bench.tab.edit("x", Project(PromptSpec("{text}"), rows[:3], test=rows))
+    again = Bench(bench.tab.save())
+    again.start()
+    assert (len(again.screen.project.examples), len(again.screen.project.test)) == (3, 0)
+    assert "too large" in again.screen.remark
+    bench.page.path = tmp_path / "large.shots.yaml"
+    bench.tab.save_file()
+    bench.run()
+    from_file = Bench(bench.tab.save())
+    from_file.start()
+    assert len(from_file.screen.project.test) == 500
+
+
 # --- edits and undo -----------------------------------------------------------------------------------------------
 
 

@@ -239,6 +239,7 @@ def test_the_bar_tells_exact_tokens(qtbot: QtBot) -> None:
     QTest.mouseMove(bar, bar.center_of(1))
     qtbot.waitUntil(bar._card.isVisible)
     assert bar._card.card.facts == (("tokens", "30"), ("of the window", "3.0 %"), ("of the prompt", "60.0 %"))
+    assert bar.table().splitlines()[2] == "Shot 1\t30"
     assert "Shot 1: 30 tokens" in bar.accessibleDescription()
     bar.show_segments((), over=False)
     assert bar.rects() == []

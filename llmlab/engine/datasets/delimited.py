@@ -18,6 +18,7 @@ Cells: TypeAlias = tuple[list[str], int]  # the values of one record, and the li
 DELIMITERS = (",", "\t", ";", "|")
 csv.field_size_limit(4 * limits.FIELD)  # the module's own 128 KiB would end the reading; ours costs one row
 
+_SINGLE_QUOTED = re.compile(r"(?:^|[,;|\t])'(?:[^']|'')*'(?:[,;|\t\n]|$)")
 _NUMBER = re.compile(r"[-+]?[\d.,]+%?")
 _HEADER_LENGTH = 40  # characters: a longer cell is text, not the name of a column
 _KNOWN = frozenset({
@@ -58,7 +59,7 @@ def read(text: str, options: Options, notes: Notes, *, tabs: bool = False, whole
         lines.pop()
     if not whole and len(lines) > 1:
         lines.pop()
-    quote = options.quote if options.quote is not None else '"'
+    quote = options.quote if options.quote is not None else _quote(lines[: 2 * limits.SAMPLE])
     delimiter = options.delimiter or _delimiter(lines, quote, tabs)
     records = _records(lines, delimiter, quote, notes)
     rows, header = rows_of(records, options.header, notes)
@@ -163,6 +164,12 @@ def _reader(lines: Iterator[str], delimiter: str, quote: str) -> Iterator[list[s
     if not quote:
         return csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE)
     return csv.reader(lines, delimiter=delimiter, quotechar=quote, strict=True)
+
+
+def _quote(lines: Sequence[str]) -> str:
+    """Double quotes, unless the values of most lines stand in single ones and no double one is there."""
+    single = sum(bool(_SINGLE_QUOTED.search(line)) for line in lines)
+    return "'" if 2 * single > len(lines) and not any('"' in line for line in lines) else '"'
 
 
 def _delimiter(lines: Sequence[str], quote: str, tabs: bool) -> str:

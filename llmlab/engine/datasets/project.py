@@ -42,7 +42,7 @@ from typing import Any, TypeVar
 import yaml
 
 from llmlab import textfile
-from llmlab.engine.datasets import yamltext
+from llmlab.engine.datasets import limits, yamltext
 from llmlab.engine.datasets.notes import Notes
 from llmlab.engine.datasets.values import Record, Value, is_nothing, is_true, text_of
 from llmlab.engine.errors import InputError
@@ -105,8 +105,17 @@ def dumps(project: Project) -> str:
 
 
 def save(path: Path, project: Project) -> None:
-    """Write the project so that a full disk or a killed process leaves the former file whole. Raises OSError."""
-    textfile.write(path, dumps(project))
+    """Write the project so that a full disk or a killed process leaves the former file whole.
+
+    Raises OSError, and InputError for more than could be read back.
+    """
+    text = dumps(project)
+    if len(text) > limits.YAML_BYTES:
+        raise InputError(
+            f"The project has {len(text):,} characters; {limits.YAML_BYTES:,} are the most that can be opened again.",
+            "Keep a smaller test set in the project, and the large one in a CSV file.",
+        )
+    textfile.write(path, text)
 
 
 def loads(name: str, text: str, notes: Notes) -> Project:

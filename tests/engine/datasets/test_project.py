@@ -72,6 +72,13 @@ def test_a_saved_project_opens_like_any_file(tmp_path: Path) -> None:
     assert [one.name for one in tmp_path.iterdir()] == [path.name]
 
 
+def test_what_could_not_be_opened_again_is_not_written(tmp_path: Path) -> None:
+    rows = (Example((("text", "x" * 500_000),)),) * 9
+    with pytest.raises(InputError, match="opened again"):
+        project.save(tmp_path / "p.shots.yaml", Project(PromptSpec("{text}"), rows))
+    assert not list(tmp_path.iterdir())
+
+
 def test_texts_of_several_lines_are_written_as_such() -> None:
     text = project.dumps(Project(PromptSpec("Review: {text}\nMood:", instruction="Say it.\nThen stop.\n")))
     assert "template: |-\n    Review: {text}\n    Mood:\n" in text

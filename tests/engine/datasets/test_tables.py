@@ -30,6 +30,7 @@ CELL = st.text(
         ("a|b, c|d\n1|2, 3|4\n5|6, 7|8\n", Dialect("|", '"', True), ("a", "b, c", "d")),
         ("great film,pos\nbad film,neg\nnice,pos\n", Dialect(",", '"', False), ("column 1", "column 2")),
         ("name,age\nLily,7\nTom,8\n", Dialect(",", '"', True), ("name", "age")),
+        ("'a, b','x'\n'c','y'\n'd','x'\n", Dialect(",", "'", False), ("column 1", "column 2")),
         ("a sentence\nanother one\nthird\n", Dialect(",", '"', False), ("column 1",)),
     ],
 )

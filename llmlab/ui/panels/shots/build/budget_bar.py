@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from PySide6.QtCore import QEvent, QPoint, QRectF, QSize, Qt
-from PySide6.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent
-from PySide6.QtWidgets import QSizePolicy, QWidget
+from PySide6.QtGui import QColor, QContextMenuEvent, QGuiApplication, QMouseEvent, QPainter, QPaintEvent
+from PySide6.QtWidgets import QMenu, QSizePolicy, QWidget
 
 from llmlab.engine.shots.types import PartKind
 from llmlab.ui import theme
@@ -121,6 +121,16 @@ class BudgetBar(QWidget):
 
     def hideEvent(self, event: QEvent) -> None:  # type: ignore[override]
         self._card.hide()
+
+    def contextMenuEvent(self, event: QContextMenuEvent) -> None:
+        menu = QMenu(self)
+        menu.addAction("Copy the numbers", lambda: QGuiApplication.clipboard().setText(self.table()))
+        menu.exec(event.globalPos())
+        menu.deleteLater()
+
+    def table(self) -> str:
+        """Parts and tokens, with a tab between them."""
+        return "part\ttokens\n" + "".join(f"{one.name}\t{one.tokens}\n" for one in self._segments)
 
     def center_of(self, number: int) -> QPoint:
         """The middle of a segment, for tests."""

@@ -27,6 +27,7 @@ from llmlab.ui.shell.drops import Kind
 
 NO_CLOZE = "This model has no mask to fill in"
 FORM_NAMES = {Form.TEXT: "running text", Form.CHAT: "conversations", Form.CLOZE: "a gap to fill"}
+CUT = "The last project was too large to be kept in the settings: rows are missing. Large projects belong in a file."
 ONLY_CLOZE = "An encoder-only model fills in a mask and continues no text"
 
 
@@ -60,7 +61,8 @@ class BuildTab:
             params.listed,
         )
         self._started = params.project is not None
-        self._remark = ""
+        self._remark = CUT if params.cut else ""
+        self._reopen = params.cut and not params.unsaved and bool(params.file)
         self._history = History(params.project or self._built.project)
         self._generation = self._bench.model.generation
         self.prompting = Prompting(self._asking, page, lambda: self._model)
@@ -89,6 +91,9 @@ class BuildTab:
             self._started = True
             self.open_sample(samples.sample(samples.FIRST))
             return
+        if self._reopen:
+            self._reopen = False
+            self.open_file(Path(self._file))
         self._follow_model()
         self._show()
         if self.project == NOTHING and self.importing.reading:

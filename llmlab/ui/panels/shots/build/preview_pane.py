@@ -28,6 +28,7 @@ from llmlab.ui.widgets.parts import MainButton, MutedLabel, heading, row
 from llmlab.ui.widgets.tables import PAD, FrozenRows, Table
 
 ENCODINGS = ("utf-8", "utf-16", "utf-16-le", "utf-16-be", "cp1252", "latin_1", "cp1251", "gb18030", "shift_jis", "big5")
+QUOTES: list[tuple[str, object]] = [('double quotes "', '"'), ("single quotes '", "'"), ("none", "")]
 ROLES = (("not used", "unused"), ("input", "input"), ("answer", "output"))
 MOST_MAPPED = 12  # fields with a choice of their own; the others keep what was proposed
 MOST_ROWS = 500  # of the preview
@@ -85,6 +86,7 @@ class PreviewPane(QWidget):
         self.facts = FactList(wrapped=True)
         self.encoding = self._option("encoding", "Encoding", "In which the file is read")
         self.delimiter = self._option("delimiter", "Delimiter", "Between the values of a row")
+        self.quote = self._option("quote", "Quotes", "Around values that hold the delimiter or a line break")
         self.sheet = self._option("sheet", "Sheet", "Of the workbook")
         self.key = self._option("key", "Records", "The list in the file that holds the records")
         self.header = QCheckBox("The first row holds the names")
@@ -127,7 +129,8 @@ class PreviewPane(QWidget):
         head.addWidget(self.leave)
         head.addWidget(self.accept)
         self._options = {
-            "Encoding": self.encoding, "Delimiter": self.delimiter, "Sheet": self.sheet, "Records": self.key,
+            "Encoding": self.encoding, "Delimiter": self.delimiter, "Quotes": self.quote, "Sheet": self.sheet,
+            "Records": self.key,
         }  # fmt: skip
         self._option_rows = {name: row((MutedLabel(name), box), stretch=box) for name, box in self._options.items()}
         self._fields_title = heading("Fields")
@@ -220,6 +223,8 @@ class PreviewPane(QWidget):
             delimiters.setdefault(dialect.delimiter, dialect.delimiter)
         found = dialect.delimiter if dialect is not None else ""
         _offer(self.delimiter, [(label, one) for one, label in delimiters.items()] if table else [], found)
+        quote = dialect.quote if dialect is not None else ""
+        _offer(self.quote, QUOTES if table else [], quote)
         _offer(self.sheet, [(one, one) for one in imported.sheets], imported.options.sheet)
         keys = [(one or "(the whole file)", one) for one in imported.keys]
         _offer(self.key, keys if len(keys) > 1 else [], imported.options.key or "")
