@@ -165,6 +165,29 @@ def test_strategies_are_compared_and_the_beams_are_those_of_transformers(qtbot: 
     qtbot.waitUntil(lambda: not part.busy, timeout=WAIT)
 
 
+def test_the_model_is_talked_to_and_what_it_read_becomes_the_prompt(qtbot: QtBot, open_lab: OpenLab) -> None:
+    lab, panel = started(qtbot, open_lab)
+    panel.presenter.change(max_new_tokens=8, seed=2)
+    open_tab(qtbot, panel, "chat")
+    page, part = panel.pages["chat"], panel.presenter.parts["chat"]
+    qtbot.waitUntil(page.typed.isEnabled, timeout=WAIT)
+    qtbot.keyClicks(page.typed, "Hello")
+    qtbot.keyClick(page.typed, Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: len(page._screen.turns) == 2 and not part.busy, timeout=WAIT)
+    engine = Engine.open("bundled:decoder")
+    rendered = engine.chat_prompt([{"role": "user", "content": "Hello"}])
+    steps = engine.generate(
+        rendered.text, add_special_tokens=False, max_new_tokens=8, seed=2, temperature=0.8, top_k=40, top_p=0.95
+    )
+    answer = "".join(step.text for step in steps)
+    assert page.turns.toPlainText() == f"You\nHello\n\nModel\n{answer}"
+    qtbot.mouseClick(page.view._group.button(1), Qt.MouseButton.LeftButton)
+    assert page.rendered.toPlainText() == rendered.text
+    qtbot.mouseClick(page.use, Qt.MouseButton.LeftButton)
+    assert engine.tokenize(lab.workbench.prompt).ids.tolist() == list(rendered.ids)
+    settle(qtbot, lab)
+
+
 def test_a_sweeps_texts_are_those_that_generate_writes(qtbot: QtBot, open_lab: OpenLab) -> None:
     lab, panel = started(qtbot, open_lab)
     panel.presenter.change(max_new_tokens=6, seed=4, top_k=0)

@@ -120,6 +120,32 @@ def _asked(panel: Any) -> bool:
     return True
 
 
+SAID = ("Hello", "Tell me a story about a cat.")
+
+
+def _talk(panel: Any) -> None:
+    panel.presenter.change(tab="chat", max_new_tokens=60, seed=1, temperature=0.7, top_k=40, top_p=0.95)
+    panel.show_params(panel.presenter.params)
+    panel.presenter.parts["chat"].clear()
+
+
+def _read_chat(panel: Any) -> None:
+    _talk(panel)
+    panel.pages["chat"].view._group.button(1).click()
+
+
+def _talked(panel: Any) -> bool:
+    """Two things are said and answered."""
+    part = panel.presenter.parts["chat"]
+    turns = panel.pages["chat"]._screen.turns
+    if not _settled(panel) or part.busy:
+        return False
+    if len(turns) < 2 * len(SAID):
+        part.send(SAID[len(turns) // 2])
+        return False
+    return True
+
+
 PANEL = PanelSpec(
     name="decoding",
     title="Decoding",
@@ -135,6 +161,8 @@ PANEL = PanelSpec(
         Scene("beams", "bundled:decoder", STORY, _search, _compared),
         Scene("sweep", "bundled:decoder", STORY, _sweep, _swept),
         Scene("ask", "bundled:decoder", STORY, _ask, _asked),
+        Scene("chat", "bundled:decoder", STORY, _talk, _talked),
+        Scene("chat-read", "bundled:decoder", STORY, _read_chat, _talked),
         Scene(
             "encoder",
             "bundled:encoder",

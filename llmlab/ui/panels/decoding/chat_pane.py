@@ -26,6 +26,8 @@ VIEWS = (
 )
 NAMES = {"user": "You", "assistant": "Model"}
 LINES = 2  # of what is typed that are in sight
+USE = "Make the rendered text the prompt of all panels, token by token the same"
+NO_USE = "As a prompt it would be other tokens: the tokenizer adds special ones to every prompt that are not in it"
 TITLE = "Talk to the model"
 TEXT = "Type below what you want to say. What the model reads of it is one click away."
 
@@ -50,7 +52,6 @@ class ChatPane(QWidget):
         self.copy.menu().addAction("Copy the conversation", lambda: self._copy("conversation"))
         self._copy_rendered = self.copy.menu().addAction("Copy the rendered prompt", lambda: self._copy("rendered"))
         self.use = QPushButton("Use as the prompt")
-        self.use.setToolTip("Make the rendered text the prompt of all panels, token by token the same")
         self.state = StateView()
         self.turns = QTextEdit()
         self.turns.setReadOnly(True)
@@ -114,6 +115,7 @@ class ChatPane(QWidget):
         self._copy_rendered.setEnabled(bool(screen.rendered))
         self.use.setVisible(self._reads)
         self.use.setEnabled(screen.can_use)
+        self.use.setToolTip(USE if screen.can_use or not screen.rendered else NO_USE)
         if self.rendered.toPlainText() != screen.rendered:
             self.rendered.setPlainText(screen.rendered)
         self._write(screen.turns)
