@@ -20,6 +20,8 @@ from transformers import (
     GPT2LMHeadModel,
     LlamaConfig,
     LlamaForCausalLM,
+    ModernBertConfig,
+    ModernBertForMaskedLM,
     PreTrainedModel,
     Qwen3Config,
     Qwen3ForCausalLM,
@@ -65,6 +67,14 @@ def gated(kind: str, layers: int, attention: str) -> PreTrainedModel:
     )
 
 
+def fused(layers: int, attention: str) -> PreTrainedModel:
+    sizes = {"hidden_size": 64, "intermediate_size": 96, "num_attention_heads": 4, "global_attn_every_n_layers": 1}
+    ends = dict.fromkeys(("pad_token_id", "bos_token_id", "eos_token_id", "cls_token_id", "sep_token_id"), 0)
+    return ModernBertForMaskedLM(
+        ModernBertConfig(vocab_size=32, num_hidden_layers=layers, attn_implementation=attention, **sizes, **ends)
+    )
+
+
 def classic(kind: str, layers: int, attention: str) -> PreTrainedModel:
     if kind == "gpt2":
         ends = {"bos_token_id": 0, "eos_token_id": 0}
@@ -94,11 +104,11 @@ def saved(model: PreTrainedModel, batch: int, tokens: int) -> int:
 @pytest.mark.parametrize(
     ("kind", "attention"),
     # with dropout SDPA writes the scores out on the CPU, as it does not on a GPU
-    [*product(DECODERS, ["sdpa", "eager"]), ("gpt2", "eager"), ("bert", "eager")],
+    [*product([*DECODERS, "modernbert"], ["sdpa", "eager"]), ("gpt2", "eager"), ("bert", "eager")],
 )
 def test_saved_tensors_are_the_formula_to_the_byte(kind: str, attention: str, dtype: torch.dtype) -> None:
     """The difference of three layers and two; PyTorch's dropout masks on the CPU are as wide as the numbers."""
-    make = gated if kind in DECODERS else classic
+    make = (lambda _, *how: fused(*how)) if kind == "modernbert" else gated if kind in DECODERS else classic
     model = make(kind, 3, attention).to(dtype)
     found = saved(model, 2, 24) - saved(make(kind, 2, attention).to(dtype), 2, 24)
     width = dtype.itemsize

@@ -40,18 +40,21 @@ def saved_by_layer(shape: ModelShape, width: int, *, flash: bool, mask: int = 1)
     Classic block: (8w + 2m)·h + 4w + MLP and (2w + m) per score, MLP 2w·i (GELU written out: 5w·i); m bytes of a
     dropout mask, 1 on CUDA. Gated block: 2·(4 + 2w)·h + 8 + 4w·i + w·(2q + 2kv) + 4·heads with SDPA, or w·4q and
     (4 + w, in float32 4) per score in eager mode; normalised queries and keys add (4 + w)·(q + kv) + 4·their heads.
+    Fused block: 6w·h + 4w + 4w·i, attention as in a gated block, but w·2q in eager mode.
     """
     if shape.block is Block.CLASSIC:
         factor = 5 if shape.primitive_gelu else 2
         token = (8 * width + 2 * mask) * shape.hidden + 4 * width + factor * width * shape.intermediate
         return Saved(token, 0 if flash else 2 * width + mask)
-    token = 2 * (4 + 2 * width) * shape.hidden + 8 + 4 * width * shape.intermediate
+    fused = shape.block is Block.FUSED
+    token = 6 * width * shape.hidden + 4 * width if fused else 2 * (4 + 2 * width) * shape.hidden + 8
+    token += 4 * width * shape.intermediate
     if shape.query_key_norm:
         heads = shape.heads + shape.heads * shape.key_value // shape.query
         token += (4 + width) * (shape.query + shape.key_value) + 4 * heads
     if flash:
         return Saved(token + width * (2 * shape.query + 2 * shape.key_value) + 4 * shape.heads, 0)
-    return Saved(token + width * 4 * shape.query, 4 if width == 4 else 4 + width)
+    return Saved(token + width * (2 if fused else 4) * shape.query, 4 if width == 4 else 4 + width)
 
 
 def megatron_layer(

@@ -56,7 +56,7 @@ def describe(config: ConfigLike, name: str = "") -> ModelShape:
         vocabulary=int(text.vocab_size),
         context=_context(text),
         cache=_cache(configuration, text),
-        block=Block.GATED if _is_gated(tensors) else Block.CLASSIC,
+        block=_block(tensors),
         query_key_norm=any("q_norm" in tensor.name for tensor in tensors),
         primitive_gelu=_activation(text) in _WRITTEN_OUT,
         experts=experts,
@@ -133,5 +133,7 @@ def _activation(config: PreTrainedConfig) -> str:
     return str(next((value for name in names if (value := getattr(config, name, None))), ""))
 
 
-def _is_gated(tensors: tuple[WeightTensor, ...]) -> bool:
-    return any("gate_proj" in t.name or "gate_up_proj" in t.name or "experts.w1" in t.name for t in tensors)
+def _block(tensors: tuple[WeightTensor, ...]) -> Block:
+    if any("gate_proj" in t.name or "gate_up_proj" in t.name or "experts.w1" in t.name for t in tensors):
+        return Block.GATED
+    return Block.FUSED if any(t.name.endswith(".mlp.Wi.weight") for t in tensors) else Block.CLASSIC

@@ -142,9 +142,9 @@ def working_widths(shape: ModelShape, settings: InferenceSettings) -> tuple[int,
     """Bytes a token that is read holds in the MLP, in attention, and in attention for each token that it sees.
 
     Counted in transformers' code, tensor by tensor. MLP: the embeddings, the layer's input, the residual and the normed
-    input, all as wide as the model, and as wide as the MLP three where it is gated (gate, up, their product), two where
-    it is not, four where GELU is written out. Attention: three hidden states, queries before and after the rotation
-    with its two intermediate results, keys and values.
+    input, all as wide as the model; as wide as the MLP three where it is gated (gate, up, their product), four where
+    gate and up are one, two where it is not gated, four where GELU is written out. Attention: three hidden states,
+    queries before and after the rotation with its two intermediate results, keys and values.
     """
     width = max(2, bits(settings.dtype) // 8)
     mlp = width * (4 * shape.hidden + _tensors_in_mlp(shape) * shape.intermediate)
@@ -153,7 +153,9 @@ def working_widths(shape: ModelShape, settings: InferenceSettings) -> tuple[int,
 
 
 def _tensors_in_mlp(shape: ModelShape) -> int:
-    return 3 if shape.block is Block.GATED else 4 if shape.primitive_gelu else 2
+    if shape.block is Block.GATED:
+        return 3
+    return 4 if shape.primitive_gelu or shape.block is Block.FUSED else 2
 
 
 def logits_term(shape: ModelShape, settings: InferenceSettings) -> Term:

@@ -27,6 +27,7 @@ class Block(StrEnum):
 
     CLASSIC = "classic"  # LayerNorm, dropout, a plain MLP: GPT-2, BERT, OPT, BLOOM, T5
     GATED = "gated"  # RMSNorm in float32, a gated MLP, no dropout: Llama, Mistral, Qwen, Gemma
+    FUSED = "fused"  # LayerNorm, a gated MLP whose gate and input are one matrix, no dropout: ModernBERT
 
 
 @dataclass(frozen=True, slots=True)
