@@ -18,7 +18,7 @@ from llmlab.engine import cuts
 from llmlab.engine.context import Context
 from llmlab.engine.errors import InputError
 from llmlab.engine.knobs import Cut, SamplingSettings
-from llmlab.engine.sorted_logits import SortedLogits, divided, merged, places_of, sort_keys
+from llmlab.engine.sorted_logits import SCRATCH, SortedLogits, divided, merged, places_of, sort_keys
 from llmlab.engine.types import Float32, Int32
 
 UInt8: TypeAlias = NDArray[np.uint8]
@@ -51,7 +51,8 @@ class Candidates:
         """exp(score − highest score), float32 (count,)."""
         if self._weights is None:
             with np.errstate(over="ignore"):
-                self._weights = np.exp(self.scores[: self.count] - self.scores[0])
+                distances = SCRATCH.floats("candidates' distances", self.count)
+                self._weights = np.exp(np.subtract(self.scores[: self.count], self.scores[0], out=distances))
         return self._weights
 
     @property
@@ -69,7 +70,10 @@ class Candidates:
     @property
     def entropy(self) -> float:
         """In nats."""
-        products, total = self.scores[: self.count] - self.scores[0], self.total
+        total = self.total
+        products = np.subtract(
+            self.scores[: self.count], self.scores[0], out=SCRATCH.floats("candidates' products", self.count)
+        )
         products *= self.weights
         return max(0.0, math.log(total) - float(products.sum(dtype=np.float64)) / total)
 

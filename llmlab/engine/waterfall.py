@@ -88,27 +88,32 @@ def waterfall(
 
 @dataclass(slots=True)
 class _Record:
-    """The stages so far, with the tokens that each left and their probabilities."""
+    """The stages so far. Of each the tokens it left, whether in another order than before, their weights and the sum
+    of these.
+    """
 
     removed_in: UInt8
     removed_at: Int32
     stages: list[tuple[str, int, float, float]]
-    left: list[tuple[Int32, Float32]]
+    left: list[tuple[Int32, bool, Float32, float]]
 
     def add(self, name: str, candidates: Candidates, mass: float) -> None:
-        ids = candidates.ids[: candidates.count].copy()
-        before = self.left[-1][0] if self.left else ids
+        now = candidates.ids[: candidates.count]
+        before = self.left[-1][0] if self.left else now.copy()
+        ids = before[: len(now)]
+        cut_off = bool(np.array_equal(ids, now))  # as most settings do: the order stays, and the end goes
+        if not cut_off:
+            ids = now.copy()
         if len(ids) < len(before):
-            lost = self._lost(before, ids)
-            self.removed_in[before[lost]] = len(self.stages)
-            self.removed_at[before[lost]] = lost + 1
-        self.left.append((ids, candidates.probabilities))
+            lost = np.arange(len(ids), len(before)) if cut_off else self._lost(before, ids)
+            gone = before[lost[0] :] if cut_off else before[lost]
+            self.removed_in[gone] = len(self.stages)
+            self.removed_at[gone] = lost + 1
+        self.left.append((ids, not cut_off, candidates.weights, candidates.total))
         self.stages.append((name, candidates.count, mass, candidates.entropy))
 
     def _lost(self, before: Int32, after: Int32) -> NDArray[np.intp]:
-        """The places of what is gone: most settings cut the end off."""
-        if before[len(after) - 1] == after[-1] and bool(np.array_equal(before[: len(after)], after)):
-            return np.arange(len(after), len(before))
+        """The places of what is gone."""
         gone = np.ones(len(self.removed_in), bool)
         gone[after] = False
         return np.flatnonzero(gone[before])
@@ -116,10 +121,10 @@ class _Record:
     def waterfall(self, ids: Int32, wanted: Bool) -> Waterfall:
         """With the probabilities of `ids`; `wanted` bool (vocabulary,) marks the same."""
         order = np.argsort(ids)
-        stages = []
-        for stage, (left, probabilities) in zip(self.stages, self.left, strict=True):
-            found = np.flatnonzero(wanted[left])
+        stages, found = [], np.flatnonzero(wanted[self.left[0][0]])
+        for stage, (left, reordered, weights, total) in zip(self.stages, self.left, strict=True):
+            found = np.flatnonzero(wanted[left]) if reordered else found[: np.searchsorted(found, len(left))]
             told = np.zeros(len(ids), np.float32)
-            told[order[np.searchsorted(ids, left[found], sorter=order)]] = probabilities[found]
+            told[order[np.searchsorted(ids, left[found], sorter=order)]] = weights[found] / np.float32(total)
             stages.append(WaterfallStage(*stage, told))
         return Waterfall(tuple(stages), ids, self.removed_in, self.removed_at)
