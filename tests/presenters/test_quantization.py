@@ -34,7 +34,8 @@ from llmlab.ui.panel import PanelContext
 from llmlab.ui.panels.memory.quantization import plots, presenter
 from llmlab.ui.panels.memory.quantization.figures import SchemeRow
 from llmlab.ui.panels.memory.quantization.params import SAMPLE, Params, Source, View
-from llmlab.ui.panels.memory.quantization.presenter import LabScreen, Pictures, Quantization
+from llmlab.ui.panels.memory.quantization.presenter import Quantization
+from llmlab.ui.panels.memory.quantization.screen import LabScreen, Pictures
 from llmlab.ui.panels.memory.quantization.work import Asked, Weighed
 from llmlab.ui.presenter import PanelPresenter
 from llmlab.ui.screen import Kind

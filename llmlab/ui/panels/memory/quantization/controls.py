@@ -8,7 +8,8 @@ from PySide6.QtWidgets import QCheckBox, QGridLayout, QWidget
 from llmlab.engine.quantization.schemes import GRANULARITIES, GROUPS, LEAST_BITS, MOST_BITS, STANDARD
 from llmlab.ui import theme
 from llmlab.ui.panels.memory.quantization.params import LEAST_TOKENS, MOST_TOKENS, Params, Source
-from llmlab.ui.panels.memory.quantization.presenter import LabScreen, Quantization
+from llmlab.ui.panels.memory.quantization.presenter import Quantization
+from llmlab.ui.panels.memory.quantization.screen import LabScreen
 from llmlab.ui.widgets.column import ControlColumn, FactList, TextField, combo_box, group, labelled
 from llmlab.ui.widgets.parts import Choice, MainButton
 from llmlab.ui.widgets.scale import Scale

@@ -170,6 +170,19 @@ def token_values(scheme: Scheme, text: TextDamage) -> Any:
     return ((scheme.name, *row) for row in zip(*columns, strict=True))
 
 
+def values(
+    what: str, weighed: Mapping[Scheme, Weighed], asked: Mapping[Scheme, Asked], schemes: Sequence[Scheme]
+) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
+    """Columns and rows of the "schemes", of the "matrices" or of the "tokens" of all schemes."""
+    if what == "matrices":
+        known = (weighed[scheme].damage for scheme in schemes if scheme in weighed)
+        return MATRIX_COLUMNS, list(matrix_values(damage for damage in known if damage is not None))
+    if what == "tokens":
+        found = [(scheme, each.measured.text) for scheme, each in asked.items() if each.measured]
+        return TOKEN_COLUMNS, [row for scheme, text in found for row in token_values(scheme, text)]
+    return COLUMNS, list(scheme_values(weighed, asked, schemes))
+
+
 def table_text(columns: Sequence[str], rows: Iterable[tuple[Any, ...]], kind: str) -> str:
     """Rows as "csv", as a list of objects in "json", or tab-separated as "copy"."""
     if kind == "json":

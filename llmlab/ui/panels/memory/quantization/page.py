@@ -13,7 +13,8 @@ from llmlab.ui import theme
 from llmlab.ui.panels.memory.quantization.controls import LabColumn
 from llmlab.ui.panels.memory.quantization.figures import SchemeRow
 from llmlab.ui.panels.memory.quantization.params import View
-from llmlab.ui.panels.memory.quantization.presenter import LabScreen, Pictures, Quantization
+from llmlab.ui.panels.memory.quantization.presenter import Quantization
+from llmlab.ui.panels.memory.quantization.screen import LabScreen, Pictures
 from llmlab.ui.panels.memory.quantization.texts import CompletionsPane, DamagedText
 from llmlab.ui.screen import Kind
 from llmlab.ui.view import PanelView

@@ -3,64 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from llmlab.engine.errors import InputError
 from llmlab.engine.quantization.schemes import Scheme
-from llmlab.engine.quantization.types import MatrixDetail, Measured, Question
+from llmlab.engine.quantization.types import MatrixDetail, Question
 from llmlab.engine.types import Architecture, Feature, ModelInfo
 from llmlab.jobs.job import ErrorInfo
 from llmlab.ui.panel import PanelContext
 from llmlab.ui.panels.memory.quantization import figures, plots, snippet
 from llmlab.ui.panels.memory.quantization.figures import SchemeRow
 from llmlab.ui.panels.memory.quantization.params import SAMPLE, Params, Source
+from llmlab.ui.panels.memory.quantization.screen import LabScreen, LabView, Pictures, caption, facts, large
 from llmlab.ui.panels.memory.quantization.work import Asked, Weighed, ask, look, weigh
 from llmlab.ui.presenter import PanelPresenter
-from llmlab.ui.screen import Fact, Kind, Stage, without_model
-from llmlab.ui.widgets.chart.plot import Plot
-from llmlab.ui.words import count, size
+from llmlab.ui.screen import Kind, Stage, without_model
 
 AT_ONCE = 300_000_000  # parameters up to which the weights are looked at unasked: a few seconds for each scheme
 PROMPT_WORDS = 8  # of the text that are gone on from, where there is no prompt
 READY = Stage(Kind.READY)
-
-
-@dataclass(frozen=True, slots=True)
-class LabScreen:
-    """All that the tab shows but table and pictures. `text` is what the models are compared over."""
-
-    stage: Stage
-    params: Params
-    text: str
-    running: bool = False
-    can_measure: bool = False
-    note: str = ""
-    facts: tuple[Fact, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Pictures:
-    """What is below the table: of all schemes, and of the one that is selected."""
-
-    damage: Plot
-    matrices: Plot
-    weights: Plot
-    errors: Plot
-    caption: str  # of the matrix that is looked into
-    measured: Measured | None
-    problem: str  # why there is nothing of the selected scheme
-
-
-class LabView(Protocol):
-    """What is asked of the tab, and of the window for it."""
-
-    def show_screen(self, screen: LabScreen) -> None: ...
-    def show_rows(self, rows: tuple[SchemeRow, ...], selected: int) -> None: ...
-    def show_pictures(self, pictures: Pictures) -> None: ...
-    def copy(self, text: str) -> None: ...
-    def ask_path(self, name: str, kinds: tuple[str, ...], then: Any) -> None: ...
 
 
 class Quantization:
@@ -191,7 +154,7 @@ class Quantization:
 
     def export(self, what: str, kind: str) -> None:
         """The "schemes", the "matrices" or the "tokens" of all schemes: to a file ("csv", "json") or "copy"."""
-        columns, rows = self._values(what)
+        columns, rows = figures.values(what, self._weighed, self._asked, self.params.schemes)
         text = figures.table_text(columns, rows, kind)
         if kind == "copy":
             self._view.copy(text)
@@ -347,15 +310,6 @@ class Quantization:
         except InputError:
             return False
 
-    def _values(self, what: str) -> tuple[tuple[str, ...], Any]:
-        shown = [damage for s in self._shown if (damage := self._weighed[s].damage) is not None]
-        if what == "matrices":
-            return figures.MATRIX_COLUMNS, list(figures.matrix_values(shown))
-        if what == "tokens":
-            found = [(s, a.measured.text) for s, a in self._asked.items() if a.measured]
-            return figures.TOKEN_COLUMNS, [row for s, text in found for row in figures.token_values(s, text)]
-        return figures.COLUMNS, list(figures.scheme_values(self._weighed, self._asked, self.params.schemes))
-
     # --- the screen -------------------------------------------------------------------------------------------------
 
     def _show(self) -> None:
@@ -375,38 +329,16 @@ class Quantization:
         if self._error is not None:
             return LabScreen(Stage(Kind.ERROR, self._error.message, self._error.hint), self.params, self._text)
         if self._held and not self._weighed:
-            return LabScreen(_large(info), self.params, self._text)
+            return LabScreen(large(info), self.params, self._text)
         note = self._progress or self._cannot(info)
         if not note and self._held:
             note = "Stopped before all weights were looked at."
         if not note and self._asked and not self._is_current():
             note = "Measured with another text or another length; measure again to bring it up to date."
         can = not self._cannot(info) and bool(self._weighed)
-        return LabScreen(READY, self.params, self._text, self.busy_measuring, can, note, self._facts())
-
-    def _facts(self) -> tuple[Fact, ...]:
-        damage = next((each.damage for each in self._weighed.values() if each.damage), None)
-        if damage is None:
-            return ()
-        elements = sum(matrix.elements for matrix in damage.matrices)
-        facts = [
-            Fact("Quantized", f"{len(damage.matrices)} matrices, {count(elements)}", "\n".join(
-                matrix.name for matrix in damage.matrices[:40]
-            ) + ("\n…" if len(damage.matrices) > 40 else "")),
-        ]  # fmt: skip
-        facts += [
-            Fact("Kept", f"{count(each.elements)}: {each.reason}", "\n".join(each.names[:40])) for each in damage.kept
-        ]
-        costs = [each.cost for each in self._weighed.values() if each.cost]
-        most = max(costs, key=lambda cost: cost.bytes)
-        facts.append(
-            Fact(
-                "Second copy",
-                f"up to {size(most.bytes)} of {size(most.available)} free on {most.device}",
-                "What measuring takes beside the model in use, one copy at a time. The model in use stays as it is.",
-            )
+        return LabScreen(
+            READY, self.params, self._text, self.busy_measuring, can, note, facts(tuple(self._weighed.values()))
         )
-        return tuple(facts)
 
     def _rows(self) -> tuple[SchemeRow, ...]:
         info = self._info
@@ -429,32 +361,7 @@ class Quantization:
             matrices=plots.matrices(shown, waiting="weigh" in self._pending),
             weights=plots.weights(detail),
             errors=plots.errors(detail),
-            caption=_caption(detail),
+            caption=caption(detail),
             measured=asked.measured if asked else None,
             problem=f"{error.message} {error.hint}" if error else "",
         )
-
-
-def _large(info: ModelInfo) -> Stage:
-    """Of a model whose weights are not looked at unasked."""
-    return Stage(
-        Kind.EMPTY,
-        f"{info.name} has {count(info.parameters)} parameters",
-        "Every scheme goes through all of its weight matrices, one at a time: that takes a while, and can be stopped. "
-        "No copy of the model is made for it.",
-        actions=(("Look at the weights", "start"),),
-    )
-
-
-def _caption(detail: MatrixDetail | None) -> str:
-    if detail is None:
-        return ""
-    damage = detail.damage
-    words = (
-        f"{damage.name} ({damage.outputs:,} × {damage.inputs:,}) as {detail.scheme.name}: "
-        f"{figures.decibels(damage.sqnr)} dB, {damage.bits_per_weight:.3f} bits a weight"
-    )
-    if detail.is_scaled:
-        words += f", {int((detail.level_counts > 0).sum())} of {len(detail.levels)} levels taken"
-        words += f" ({detail.entropy:.2f} bits of information)"
-    return words
