@@ -11,7 +11,7 @@ import psutil
 import pytest
 import torch
 from torch.profiler import ProfilerActivity, profile
-from transformers import MistralConfig, MistralForCausalLM
+from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM
 
 from llmlab.engine import Engine
 from llmlab.engine.errors import Cancelled, InputError, OutOfMemoryError, UnsupportedFeatureError
@@ -233,8 +233,10 @@ def test_settings_that_make_no_sense(change: dict[str, int]) -> None:
 
 
 def test_more_than_the_context_window() -> None:
-    with pytest.raises(InputError, match="at most 128"):
+    with pytest.raises(InputError, match="126 tokens and 4 that are written") as raised:
         measured(tiny.engine("llama"), tokens=126, steps=4)
+    assert "at most 124" in raised.value.hint
+    assert measured(tiny.engine("bert"), tokens=48, steps=4).phases  # an encoder writes none
 
 
 def test_what_does_not_fit_is_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -273,12 +275,40 @@ def test_the_bundled_decoder(tokens: int, batch: int) -> None:
     assert all(abs(training.error) < 0.1 for training in found.phases[2:])
 
 
+@pytest.mark.slow
+def test_the_bundled_encoder() -> None:
+    found = measure(Engine.open("bundled:encoder", device="cpu").loaded, MeasureSettings(train=True))
+    assert abs(found.phases[0].error) < 0.05
+    assert abs(found.phases[1].error) < 0.05
+
+
+def billion() -> Engine:
+    """A Llama of 1.1 billion parameters with random weights, in bfloat16 on a GPU."""
+    config = LlamaConfig(
+        vocab_size=32000,
+        hidden_size=2048,
+        intermediate_size=5632,
+        num_hidden_layers=22,
+        num_attention_heads=32,
+        num_key_value_heads=4,
+        pad_token_id=1,
+    )
+    with torch.device("cuda"):
+        model = LlamaForCausalLM(config).to(torch.bfloat16)
+    engine = tiny.wrap(model, checkpoints.tokenizer(), device="cuda", context=2048)
+    object.__setattr__(engine.loaded.info, "dtype", "bfloat16")
+    return engine
+
+
 @pytest.mark.cuda
-@pytest.mark.parametrize("spec", ["bundled:decoder"])
-def test_on_a_gpu(spec: str) -> None:
-    found = measure(Engine.open(spec, device="cuda").loaded, MeasureSettings(tokens=256, batch=8, train=True))
+@pytest.mark.parametrize(
+    "make", [lambda: Engine.open("bundled:decoder", device="cuda"), billion], ids=["bundled", "1B"]
+)
+def test_the_peak_of_a_gpus_allocator(make: Callable[[], Engine]) -> None:
+    found = measure(make().loaded, MeasureSettings(tokens=256, batch=4, train=True))
     for phase in found.phases:
         assert phase.allocator is not None
         assert phase.allocator >= phase.peak * 0.98
+        assert abs(phase.error) < (0.1 if phase.name == "Training step" else 0.05), phase.name
     assert found.unused is not None
     assert found.outside is not None

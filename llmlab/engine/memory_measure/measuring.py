@@ -36,7 +36,7 @@ from llmlab.engine.memory_measure.types import (
 )
 from llmlab.engine.memory_measure.weights import WEIGHT_TERMS, cuda_devices_of, weight_components
 from llmlab.engine.progress import UNCONTROLLED, Control
-from llmlab.engine.reading import check_length, decoder_start, guarded
+from llmlab.engine.reading import decoder_start, guarded
 from llmlab.engine.types import Architecture, Feature
 from llmlab.engine.wording import size_text
 
@@ -250,7 +250,7 @@ class _Measuring:
 def _check(loaded: LoadedModel, shape: ModelShape, settings: MeasureSettings) -> None:
     info = loaded.info
     two_parts = info.architecture is Architecture.ENCODER_DECODER
-    check_length(loaded, settings.tokens if two_parts else settings.tokens + settings.steps)
+    _check_length(loaded, settings.tokens, 0 if two_parts else settings.steps)
     if two_parts and Feature.GENERATE not in info.features:
         raise UnsupportedFeatureError(
             f"“{info.name}” has no output layer, so that it cannot be run as a whole.", "Open a complete checkpoint."
@@ -271,6 +271,18 @@ def _check(loaded: LoadedModel, shape: ModelShape, settings: MeasureSettings) ->
         raise OutOfMemoryError(
             f"This would take about {size_text(wanted)} beside the model, and {size_text(free)} are free.",
             "Choose fewer tokens or sequences" + (", or leave the training step out." if settings.train else "."),
+        )
+
+
+def _check_length(loaded: LoadedModel, tokens: int, steps: int) -> None:
+    """Raise InputError for more tokens than the model's context window holds."""
+    context = loaded.info.context
+    steps = steps if Feature.GENERATE in loaded.info.features else 0
+    if context is not None and tokens + steps > context:
+        raise InputError(
+            f"{tokens:,} tokens" + (f" and {steps:,} that are written" if steps else "") + " do not fit into the "
+            f"context window, which has {context:,}.",
+            f"Choose at most {max(1, context - steps):,} tokens.",
         )
 
 
