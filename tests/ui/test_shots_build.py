@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from PySide6.QtCore import QMimeData, QModelIndex, QPoint, Qt
+from PySide6.QtCore import QEvent, QMimeData, QModelIndex, QPoint, Qt
+from PySide6.QtGui import QFocusEvent
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QPlainTextEdit, QToolButton
+from PySide6.QtWidgets import QApplication, QPlainTextEdit, QToolButton, QVBoxLayout, QWidget
 from pytestqt.qtbot import QtBot
 
 from llmlab.engine import datasets
@@ -91,6 +92,36 @@ def test_a_field_of_a_template_is_a_click_away(qtbot: QtBot) -> None:
     field.show_fields(("text",), Syntax.JINJA)
     chips = [chip for chip in field.findChildren(QToolButton) if not chip.isHidden()]
     assert [chip.text() for chip in chips] == ["{{ text }}"]
+
+
+def test_colours_are_no_typing(qtbot: QtBot) -> None:
+    field = TemplateField("Question", "tip", 3)
+    qtbot.addWidget(field)
+    field.show_text("{text} one")
+    with qtbot.assertNotEmitted(field.typed, wait=400):
+        field.show_fields(("text",), Syntax.JINJA)
+        theme.changed.emit()
+    field.show_text("{text} two")
+    assert field.editor.toPlainText() == "{text} two"
+
+
+def test_what_was_typed_is_told_when_the_keyboard_goes_elsewhere(qtbot: QtBot) -> None:
+    box = QWidget()
+    qtbot.addWidget(box)
+    layout = QVBoxLayout(box)
+    template, separator = TemplateField("Question", "tip", 3), VisibleField("x", "tip")
+    layout.addWidget(template)
+    layout.addWidget(separator)
+    box.show()
+    said: list[str] = []
+    template.typed.connect(said.append)
+    separator.typed.connect(said.append)
+    template.editor.setFocus()
+    qtbot.keyClicks(template.editor, "ab")
+    QApplication.sendEvent(template.editor, QFocusEvent(QEvent.Type.FocusOut))
+    qtbot.keyClicks(separator, "c")
+    QApplication.sendEvent(separator, QFocusEvent(QEvent.Type.FocusOut))
+    assert said == ["ab", "c"]
 
 
 def test_many_fields_are_in_a_menu(qtbot: QtBot) -> None:
@@ -182,6 +213,14 @@ def test_the_test_set_has_no_ticks(table: ExampleTable) -> None:
     table.show_screen(screen_of(replace(PROJECT, test=ROWS[:1]), Listed.TEST))
     assert table.isColumnHidden(TICK)
     assert table.examples.rowCount() == 1
+
+
+def test_shots_without_room_are_marked(table: ExampleTable) -> None:
+    table.examples.set_dropped([1])
+    number = table.examples.index(1, 1)
+    assert "left out" in table.examples.data(number, Qt.ItemDataRole.ToolTipRole)
+    assert "left out" not in table.examples.data(table.examples.index(0, 1), Qt.ItemDataRole.ToolTipRole)
+    assert not table.grab().isNull()
 
 
 # --- prompt and bar -----------------------------------------------------------------------------------------------

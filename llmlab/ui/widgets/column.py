@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from PySide6.QtCore import QSignalBlocker, Qt, QTimer, Signal
+from PySide6.QtCore import QSignalBlocker, Qt, QTimer, Signal, Slot
+from PySide6.QtGui import QFocusEvent
 from PySide6.QtWidgets import (
     QComboBox,
     QFrame,
@@ -76,7 +77,7 @@ def combo_box(name: str, tooltip: str = "") -> QComboBox:
 
 
 class TextField(QPlainTextEdit):
-    """A few lines of text. `typed` carries them when the typing pauses."""
+    """A few lines of text. `typed` carries them when the typing pauses, or the keyboard goes elsewhere."""
 
     typed = Signal(str)
 
@@ -91,13 +92,28 @@ class TextField(QPlainTextEdit):
         self._timer.setSingleShot(True)
         self._timer.setInterval(TYPING)
         self._timer.timeout.connect(lambda: self.typed.emit(self.toPlainText()))
-        self.textChanged.connect(self._timer.start)
+        self._seen = ""
+        self.textChanged.connect(self._changed)
 
     def set_text(self, text: str) -> None:
         """Show `text`, without a signal; what is being typed stays."""
         if text != self.toPlainText() and not self._timer.isActive():
+            self._seen = text
             with QSignalBlocker(self):
                 self.setPlainText(text)
+
+    def focusOutEvent(self, event: QFocusEvent) -> None:
+        if self._timer.isActive():  # what is done next is done to the text as it stands
+            self._timer.stop()
+            self.typed.emit(self.toPlainText())
+        super().focusOutEvent(event)
+
+    @Slot()
+    def _changed(self) -> None:
+        text = self.toPlainText()
+        if text != self._seen:  # Qt calls another colour a change, too
+            self._seen = text
+            self._timer.start()
 
 
 class FactList(QWidget):

@@ -218,6 +218,8 @@ class Controls(ControlColumn):
         self._role.setVisible(spec.form is Form.CHAT)
         self.target_delimiter.set_plain(spec.target_delimiter)
         self.fewshot_delimiter.set_plain(spec.fewshot_delimiter)
+        for field in (self.target_delimiter, self.fewshot_delimiter):
+            field.setEnabled(spec.form is not Form.CHAT)  # turns are kept apart by the chat template
         self.target.set_plain(spec.target)
         words = dict(spec.verbalizer)
         self.labels.set_text("\n".join(f"{one} = {words[one]}" if one in words else one for one in spec.labels))

@@ -12,12 +12,14 @@ from PySide6.QtCore import (
     QMimeData,
     QModelIndex,
     QPersistentModelIndex,
+    QPointF,
     QRect,
+    QRectF,
     Qt,
     Signal,
     Slot,
 )
-from PySide6.QtGui import QContextMenuEvent, QFontMetrics, QKeyEvent, QKeySequence, QPainter
+from PySide6.QtGui import QContextMenuEvent, QFont, QFontMetrics, QKeyEvent, QKeySequence, QPainter, QPen
 from PySide6.QtWidgets import (
     QAbstractItemDelegate,
     QAbstractItemView,
@@ -25,7 +27,6 @@ from PySide6.QtWidgets import (
     QPlainTextEdit,
     QStyle,
     QStyledItemDelegate,
-    QStyleOptionButton,
     QStyleOptionViewItem,
     QWidget,
 )
@@ -45,6 +46,7 @@ TICK, NUMBER = 0, 1
 FIRST = 2  # the first column that holds a field
 EDITOR_LINES = 4
 OUTPUT_DIGITS = 14
+TICK_SIZE = 13  # pixels
 
 
 class ExampleModel(QAbstractTableModel):
@@ -60,7 +62,15 @@ class ExampleModel(QAbstractTableModel):
         self.columns: tuple[str, ...] = ()
         self._values: list[dict[str, str]] = []
         self.in_prompt: dict[int, int] = {}
+        self.dropped: frozenset[int] = frozenset()  # shots that have no room in the window
         self.listed = Listed.EXAMPLES
+
+    def set_dropped(self, shots: Collection[int]) -> None:
+        """Mark shots that were left out."""
+        if frozenset(shots) != self.dropped:
+            self.dropped = frozenset(shots)
+            if self.rows:
+                self.dataChanged.emit(self.index(0, 0), self.index(len(self.rows) - 1, NUMBER))
 
     def show(self, screen: Screen) -> None:
         """Show another state; rows stay selected while their number is the same."""
@@ -114,6 +124,8 @@ class ExampleModel(QAbstractTableModel):
             shot = self.in_prompt.get(row)
             if self.listed is Listed.TEST:
                 return f"Item {row + 1} of the test set"
+            if shot in self.dropped:
+                return f"Shot {shot + 1} was left out, because the context window is full"
             return f"Shot {shot + 1} of the prompt" if shot is not None else "Does not stand in the prompt now"
         return self._text(row, column)[:2000]
 
@@ -183,17 +195,21 @@ class ExampleCells(QStyledItemDelegate):
         if option.state & QStyle.StateFlag.State_Selected:  # type: ignore[attr-defined]
             painter.fillRect(rect, colors.accent_base)
         if index.column() == TICK:
-            self._paint_tick(painter, option, index, rect)
+            self._paint_tick(painter, index, rect)
             return
         shot = model.in_prompt.get(index.row())
         inside = rect.adjusted(PAD, 0, -PAD, 0)
+        dropped = shot in model.dropped
         if index.column() == NUMBER and shot is not None:
-            painter.fillRect(rect.adjusted(1, 2, -1, -2), part_color(PartKind.SHOT, shot))
-        faint = shot is None and model.listed is Listed.EXAMPLES
+            color = colors.warning_base if dropped else part_color(PartKind.SHOT, shot)
+            painter.fillRect(rect.adjusted(1, 2, -1, -2), color)
+        faint = (shot is None or dropped) and model.listed is Listed.EXAMPLES
         painter.setPen(colors.muted if faint else colors.text)
         metrics = QFontMetrics(option.font)  # type: ignore[attr-defined]
         text = str(index.data(Qt.ItemDataRole.DisplayRole) or "")[:400].translate(VISIBLE)
-        painter.setFont(option.font)  # type: ignore[attr-defined]
+        font = QFont(option.font)  # type: ignore[attr-defined]
+        font.setStrikeOut(dropped and index.column() == NUMBER)
+        painter.setFont(font)
         text = metrics.elidedText(text, Qt.TextElideMode.ElideRight, inside.width())
         painter.drawText(inside, int(Qt.AlignmentFlag.AlignVCenter), text)
         current = option.widget.currentIndex() if option.widget else ROOT  # type: ignore[attr-defined]
@@ -201,19 +217,24 @@ class ExampleCells(QStyledItemDelegate):
             painter.setPen(colors.accent)
             painter.drawRect(rect.adjusted(0, 0, -1, -1))
 
-    def _paint_tick(self, painter: QPainter, option: QStyleOptionViewItem, index: Index, rect: QRect) -> None:
-        state = index.data(Qt.ItemDataRole.CheckStateRole)
+    def _paint_tick(self, painter: QPainter, index: Index, rect: QRect) -> None:
+        """A box of our own: the style's can hardly be seen on dark."""
+        state, colors = index.data(Qt.ItemDataRole.CheckStateRole), theme.current()
         if state is None:
             return
-        box = QStyleOptionButton()
+        box = QRectF(0, 0, TICK_SIZE, TICK_SIZE)
+        box.moveCenter(QPointF(rect.center()))
         checked = state in {Qt.CheckState.Checked, Qt.CheckState.Checked.value}
-        flag = QStyle.StateFlag
-        box.state = flag.State_Enabled | (flag.State_On if checked else flag.State_Off)  # type: ignore[attr-defined]
-        style = option.widget.style()  # type: ignore[attr-defined]
-        size = style.subElementRect(QStyle.SubElement.SE_CheckBoxIndicator, box, option.widget)  # type: ignore[attr-defined]
-        size.moveCenter(rect.center())
-        box.rect = size  # type: ignore[attr-defined]
-        style.drawPrimitive(QStyle.PrimitiveElement.PE_IndicatorCheckBox, box, painter, option.widget)  # type: ignore[attr-defined]
+        painter.save()
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setPen(QPen(colors.accent if checked else colors.muted, 1.2))
+        painter.setBrush(colors.accent if checked else colors.base)
+        painter.drawRoundedRect(box, 3, 3)
+        if checked:
+            painter.setPen(QPen(colors.on_accent, 1.8))
+            middle = box.center()
+            painter.drawPolyline([middle + QPointF(-3.5, 0), middle + QPointF(-1, 2.5), middle + QPointF(3.5, -3)])
+        painter.restore()
 
     def createEditor(self, parent: QWidget, option: QStyleOptionViewItem, index: Index) -> QWidget:
         editor = _Editor(parent)

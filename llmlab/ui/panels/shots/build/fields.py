@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from PySide6.QtCore import QSignalBlocker, Qt, QTimer, Signal, Slot
-from PySide6.QtGui import QFont, QKeyEvent, QSyntaxHighlighter, QTextCharFormat, QTextDocument
+from PySide6.QtCore import Qt, QTimer, Signal, Slot
+from PySide6.QtGui import QFocusEvent, QFont, QKeyEvent, QSyntaxHighlighter, QTextCharFormat, QTextDocument
 from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QMenu, QToolButton, QVBoxLayout, QWidget
 
 from llmlab.engine.shots.types import Syntax
@@ -60,6 +60,12 @@ class VisibleField(QLineEdit):
             self._edited()
         else:
             super().keyPressEvent(event)
+
+    def focusOutEvent(self, event: QFocusEvent) -> None:
+        if self._timer.isActive():  # what is done next is done to the text as it stands
+            self._timer.stop()
+            self.typed.emit(self.plain)
+        super().focusOutEvent(event)
 
     @Slot()
     def _edited(self) -> None:
@@ -144,8 +150,7 @@ class TemplateField(QWidget):
         self._flow.addStretch(1)
         if self._colors.syntax is not syntax:
             self._colors.syntax = syntax
-            with QSignalBlocker(self.editor.document()), QSignalBlocker(self.editor):
-                self._colors.rehighlight()
+            self._colors.rehighlight()
 
     def _more(self, names: Sequence[str]) -> QToolButton:
         button = QToolButton()

@@ -158,6 +158,7 @@ class BuildPage(QWidget):
         self.summary.setText(shown.summary)
         self.notice.setText(shown.dropped)
         self.notice.setVisible(bool(shown.dropped))
+        self.table.examples.set_dropped(shown.rendered.dropped if shown.rendered is not None else ())
         over = shown.budget is not None and not shown.budget.fits
         self.bar.show_segments(shown.segments, over=over)
         self.bar.setVisible(shown.budget is not None)

@@ -30,6 +30,7 @@ from llmlab.ui.widgets.tables import PAD, FrozenRows, Table
 ENCODINGS = ("utf-8", "utf-16", "utf-16-le", "utf-16-be", "cp1252", "latin_1", "cp1251", "gb18030", "shift_jis", "big5")
 QUOTES: list[tuple[str, object]] = [('double quotes "', '"'), ("single quotes '", "'"), ("none", "")]
 ROLES = (("not used", "unused"), ("input", "input"), ("answer", "output"))
+LABEL_WIDTH = 64  # pixels, so that the fields stand below each other
 MOST_MAPPED = 12  # fields with a choice of their own; the others keep what was proposed
 MOST_ROWS = 500  # of the preview
 MOST_CHARACTERS = 4_000
@@ -132,15 +133,14 @@ class PreviewPane(QWidget):
             "Encoding": self.encoding, "Delimiter": self.delimiter, "Quotes": self.quote, "Sheet": self.sheet,
             "Records": self.key,
         }  # fmt: skip
-        self._option_rows = {name: row((MutedLabel(name), box), stretch=box) for name, box in self._options.items()}
+        self._option_rows = {name: row((_label(name), box), stretch=box) for name, box in self._options.items()}
         self._fields_title = heading("Fields")
         understood = _column(
-            heading("What was understood"), self.facts, *self._option_rows.values(), self.header,
-            self._fields_title, self._mapping,
+            heading("What was understood"), self.facts, *self._option_rows.values(), self.header
         )  # fmt: skip
-        self._draft_row = row((MutedLabel("Prompt"), self.draft), stretch=self.draft)
+        self._draft_row = row((_label("Prompt"), self.draft), stretch=self.draft)
         becomes = _column(
-            heading("What it becomes"), self.use, self._draft_row, self.labels,
+            heading("What it becomes"), self.use, self._draft_row, self.labels, self._fields_title, self._mapping,
             MutedLabel("The prompt would be"), self.template,
         )  # fmt: skip
         top = QWidget()
@@ -283,6 +283,12 @@ class PreviewPane(QWidget):
     def roles(self) -> dict[str, QComboBox]:
         """The choice of every field, by its name."""
         return self._mapped
+
+
+def _label(text: str) -> QWidget:
+    label = MutedLabel(text)
+    label.setFixedWidth(LABEL_WIDTH)
+    return label
 
 
 def _column(*widgets: QWidget) -> QWidget:

@@ -54,11 +54,9 @@ class PromptView(QPlainTextEdit):
         if rendered is None:
             return
         units = _units(rendered.text)
-        places = {place: number for number, place in enumerate(rendered.used)}
         marks = []
         for part in rendered.parts:
-            shot = None if part.shot is None else places.get(part.shot)
-            marks.append(self._mark(units[part.start], units[part.end], part, shot))
+            marks.append(self._mark(units[part.start], units[part.end], part))
             if part.answer is not None:
                 marks.append(self._answer(units[part.answer[0]], units[part.answer[1]]))
         if rendered.mask is not None:
@@ -66,9 +64,9 @@ class PromptView(QPlainTextEdit):
         self._starts = [units[part.start] for part in rendered.parts]
         self.setExtraSelections(marks)
 
-    def _mark(self, start: int, end: int, part: Part, shot: int | None) -> QTextEdit.ExtraSelection:
+    def _mark(self, start: int, end: int, part: Part) -> QTextEdit.ExtraSelection:
         form = QTextCharFormat()
-        form.setBackground(part_color(part.kind, shot))
+        form.setBackground(part_color(part.kind, part.shot))
         form.setForeground(theme.current().text)
         return self._selection(start, end, form)
 
@@ -94,8 +92,7 @@ class PromptView(QPlainTextEdit):
         if rendered is None or not 0 <= number < len(rendered.parts):
             return ""
         part = rendered.parts[number]
-        places = {place: place_of for place_of, place in enumerate(rendered.used)}
-        name = part_name(part.kind, None if part.shot is None else places.get(part.shot))
+        name = part_name(part.kind, part.shot)
         if budget is None:
             return f"{name}: {part.end - part.start:,} characters"
         tokens = next((each.tokens for each in budget.parts if each.part == part), 0)

@@ -25,13 +25,11 @@ def part_name(kind: PartKind, shot: int | None) -> str:
 
 def segments(rendered: Rendered, budget: Budget) -> tuple[Segment, ...]:
     """The bar: instruction, every shot, query, what templates and tokenizer add, what remains for the completion."""
-    places = {place: number for number, place in enumerate(rendered.used)}
     tokens: Counter[tuple[PartKind, int | None]] = Counter()
     for each in budget.parts:
-        shot = None if each.part.shot is None else places.get(each.part.shot)
-        tokens[each.part.kind, shot] += each.tokens
+        tokens[each.part.kind, each.part.shot] += each.tokens
     order = [(PartKind.SPECIAL, None), (PartKind.FRAME, None), (PartKind.INSTRUCTION, None)]
-    order += [(PartKind.SHOT, number) for number in range(len(places))] + [(PartKind.QUERY, None)]
+    order += [(PartKind.SHOT, number) for number in rendered.used] + [(PartKind.QUERY, None)]
     found = [Segment(kind, part_name(kind, shot), tokens[kind, shot], shot) for kind, shot in order]
     if budget.left is not None and budget.left > 0:
         found.append(Segment(None, "Room for the completion", budget.left))
