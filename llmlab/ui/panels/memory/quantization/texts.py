@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QSize, Slot
-from PySide6.QtGui import QColor, QFontMetrics, QGuiApplication, QPainter, QPaintEvent
+from PySide6.QtCore import Slot
+from PySide6.QtGui import QColor, QGuiApplication
 from PySide6.QtWidgets import QHBoxLayout, QStackedLayout, QVBoxLayout, QWidget
 
 from llmlab.engine.quantization.types import Measured, TextDamage, Written
@@ -11,7 +11,7 @@ from llmlab.ui import theme
 from llmlab.ui.panels.memory.quantization.figures import small
 from llmlab.ui.widgets.card import Card
 from llmlab.ui.widgets.joined import Joined
-from llmlab.ui.widgets.parts import ElidedLabel, heading, row
+from llmlab.ui.widgets.parts import ElidedLabel, ShadeLegend, heading, row
 from llmlab.ui.widgets.states import StateView
 from llmlab.ui.widgets.stream import Piece, StreamedTokens
 from llmlab.ui.widgets.strip import TokenStrip
@@ -20,6 +20,7 @@ from llmlab.ui.widgets.tokentext import NOTHING, visible
 
 STRONGEST = 0.75  # of the colour, at the largest divergence
 FAINTEST_END = 1e-3  # nats: smaller differences are not blown up to full colour
+LEGEND = "The darker a token, the more the distribution that predicts it has changed"
 
 
 class DamagedText(QWidget):
@@ -30,7 +31,7 @@ class DamagedText(QWidget):
         self._damage: TextDamage | None = None
         self._end = 1.0
         self._hint = ""
-        self.caption, self.legend = ElidedLabel(), _Legend()
+        self.caption, self.legend = ElidedLabel(), ShadeLegend(tooltip=LEGEND)
         self.strip = TokenStrip(self._card)
         self.strip.copy_asked.connect(self._copy)
         self.state = StateView()
@@ -62,7 +63,7 @@ class DamagedText(QWidget):
             return
         assert measured is not None
         self._end = max(FAINTEST_END, float(damage.divergence.max()))
-        self.legend.show_end(self._end)
+        self.legend.show_scale("KL", "0", f"{small(self._end)} nats", color_of)
         self.caption.setText(
             f"{measured.scheme.name}: {damage.how}. Largest KL {small(float(damage.divergence.max()))} nats"
             + (f"; {damage.windows} windows of {damage.window:,} tokens, each read anew" if damage.windows > 1 else "")
@@ -190,45 +191,6 @@ class _Side(QWidget):
         self.text.append([Piece(text, name=name) for text, name in zip(written.pieces, written.names, strict=True)])
         self.text.set_mark(mark)
         self.text.verticalScrollBar().setValue(0)
-
-
-class _Legend(QWidget):
-    """Which colour stands for which divergence."""
-
-    STEPS = 60
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._end = ""
-        self.show_end(1.0)
-
-    def show_end(self, end: float) -> None:
-        """The largest divergence, which has the full colour."""
-        self._end = f"{small(end)} nats"
-        self.setAccessibleName(f"Colours: KL divergence from 0 to {self._end}")
-        self.setToolTip("The darker a token, the more the distribution that predicts it has changed")
-        self.updateGeometry()
-        self.update()
-
-    def sizeHint(self) -> QSize:
-        metrics = QFontMetrics(self.font())
-        return QSize(
-            metrics.horizontalAdvance(f"KL 0 {self._end}") + self.STEPS + 2 * theme.SPACE, metrics.height() + 4
-        )
-
-    def minimumSizeHint(self) -> QSize:
-        return self.sizeHint()
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        painter, metrics = QPainter(self), QFontMetrics(self.font())
-        painter.setPen(theme.current().muted)
-        base = (self.height() + metrics.ascent() - metrics.descent()) // 2
-        painter.drawText(0, base, "KL 0")
-        left = metrics.horizontalAdvance("KL 0") + theme.SPACE // 2
-        for x in range(self.STEPS):
-            painter.fillRect(left + x, 3, 1, self.height() - 6, color_of(x / (self.STEPS - 1)))
-        painter.drawText(left + self.STEPS + theme.SPACE // 2, base, self._end)
-        painter.end()
 
 
 def color_of(share: float) -> QColor:
