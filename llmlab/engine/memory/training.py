@@ -11,7 +11,7 @@ from llmlab.engine.memory.activations import Checkpointing, Saved, saved_by_laye
 from llmlab.engine.memory.checks import at_least
 from llmlab.engine.memory.formats import GGUF_BITS
 from llmlab.engine.memory.inference import CUDA_CONTEXT, quantization_warnings, weight_terms
-from llmlab.engine.memory.optimizers import FORMULAS, Optimizer, state_of
+from llmlab.engine.memory.optimizers import FORMULAS, Optimizer, elements_of, state_of
 from llmlab.engine.memory.shape import Group, ModelShape
 from llmlab.engine.memory.terms import Estimate, Term, with_margin
 
@@ -81,7 +81,7 @@ def training(shape: ModelShape, settings: TrainingSettings) -> Estimate:
 def state_terms(shape: ModelShape, settings: TrainingSettings) -> tuple[Term, ...]:
     """Weights, gradients and optimizer states: what does not depend on the batch."""
     trained = trained_shapes(shape, settings.lora)
-    count = sum(map(math.prod, trained))
+    count = elements_of(trained)
     terms = [*(_base(shape, settings, settings.lora) if settings.lora else _weights(shape, settings))]
     if settings.lora:
         terms.append(_times("LoRA weights", "adapter parameters", count, 4))
@@ -204,7 +204,7 @@ def _optimizer(optimizer: Optimizer, trained: tuple[tuple[int, ...], ...], width
     note = "Pages wait in main memory and come to the GPU as they are needed." if paged else ""
     if optimizer is Optimizer.MUON:
         note = "In the usual recipe embeddings and output use AdamW, which keeps twice as much for them."
-    count = sum(map(math.prod, trained))
+    count = elements_of(trained)
     values = f"{len(trained):,} tensors of {count:,} elements together"
     if optimizer in (Optimizer.ADAMW, Optimizer.SGD_MOMENTUM):
         values = f"{count:,} · {'2 · ' if optimizer is Optimizer.ADAMW else ''}{width}"

@@ -20,6 +20,7 @@ from PySide6.QtGui import (
     QPainter,
     QPaintEvent,
     QPen,
+    QResizeEvent,
 )
 from PySide6.QtWidgets import QMenu, QWidget
 
@@ -99,6 +100,7 @@ class StackedBars(QWidget):
         self.stacks: tuple[Stack, ...] = ()
         self._marks: tuple[Mark, ...] = ()
         self._axis = axis
+        self._placed: QRectF | None = None  # where the bars are, until something changes
         self._label = label
         self._empty = empty
         self._under: tuple[int, int] | None = None
@@ -112,6 +114,7 @@ class StackedBars(QWidget):
         """Show these instead."""
         self.stacks = tuple(stacks)
         self._marks = tuple(marks)
+        self._placed = None
         self._look(None)
         words = (f"{each.name}: {self._label(each.total)}" for each in self.stacks)
         self.setAccessibleDescription("; ".join(words) or self._empty)
@@ -151,8 +154,21 @@ class StackedBars(QWidget):
     def _behind(self, stack: Stack) -> str:
         return self._label(stack.total) + (f"   {stack.note}" if stack.note else "")
 
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._placed = None
+
+    def changeEvent(self, event: QEvent) -> None:
+        super().changeEvent(event)
+        self._placed = None  # the font, perhaps
+
     def _area(self) -> QRectF:
         """Of the bars, between their names and their totals."""
+        if self._placed is None:
+            self._placed = self._place()
+        return self._placed
+
+    def _place(self) -> QRectF:
         advance = QFontMetricsF(self.font()).horizontalAdvance
         names = max((advance(each.name) for each in self.stacks), default=0.0)
         totals = max((advance(self._behind(each)) for each in self.stacks), default=0.0)
@@ -176,14 +192,15 @@ class StackedBars(QWidget):
     def _pitch(self, area: QRectF) -> float:
         return min(area.height() / max(1, len(self.stacks)), BAR + 2 * PAD)
 
-    def _colors(self) -> dict[str, QColor]:
-        return {part.name: _shade(part) for each in self.stacks for part in each.segments if part.value > 0}
+    def _named(self) -> dict[str, Segment]:
+        """A part of each name, as the legend shows them."""
+        return {part.name: part for each in self.stacks for part in each.segments if part.value > 0}
 
     def _legend_rows(self) -> list[list[str]]:
         advance = QFontMetricsF(self.font()).horizontalAdvance
         rows: list[list[str]] = [[]]
         left = 0.0
-        for name in self._colors():
+        for name in self._named():
             room = 14 + advance(name) + 2 * PAD
             if rows[-1] and left + room > self.width() - 2 * PAD:
                 rows.append([])
@@ -222,12 +239,12 @@ class StackedBars(QWidget):
         self._paint_marks(painter)
 
     def _paint_legend(self, painter: QPainter) -> None:
-        metrics, places = QFontMetricsF(self.font()), self._colors()
+        metrics, parts = QFontMetricsF(self.font()), self._named()
         y = PAD
         for names in self._legend_rows():
             x = PAD
             for name in names:
-                painter.fillRect(QRectF(x, y + metrics.height() / 2 - 5, 10, 10), places[name])
+                painter.fillRect(QRectF(x, y + metrics.height() / 2 - 5, 10, 10), _shade(parts[name]))
                 painter.setPen(theme.current().text)
                 painter.drawText(QPointF(x + 14, y + metrics.ascent()), name)
                 x += 14 + metrics.horizontalAdvance(name) + 2 * PAD

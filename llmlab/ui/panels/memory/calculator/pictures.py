@@ -93,9 +93,8 @@ def estimate_of(shape: ModelShape, params: Params) -> Estimate:
     return inference(shape, params.inference_settings)
 
 
-def parts(shape: ModelShape, params: Params, marked: Sequence[Gpu]) -> Parts:
-    """Every precision, or every strategy, as a bar. Raises InputError."""
-    estimate = estimate_of(shape, params)
+def parts(shape: ModelShape, params: Params, marked: Sequence[Gpu], estimate: Estimate) -> Parts:
+    """Every precision, or every strategy, as a bar; `estimate` is that of `params`. Raises InputError."""
     bars = _strategy_bars(shape, params) if params.training else _precision_bars(shape, params)
     marks = tuple((gpu.memory, gpu.name) for gpu in marked)
     title = f"Memory of {shape.name} on one GPU"
@@ -195,8 +194,8 @@ def _gpus(xs: np.ndarray) -> tuple[str, ...]:
     return tuple(f"{int(x):,} GPU{'s' if x > 1 else ''}" for x in xs)
 
 
-def rules(shape: ModelShape, params: Params) -> Rules:
-    """The rules in circulation for as many parameters, ZeRO's stages, and what is calculated here."""
+def rules(shape: ModelShape, params: Params, estimate: Estimate) -> Rules:
+    """The rules in circulation for as many parameters, ZeRO's stages, and what is calculated here, `estimate`."""
     parameters = shape.parameters
     bars = [
         Bar(
@@ -215,9 +214,8 @@ def rules(shape: ModelShape, params: Params) -> Rules:
         name = f"ZeRO-{stage}, {params.gpus:,} GPU{'s' if params.gpus > 1 else ''}"
         bars.append(Bar(name, (Part("Sharded states", size, 6, facts),), _each(size, parameters)))
     if params.training:
-        found = estimate_of(shape, params)
-        held = tuple(_part(term) for term in found.terms if not term.host)
-        bars.append(Bar("Calculated here", held, _each(found.total, parameters), chosen=True))
+        held = tuple(_part(term) for term in estimate.terms if not term.host)
+        bars.append(Bar("Calculated here", held, _each(estimate.total, parameters), chosen=True))
     title = f"Rules of thumb for training {words.count(parameters)} parameters"
     sources = tuple(f"{rule.name}: {rule.source}." for rule in RULES)
     return Rules(Stacks(tuple(bars), (), title), sources)

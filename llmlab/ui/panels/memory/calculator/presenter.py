@@ -14,6 +14,7 @@ from llmlab.engine.memory.edited import GpuTable, checked_row, from_values, to_v
 from llmlab.engine.memory.hardware import Gpu
 from llmlab.engine.memory.overview import inference_fits, training_fits
 from llmlab.engine.memory.shape import ModelShape
+from llmlab.engine.memory.terms import Estimate
 from llmlab.engine.types import Feature
 from llmlab.ui.panel import Desk, PanelContext
 from llmlab.ui.panels.memory.calculator import export, gpurows, pictures, snippet, words
@@ -304,7 +305,7 @@ class Calculator:
     def export(self, what: str) -> None:
         """`what`: copy, csv, json of the components; gpus-copy, gpus-csv, gpus-json of the table; python."""
         shape = self.shape
-        if shape is None or self._failed() is not None:
+        if shape is None or isinstance(found := self._estimate(shape), Stage):
             return
         if what == "python":
             self._page.copy(self.script())
@@ -313,7 +314,7 @@ class Calculator:
             texts = {"csv": lambda: export.gpus_csv(rows), "json": lambda: export.gpus_json(rows)}
             self._give(what.removeprefix("gpus-"), "gpus", texts, lambda: export.gpus_csv(rows, "\t"))
         else:
-            found, settings = pictures.estimate_of(shape, self.params), self._own_settings()
+            settings = self._own_settings()
             texts = {
                 "csv": lambda: export.terms_csv(found),
                 "json": lambda: export.terms_json(shape, settings, found),
@@ -348,7 +349,7 @@ class Calculator:
     def _stage(self) -> Stage:
         model = self._bench.model
         if self.shape is not None:
-            return self._failed() or READY
+            return READY
         if self._error is not None and self._error[0] == self.source:
             error = self._error[1]
             return Stage(Kind.ERROR, error.message, error.hint, actions=(("Try again", "again"),))
@@ -356,31 +357,30 @@ class Calculator:
             return Stage(Kind.LOADING, "The model is being opened", "Then its memory is calculated.")
         return Stage(Kind.LOADING, "The architecture is being built", "Without its weights: only their shapes.")
 
-    def _failed(self) -> Stage | None:
-        """Why these settings cannot be calculated with, or None."""
-        assert self.shape is not None
+    def _estimate(self, shape: ModelShape) -> Estimate | Stage:
+        """What is calculated, or why it cannot be with these settings."""
         try:
-            pictures.estimate_of(self.shape, self.params)
+            return pictures.estimate_of(shape, self.params)
         except EngineError as error:
             return Stage(Kind.ERROR, error.message, error.hint)
-        return None
 
     def _show(self) -> None:
         self._page.show_sources(self._sources(), self.source)
         stage = self._stage()
-        self._page.show_stage(stage)
-        if stage.kind is not Kind.READY or self.shape is None:
+        estimate = self._estimate(self.shape) if self.shape is not None else stage
+        if self.shape is None or isinstance(estimate, Stage):
             self.shown = None
+            self._page.show_stage(estimate if isinstance(estimate, Stage) else stage)
             self._page.show_facts((), (), ())
             return
-        estimate = pictures.estimate_of(self.shape, self.params)
+        self._page.show_stage(stage)
         notes = (*self._shapes[self.source].notes, *estimate.warnings)
         facts = _facts(self.shape, estimate.total, estimate.host, self.params)
         self._page.show_facts(facts, _groups(self.shape), notes)
-        self.shown = self._picture(self.shape)
+        self.shown = self._picture(self.shape, estimate)
         self._page.show_picture(self.shown)
 
-    def _picture(self, shape: ModelShape) -> Picture | Speed:
+    def _picture(self, shape: ModelShape, estimate: Estimate) -> Picture | Speed:
         page = self.params.page
         if page == "gpus":
             return self._gpus(shape)
@@ -389,10 +389,10 @@ class Calculator:
         if page == "sharing":
             return pictures.sharing(shape, self.params)
         if page == "rules":
-            return pictures.rules(shape, self.params)
+            return pictures.rules(shape, self.params, estimate)
         if page == "speed":
             return self._speed(shape)
-        return pictures.parts(shape, self.params, self.marked)
+        return pictures.parts(shape, self.params, self.marked, estimate)
 
     def _gpus(self, shape: ModelShape) -> gpurows.Gpus:
         if self.params.training:
@@ -417,13 +417,13 @@ class Calculator:
         if measured is None or info is None:
             return "Not measured yet."
         device = self._device(info.device)
-        said = f"Measured {words.speed(measured.tokens_per_second)} tokens/s over {measured.tokens} tokens"
-        said += f", as it is loaded ({info.quantization or info.dtype}, one sequence)"
+        how = f"{info.quantization or info.dtype}, one sequence"
+        said = f"Measured {words.speed(measured.tokens_per_second)} tokens/s ({how})"
         if device is None:
-            return f"{said}."
+            return said
         limit = pictures.limit_of(shape, info, measured, device)
         share = measured.tokens_per_second / limit
-        return f"{said}; the limit of {device.name} is {words.speed(limit)} ({share:.1%} reached)."
+        return f"{said}: {share:.1%} of what {device.name} could reach, {words.speed(limit)}"
 
     def _device(self, device: str) -> Gpu | None:
         """The row of this machine that the model runs on."""

@@ -7,7 +7,17 @@ import io
 from collections.abc import Iterator
 
 from PySide6.QtCore import QEvent, QPoint, QPointF, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QFocusEvent, QFontMetricsF, QHideEvent, QKeyEvent, QMouseEvent, QPainter, QPen
+from PySide6.QtGui import (
+    QColor,
+    QFocusEvent,
+    QFontMetricsF,
+    QHideEvent,
+    QKeyEvent,
+    QMouseEvent,
+    QPainter,
+    QPen,
+    QResizeEvent,
+)
 from PySide6.QtWidgets import QWidget
 
 from llmlab.ui import theme
@@ -37,6 +47,7 @@ class BitTable(Drawn):
         self._row = 0  # with the keyboard's mark
         self._bit = 0  # from the left
         self._card = HoverCard(self)
+        self._measures: tuple[float, float] | None = None  # until something changes
         self.setMouseTracking(True)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setMinimumWidth(520)
@@ -44,6 +55,7 @@ class BitTable(Drawn):
     def show_rows(self, rows: tuple[FormatRow, ...], chosen: str) -> None:
         """Show these bits."""
         self._rows = rows
+        self._measures = None
         self._row = next((number for number, each in enumerate(rows) if each.name == chosen), 0)
         if rows:
             self._bit = min(self._bit, len(rows[self._row].bits) - 1)
@@ -63,20 +75,28 @@ class BitTable(Drawn):
 
     @property
     def _names(self) -> float:
-        bold = theme.monospace()
-        bold.setBold(True)
-        return max((QFontMetricsF(bold).horizontalAdvance(each.name) for each in self._rows), default=60.0) + PAD
-
-    @property
-    def _errors(self) -> float:
-        return QFontMetricsF(theme.monospace()).horizontalAdvance("infinity") + 2 * PAD
+        """The room for the formats' names."""
+        return self._measured()[0]
 
     @property
     def _cell(self) -> float:
-        """The width of a bit: the values need their room first."""
-        values = QFontMetricsF(theme.monospace()).horizontalAdvance("0" * 22)
-        room = self.width() - self._names - self._errors - values - 4 * PAD - 2 * GAP
-        return max(SMALLEST_CELL, min(LARGEST_CELL, room / MOST_BITS))
+        """The width of a bit."""
+        return self._measured()[1]
+
+    def _measured(self) -> tuple[float, float]:
+        if self._measures is None:
+            bold = theme.monospace()
+            bold.setBold(True)
+            names = max((QFontMetricsF(bold).horizontalAdvance(each.name) for each in self._rows), default=60.0) + PAD
+            advance = QFontMetricsF(theme.monospace()).horizontalAdvance
+            beside = advance("0" * 22) + advance("infinity") + 6 * PAD + 2 * GAP  # the values need their room first
+            room = self.width() - names - beside
+            self._measures = names, max(SMALLEST_CELL, min(LARGEST_CELL, room / MOST_BITS))
+        return self._measures
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._measures = None
 
     def cell_of(self, row: int, bit: int) -> QRectF:
         """Where a bit is, counted from the left."""

@@ -7,7 +7,7 @@ import io
 import math
 
 from PySide6.QtCore import QEvent, QLineF, QPointF, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QFontMetricsF, QHideEvent, QKeyEvent, QMouseEvent, QPainter, QPen, QWheelEvent
+from PySide6.QtGui import QFontMetricsF, QHideEvent, QKeyEvent, QMouseEvent, QPainter, QPen, QResizeEvent, QWheelEvent
 from PySide6.QtWidgets import QWidget
 
 from llmlab.ui import theme
@@ -32,6 +32,7 @@ class NumberLine(Drawn):
         super().__init__("Values of every format around the number", parent)
         self._line: Line | None = None
         self._card = HoverCard(self)
+        self._placed: QRectF | None = None  # where the values are, until something changes
         self.setMouseTracking(True)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setMinimumSize(300, 180)
@@ -39,6 +40,7 @@ class NumberLine(Drawn):
     def show_line(self, line: Line | None) -> None:
         """Show another part of it."""
         self._line = line
+        self._placed = None
         words = [f"{row.name}: {row.count:,} values" for row in line.rows] if line else [EMPTY]
         self.setAccessibleDescription("; ".join(words))
         self.update()
@@ -48,7 +50,16 @@ class NumberLine(Drawn):
 
     # --- places ---------------------------------------------------------------------------------------------
 
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._placed = None
+
     def _area(self) -> QRectF:
+        if self._placed is None:
+            self._placed = self._place()
+        return self._placed
+
+    def _place(self) -> QRectF:
         metrics = QFontMetricsF(theme.monospace())
         names = max((metrics.horizontalAdvance(row.name) for row in self._line.rows), default=0) if self._line else 0
         counts = metrics.horizontalAdvance("16,777,216")
