@@ -169,3 +169,22 @@ def test_the_script_of_a_free_text_prompt_compiles() -> None:
     engine = tiny.engine("llama")
     made = prompt(engine.loaded, replace(SPEC, labels=()), POOL, ITEMS[0])
     compile(answer_script(engine.info, made.rendered), "script", "exec")
+
+
+def test_an_answer_to_what_was_built_before_is_not_shown() -> None:
+    bed = Bed(Answering)
+    bed.open()
+    first = bed.jobs.pending.pop()
+    bed.panel.built.project = replace(PROJECT, shots=1)
+    bed.jobs._call(first, first.done, first.work(bed.jobs.session, _Silent()))
+    assert bed.tab.answered is None
+    assert bed.tab.busy
+    bed.jobs.run_all()
+    assert len(bed.tab.answered.prompt.rendered.used) == 1
+    assert not bed.tab.busy
+
+
+class _Silent:
+    def check(self) -> None: ...
+
+    def report(self, text: str, fraction: float | None = None) -> None: ...

@@ -97,9 +97,14 @@ class Answering:
         if self._info is not None and project.spec.template:
             self._scoring, self._stage = True, LOADING
             self._asking.engine(
-                self, "score", _score(*asked[1:]), self._came, title="Scoring labels", failed=self._failed,
-                stopped=self._stopped,
-            )  # fmt: skip
+                self,
+                "score",
+                _score(*asked[1:]),
+                lambda found: self._came(asked, found),
+                title="Scoring labels",
+                failed=lambda error: self._failed(asked, error),
+                stopped=lambda: self._stopped(asked),
+            )
         self._show()
 
     def save(self) -> dict[str, Any]:
@@ -184,21 +189,24 @@ class Answering:
         if self._brought and self._panel.front is self:
             self.bring()
 
-    def _came(self, found: tuple[Answered, tuple[tuple[int, LabelScores], ...]]) -> None:
-        self._scoring, self._stage = False, None
-        self.answered, self._every = found
-        self._view.begin_completion(self.answered.prompt.rendered.text)
-        self._show_picture()
-        self._show()
+    def _came(self, asked: object, found: tuple[Answered, tuple[tuple[int, LabelScores], ...]]) -> None:
+        if asked is self._asked:  # otherwise a newer one is on its way
+            self.answered, self._every = found
+            self._view.begin_completion(self.answered.prompt.rendered.text)
+            self._show_picture()
+            self._ended(None)
 
-    def _failed(self, error: ErrorInfo) -> None:
-        self._scoring = False
-        self._stage = Stage(Kind.ERROR, error.message, error.hint)
-        self._show()
+    def _failed(self, asked: object, error: ErrorInfo) -> None:
+        if asked is self._asked:
+            self._ended(Stage(Kind.ERROR, error.message, error.hint))
 
-    def _stopped(self) -> None:
-        self._scoring = False
-        self._stage = Stage(Kind.EMPTY, "Stopped", "The labels were not scored.", actions=(("Score again", "again"),))
+    def _stopped(self, asked: object) -> None:
+        if asked is self._asked:
+            words = "The labels were not scored."
+            self._ended(Stage(Kind.EMPTY, "Stopped", words, actions=(("Score again", "again"),)))
+
+    def _ended(self, stage: Stage | None) -> None:
+        self._scoring, self._stage = False, stage
         self._show()
 
     def act(self, name: str) -> None:
