@@ -10,11 +10,9 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
-import os
 import re
 import shutil
 import sys
-import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -219,7 +217,7 @@ def _event_of(error: Exception) -> dict[str, Any]:
 def main() -> int:
     """Serve one request; 0 when everything arrived."""
     request = json.loads(sys.stdin.readline())
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
 
     def tell(event: dict[str, Any]) -> None:
         sys.stdout.write(json.dumps(event) + "\n")
@@ -235,11 +233,6 @@ def main() -> int:
         return 1
     tell({"event": "done", "folder": str(folder)})
     return 0
-
-
-def _end_with_parent() -> None:
-    sys.stdin.read()
-    os._exit(1)
 
 
 if __name__ == "__main__":
