@@ -89,7 +89,7 @@ def _generation(panel: DecodingPanel) -> list[Row]:
     timer.setInterval(1)
     timer.timeout.connect(lambda: beats.append(time.perf_counter()))
     timer.start()
-    panel.presenter.generate()
+    panel.presenter.runs.generate()
     run = panel.presenter.run
     assert run is not None
     _wait(lambda: run.outcome != "running")
@@ -110,7 +110,7 @@ def _show_large_vocabulary(panel: DecodingPanel) -> None:
     position = CapturedPosition("next", SortedLogits.from_logits(logits, tuple(range(200))), ("x",) * 512)
     texts: Sequence[str] = tuple(f" token{i}" for i in range(VOCABULARY))
     presenter = panel.presenter
-    presenter.clear()
+    presenter.completions.clear()
     readings = presenter._readings
     assert readings.prompt is not None
     readings.prompt = type(readings.prompt)(readings.prompt.text, Captured((position,)).positions)

@@ -230,7 +230,7 @@ def test_a_closed_panel_hears_nothing(stand: Stand) -> None:
 
 def generate(stand: Stand, tokens: int = 5, **changes: Any) -> None:
     stand.presenter.change(max_new_tokens=tokens, **changes)
-    stand.presenter.generate()
+    stand.presenter.runs.generate()
     stand.settle()
 
 
@@ -262,7 +262,7 @@ def test_a_completion_uses_exactly_the_settings(stand: Stand) -> None:
 
 
 def test_stop_ends_it_within_one_step_and_keeps_what_is_there(stand: Stand) -> None:
-    stand.engine.between = lambda index: stand.presenter.stop() if index == 4 else None
+    stand.engine.between = lambda index: stand.presenter.completions.stop() if index == 4 else None
     generate(stand, 50)
     assert len(stand.view.steps) == 4
     assert stand.screen.status.endswith("stopped by you")
@@ -271,10 +271,10 @@ def test_stop_ends_it_within_one_step_and_keeps_what_is_there(stand: Stand) -> N
 
 
 def test_stopping_before_it_began_leaves_a_clear_state(stand: Stand) -> None:
-    stand.presenter.generate()
+    stand.presenter.runs.generate()
     assert stand.screen.generating
     assert stand.screen.status == "Reading the prompt…"
-    stand.presenter.stop()
+    stand.presenter.completions.stop()
     assert not stand.screen.generating
     assert stand.screen.status == "Stopped by you"
 
@@ -283,7 +283,7 @@ def test_generating_again_replaces_the_running_completion(stand: Stand) -> None:
     def again(index: int) -> None:
         if index == 2 and len(stand.engine.generated) == 1:
             stand.presenter.change(seed=9)
-            stand.presenter.generate()
+            stand.presenter.runs.generate()
 
     stand.engine.between = again
     generate(stand, 4)
@@ -311,13 +311,13 @@ def test_regenerate_repeats_the_runs_settings_not_the_sliders(stand: Stand) -> N
     generate(stand, 3, seed=4)
     first = stand.presenter.run
     stand.presenter.change(temperature=1.9, max_new_tokens=2)
-    stand.presenter.regenerate()
+    stand.presenter.runs.regenerate()
     stand.settle()
     assert stand.engine.generated[-1] == stand.engine.generated[0]
     assert first is not None
     assert stand.presenter.run is not None
     assert stand.presenter.run.text == first.text
-    stand.presenter.regenerate(new_seed=True)
+    stand.presenter.runs.regenerate(new_seed=True)
     stand.settle()
     assert stand.engine.generated[-1]["temperature"] == stand.engine.generated[0]["temperature"]
     assert stand.engine.generated[-1]["seed"] == stand.presenter.params.seed != 4
@@ -338,7 +338,7 @@ def test_a_failure_keeps_the_text_and_tells_the_window(stand: Stand) -> None:
 
 def test_clear_removes_the_completion(stand: Stand) -> None:
     generate(stand)
-    stand.presenter.clear()
+    stand.presenter.completions.clear()
     assert stand.view.steps == []
     assert stand.presenter.run is None
     assert not stand.screen.has_run
@@ -353,12 +353,12 @@ def test_the_completion_is_there_for_other_panels_until_it_is_cleared(stand: Sta
     assert run is not None
     assert seen[-1] == stand.bench.completion == Completion("Once", run.ids, run.text)
     assert len(run.ids) == 3
-    stand.presenter.clear()
+    stand.presenter.completions.clear()
     assert seen[-1] is None
 
 
 def test_clear_while_it_runs_shows_no_later_token(stand: Stand) -> None:
-    stand.engine.between = lambda index: stand.presenter.clear() if index == 2 else None
+    stand.engine.between = lambda index: stand.presenter.completions.clear() if index == 2 else None
     generate(stand, 9)
     assert stand.view.steps == []
     assert stand.screen.status == ""
@@ -369,7 +369,7 @@ def test_clear_while_it_runs_shows_no_later_token(stand: Stand) -> None:
 
 def test_a_clicked_token_shows_what_it_was_drawn_from_without_a_job(stand: Stand) -> None:
     generate(stand, 4)
-    stand.presenter.select_step(2)
+    stand.presenter.places.select_step(2)
     assert stand.jobs.pending == []
     stand.frame()
     before = "Once" + "".join(step.text for step in stand.view.steps[:2])
@@ -386,30 +386,30 @@ def test_a_clicked_token_shows_what_it_was_drawn_from_without_a_job(stand: Stand
 def test_the_place_after_the_completion_reads_the_whole_text(stand: Stand) -> None:
     generate(stand, 3)
     for _ in range(9):
-        stand.presenter.go(1)
+        stand.presenter.places.go(1)
     stand.settle()
     assert stand.screen.place.title == "Next token after the completion"
     assert not stand.screen.place.following
     assert stand.engine.read[-1] == "Once" + "".join(step.text for step in stand.view.steps)
     assert stand.picture.drawn is None
     assert stand.view.selected == -1
-    stand.presenter.go(-1)
+    stand.presenter.places.go(-1)
     stand.frame()
     assert stand.screen.place.title == "Token 3 of the completion"
-    stand.presenter.go(0)
+    stand.presenter.places.go(0)
     stand.frame()
     assert stand.screen.place.title == "Next token after the prompt"
 
 
 def test_another_prompt_leads_back_to_it_and_the_completion_keeps_its_own(stand: Stand) -> None:
     generate(stand, 3)
-    stand.presenter.select_step(1)
+    stand.presenter.places.select_step(1)
     stand.bench.prompt = "Another"
     stand.settle()
     assert stand.screen.place.title == "Next token after the prompt"
     assert stand.view.selected == -1
     assert stand.picture.drawn is None, "the first token was drawn after another prompt"
-    stand.presenter.select_step(1)
+    stand.presenter.places.select_step(1)
     stand.frame()
     assert stand.picture.drawn == stand.view.steps[1].token_id
 
@@ -420,7 +420,7 @@ def test_steps_beyond_the_memory_limit_show_their_best_tokens_as_generated(
     monkeypatch.setattr(completions, "KEPT_BYTES", 2 * 8 * len(WORDS))
     generate(stand, 4, top_k=3, top_p=1.0)
     assert [step.sorted is not None for step in stand.view.steps] == [True, True, False, False]
-    stand.presenter.select_step(3)
+    stand.presenter.places.select_step(3)
     stand.frame()
     assert len(stand.picture.shaped.ids) == 20
     assert stand.picture.shaped.kept == 3
@@ -434,16 +434,16 @@ def test_steps_beyond_the_memory_limit_show_their_best_tokens_as_generated(
 
 def test_another_model_makes_everything_stale_but_keeps_the_text(stand: Stand) -> None:
     generate(stand, 3)
-    stand.presenter.select_step(2)
+    stand.presenter.places.select_step(2)
     ready(stand.bench, model_info(name="Other"), generation=2)
     assert stand.screen.former == "Fake"
     assert len(stand.view.steps) == 3
     assert stand.screen.place.title == "Next token after the prompt"
-    stand.presenter.select_step(1)
+    stand.presenter.places.select_step(1)
     assert stand.screen.place.title == "Next token after the prompt", "its distributions are gone"
     stand.settle()
     assert stand.screen.stage.kind is Kind.READY
-    stand.presenter.generate()
+    stand.presenter.runs.generate()
     assert stand.screen.former == ""
 
 
@@ -491,14 +491,14 @@ def test_the_picture_waits_for_the_first_model() -> None:
 def test_an_encoder_shows_one_place_for_each_mask(encoder: Stand) -> None:
     assert encoder.screen.fill_mask
     assert encoder.screen.place.title == "Mask 1 of 2"
-    encoder.presenter.go(1)
+    encoder.presenter.places.go(1)
     encoder.frame()
     assert encoder.screen.place.title == "Mask 2 of 2"
     assert "around 1" in encoder.screen.place.note
     assert encoder.view.current_mask == 1
     expected = shape(logits_of(encoder.bench.prompt + "1"), encoder.presenter.params.sampling)
     np.testing.assert_array_equal(encoder.picture.shaped.ids, expected.ids)
-    encoder.presenter.select_mask(0)
+    encoder.presenter.places.select_mask(0)
     encoder.frame()
     assert encoder.screen.place.title == "Mask 1 of 2"
 
@@ -508,13 +508,13 @@ def test_an_encoders_text_is_shown_with_its_masks_filled(encoder: Stand) -> None
     best = [WORDS[int(logits_of(encoder.bench.prompt + str(i)).ids[0])].strip() for i in range(2)]
     assert "".join(texts) == f"The {best[0]} sat on the {best[1]}."
     assert [part.mask for part in encoder.view.filled if part.probability] == [0, 1]
-    encoder.presenter.copy_text()
+    encoder.presenter.sharing.copy_text()
     assert encoder.view.copied == ["".join(texts)]
 
 
 def test_a_chosen_token_takes_the_masks_place(encoder: Stand) -> None:
-    encoder.presenter.go(1)
-    encoder.presenter.choose_token(3, " mat")
+    encoder.presenter.places.go(1)
+    encoder.presenter.runs.choose_token(3, " mat")
     assert encoder.bench.prompt == f"The {MASK} sat on the mat."
     encoder.settle()
     assert encoder.screen.place.title == "Mask 1 of 1"
@@ -526,18 +526,18 @@ def test_without_a_mask_one_can_be_put_in(encoder: Stand) -> None:
     assert encoder.screen.stage.kind is Kind.EMPTY
     assert [label for label, _ in encoder.screen.stage.actions] == ["Insert mask"]
     assert all(MASK in example for example in encoder.screen.stage.examples)
-    encoder.presenter.generate()  # Ctrl+Return
+    encoder.presenter.runs.generate()  # Ctrl+Return
     assert encoder.bench.prompt == f"The cat {MASK}."
     assert encoder.engine.generated == []
 
 
 def test_a_chosen_token_joins_a_decoders_prompt_but_not_an_encoder_decoders(stand: Stand) -> None:
-    stand.presenter.choose_token(3, " upon")
+    stand.presenter.runs.choose_token(3, " upon")
     assert stand.bench.prompt == "Once upon"
     other = make(model_info(Architecture.ENCODER_DECODER), "Once")
     other.settle()
     assert other.screen.use_label == ""
-    other.presenter.choose_token(3, " upon")
+    other.presenter.runs.choose_token(3, " upon")
     assert other.bench.prompt == "Once"
 
 
@@ -569,13 +569,13 @@ def test_settings_come_back() -> None:
 def test_the_run_is_exported_whole(stand: Stand, tmp_path: Path) -> None:
     generate(stand, 3)
     stand.view.path = tmp_path / "run.csv"
-    stand.presenter.export_run("csv")
+    stand.presenter.sharing.export_run("csv")
     stand.settle()
     rows = list(csv.DictReader(io.StringIO(stand.view.path.read_text("utf-8"))))
     assert [row["token"] for row in rows] == [step.token for step in stand.view.steps]
     assert float(rows[0]["probability"]) == stand.view.steps[0].probability
     stand.view.path = tmp_path / "run.json"
-    stand.presenter.export_run("json")
+    stand.presenter.sharing.export_run("json")
     stand.settle()
     run = json.loads(stand.view.path.read_text("utf-8"))
     assert run["completion"] == "".join(step.text for step in stand.view.steps)
@@ -588,13 +588,13 @@ def test_the_run_is_exported_whole(stand: Stand, tmp_path: Path) -> None:
 def test_the_distribution_is_exported_with_every_token(stand: Stand, tmp_path: Path) -> None:
     stand.presenter.change(top_k=5, top_p=1.0)
     stand.frame()
-    stand.presenter.export_distribution("copy")
+    stand.presenter.sharing.export_distribution("copy")
     stand.settle()
     lines = stand.view.copied[-1].splitlines()
     assert len(lines) == 1 + len(WORDS)
     assert lines[6].endswith("\ttop-k 5")
     stand.view.path = tmp_path / "all.json"
-    stand.presenter.export_distribution("json")
+    stand.presenter.sharing.export_distribution("json")
     stand.settle()
     data = json.loads(stand.view.path.read_text("utf-8"))
     assert data["kept"] == 5
@@ -605,21 +605,21 @@ def test_the_distribution_is_exported_with_every_token(stand: Stand, tmp_path: P
 def test_a_file_that_cannot_be_written_is_told(stand: Stand, tmp_path: Path) -> None:
     generate(stand, 2)
     stand.view.path = tmp_path / "missing" / "run.csv"
-    stand.presenter.export_run("csv")
+    stand.presenter.sharing.export_run("csv")
     stand.settle()
     assert len(stand.notifier.errors) == 1
 
 
 def test_text_and_python_are_copied(stand: Stand) -> None:
     generate(stand, 3)
-    stand.presenter.copy_text()
+    stand.presenter.sharing.copy_text()
     assert stand.view.copied[-1] == "".join(step.text for step in stand.view.steps)
-    stand.presenter.copy_python()
+    stand.presenter.sharing.copy_python()
     assert "seed=0" in stand.view.copied[-1]
     stand.presenter.change(do_sample=False)
-    stand.presenter.generate()
+    stand.presenter.runs.generate()
     stand.settle()
-    stand.presenter.copy_python()
+    stand.presenter.sharing.copy_python()
     assert "do_sample=False" in stand.view.copied[-1]
 
 
@@ -629,7 +629,7 @@ def test_every_snippet_is_python(architecture: Architecture) -> None:
     stand = make(model_info(architecture), prompt)
     for changes in ({"do_sample": True}, {"do_sample": False, "stop": ("\n", '"'), "repetition_penalty": 1.5}):
         stand.presenter.change(**changes)
-        stand.presenter.copy_python()
+        stand.presenter.sharing.copy_python()
         compile(stand.view.copied[-1], "snippet", "exec")
 
 
@@ -651,12 +651,12 @@ def test_after_a_window_that_has_slid_there_is_no_next_token_to_ask_for() -> Non
     for tokens, following in ((64, True), (65, False)):  # the context window holds 64
         stand = make(model_info(), "Once", {"max_new_tokens": tokens, "overflow": "slide"})
         stand.jobs.run_all()
-        stand.presenter.generate()
+        stand.presenter.runs.generate()
         stand.jobs.run_all()
-        stand.presenter.select_step(tokens - 1)
+        stand.presenter.places.select_step(tokens - 1)
         stand.presenter.frame()
         assert stand.screen.place.following is following
-        stand.presenter.go(1)
+        stand.presenter.places.go(1)
         stand.jobs.run_all()
         assert len(stand.engine.read) == (2 if following else 1)
         assert not stand.notifier.errors

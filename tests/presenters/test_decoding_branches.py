@@ -54,7 +54,7 @@ class Stand:
         assert isinstance(part, Branching)
         self.part = part
         self.presenter.activate()
-        self.presenter.generate()
+        self.presenter.runs.generate()
         self.settle()
 
     @property
@@ -82,7 +82,7 @@ def stand() -> Stand:
 def test_another_token_makes_a_branch_and_the_former_text_stays(stand: Stand) -> None:
     first = stand.run
     other = (first.ids[2] + 1) % len(WORDS)
-    stand.presenter.go_on(2, (other,))
+    stand.presenter.runs.go_on(2, (other,))
     stand.settle()
     assert stand.run is not first
     assert stand.run.ids[:3] == (*first.ids[:2], other)
@@ -106,10 +106,10 @@ def test_a_branchs_script_gives_its_beginning_along(stand: Stand) -> None:
     first = stand.run
     assert first.given == ()
     stand.presenter.change(do_sample=False)
-    stand.presenter.go_on(2, (3, 4))
+    stand.presenter.runs.go_on(2, (3, 4))
     stand.settle()
     assert stand.run.given == (*first.ids[:2], 3, 4)
-    stand.presenter.copy_python()
+    stand.presenter.sharing.copy_python()
     script = stand.view.copied[-1]
     compile(script, "snippet", "exec")
     assert f"given={[*first.ids[:2], 3, 4]!r}" in script
@@ -117,10 +117,10 @@ def test_a_branchs_script_gives_its_beginning_along(stand: Stand) -> None:
 
 
 def test_a_bar_at_a_place_of_the_completion_branches_there(stand: Stand) -> None:
-    stand.presenter.select_step(3)
+    stand.presenter.places.select_step(3)
     assert stand.view.screen is not None
     assert stand.view.screen.use_label == "Go on with this token, in a branch"
-    stand.presenter.choose_token(7, WORDS[7])
+    stand.presenter.runs.choose_token(7, WORDS[7])
     pictures = stand.view.pictures
     assert stand.view.picture is not None
     stand.presenter.frame()
@@ -134,10 +134,10 @@ def test_a_bar_at_a_place_of_the_completion_branches_there(stand: Stand) -> None
 
 def test_regenerating_from_a_place_takes_the_settings_of_now(stand: Stand) -> None:
     stand.presenter.change(temperature=0.0, seed=9)
-    stand.presenter.go_on(4)
+    stand.presenter.runs.go_on(4)
     stand.settle()
     assert (stand.run.parted, stand.run.settings.seed, stand.run.settings.sampling.temperature) == (4, 9, 0.0)
-    stand.presenter.go_on(4, new_seed=True)
+    stand.presenter.runs.go_on(4, new_seed=True)
     stand.settle()
     assert stand.run.settings.seed == stand.presenter.params.seed != 9
     assert len(stand.presenter.completions.branches.tree.runs) == 3
@@ -146,20 +146,20 @@ def test_regenerating_from_a_place_takes_the_settings_of_now(stand: Stand) -> No
 def test_an_edited_text_goes_on_from_where_it_differs(stand: Stand) -> None:
     first = stand.run
     words = [WORDS[i].strip() for i in first.ids[:2]]
-    stand.presenter.edit(" ".join([*words, "word7"]))
+    stand.presenter.runs.edit(" ".join([*words, "word7"]))
     stand.settle()
     assert stand.run.parted == 2
     assert stand.run.ids[:3] == (*first.ids[:2], 7)
     assert stand.run.parent is first
     count = len(stand.engine.generated)
-    stand.presenter.edit(stand.run.text)
+    stand.presenter.runs.edit(stand.run.text)
     assert stand.jobs.pending == [], "nothing was changed"
     assert len(stand.engine.generated) == count
 
 
 def test_undo_and_redo_go_through_the_tree(stand: Stand) -> None:
     first = stand.run
-    stand.presenter.go_on(1, (3,))
+    stand.presenter.runs.go_on(1, (3,))
     stand.settle()
     branch = stand.run
     stand.part.rename(1, " other ")
@@ -174,7 +174,7 @@ def test_undo_and_redo_go_through_the_tree(stand: Stand) -> None:
     assert stand.run is branch
     assert stand.part.name_of(1) == "other"
     assert not stand.page.screen.can_redo
-    stand.presenter.clear()
+    stand.presenter.completions.clear()
     assert stand.view.steps == []
     stand.part.undo()
     assert stand.text == branch.text, "a text that was cleared comes back"
@@ -182,9 +182,9 @@ def test_undo_and_redo_go_through_the_tree(stand: Stand) -> None:
 
 def test_pruning_takes_what_parts_from_it_along(stand: Stand) -> None:
     first = stand.run
-    stand.presenter.go_on(1, (3,))
+    stand.presenter.runs.go_on(1, (3,))
     stand.settle()
-    stand.presenter.go_on(3, (4,))
+    stand.presenter.runs.go_on(3, (4,))
     stand.settle()
     assert [row.depth for row in stand.page.screen.rows] == [0, 1, 2]
     stand.part.prune(1)
@@ -196,7 +196,7 @@ def test_pruning_takes_what_parts_from_it_along(stand: Stand) -> None:
 
 
 def test_two_branches_are_compared(stand: Stand) -> None:
-    stand.presenter.go_on(2, (3,))
+    stand.presenter.runs.go_on(2, (3,))
     stand.settle()
     stand.part.pick((0, 1))
     left, right = stand.page.screen.sides
@@ -215,10 +215,10 @@ def test_a_branch_begun_while_the_text_is_generated_ends_the_former(stand: Stand
     def again(index: int) -> None:
         if index == 3 and not former:
             former.append(stand.run)
-            stand.presenter.go_on(1, (8,))
+            stand.presenter.runs.go_on(1, (8,))
 
     stand.engine.between = again
-    stand.presenter.generate()
+    stand.presenter.runs.generate()
     stand.settle()
     assert former[0].outcome is Outcome.STOPPED
     assert len(former[0].steps) == 3
@@ -230,7 +230,7 @@ def test_a_branch_begun_while_the_text_is_generated_ends_the_former(stand: Stand
 def test_switching_away_stops_what_is_generated(stand: Stand) -> None:
     first = stand.run
     stand.engine.between = lambda index: stand.part.pick((0,)) if index == 2 else None
-    stand.presenter.generate()
+    stand.presenter.runs.generate()
     stand.settle()
     assert stand.run is first
     assert stand.text == first.text
@@ -241,7 +241,7 @@ def test_switching_away_stops_what_is_generated(stand: Stand) -> None:
 
 
 def test_another_model_keeps_the_text_on_screen_only(stand: Stand) -> None:
-    stand.presenter.go_on(2, (3,))
+    stand.presenter.runs.go_on(2, (3,))
     stand.settle()
     text = stand.run.text
     ready(stand.bench, model_info(name="Other"), generation=2)
@@ -249,7 +249,7 @@ def test_another_model_keeps_the_text_on_screen_only(stand: Stand) -> None:
     tree = stand.presenter.completions.branches.tree
     assert [run.text for run in tree.runs] == [text]
     assert stand.run.former
-    stand.presenter.go_on(1, (3,))
+    stand.presenter.runs.go_on(1, (3,))
     assert stand.jobs.pending == [], "a former model's text cannot go on"
     assert not stand.presenter.completions.branches.can_undo
 
@@ -260,7 +260,7 @@ def test_whole_distributions_are_kept_for_the_newest_only(stand: Stand, monkeypa
     monkeypatch.setattr(completions, "KEPT_BYTES", 8 * len(WORDS) * 20)
     first = stand.run
     for _ in range(3):
-        stand.presenter.go_on(0, new_seed=True)
+        stand.presenter.runs.go_on(0, new_seed=True)
         stand.settle()
     assert all(step.sorted is None for step in first.steps)
     assert all(step.sorted is not None for step in stand.run.steps)
@@ -268,7 +268,7 @@ def test_whole_distributions_are_kept_for_the_newest_only(stand: Stand, monkeypa
 
 
 def test_the_branches_are_exported(stand: Stand) -> None:
-    stand.presenter.go_on(2, (3,))
+    stand.presenter.runs.go_on(2, (3,))
     stand.settle()
     stand.part.export("copy")
     stand.jobs.run_all()

@@ -39,7 +39,7 @@ def stand(monkeypatch: pytest.MonkeyPatch) -> Stand:
     made = make(model_info(), "Once")
     made.settle()
     made.presenter.change(temperature=1.0, top_k=0, top_p=1.0, max_new_tokens=8)
-    made.presenter.generate()
+    made.presenter.runs.generate()
     made.settle()
     return made
 
@@ -78,7 +78,7 @@ def test_one_click_goes_on_from_there_with_the_same_seed(stand: Stand) -> None:
     change = stand.screen.change
     assert change is not None
     stand.presenter.change(max_new_tokens=8 - change.at)
-    stand.presenter.take_change()
+    stand.presenter.runs.take_change()
     stand.settle()
     run = stand.presenter.run
     assert run is not None
@@ -112,7 +112,7 @@ def test_no_claim_without_the_random_numbers_or_the_model(stand: Stand) -> None:
     assert stand.screen.change is None
     stand.settle()
     stand.presenter.change(do_sample=False)
-    stand.presenter.generate()
+    stand.presenter.runs.generate()
     stand.settle()
     stand.presenter.change(do_sample=True, temperature=2.0)
     stand.settle()

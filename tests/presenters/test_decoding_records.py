@@ -25,7 +25,7 @@ def stand() -> Stand:
 
 def saved(stand: Stand, path: Path) -> dict[str, Any]:
     stand.view.path = path
-    stand.presenter.export_run("json")
+    stand.presenter.sharing.export_run("json")
     stand.settle()
     content: dict[str, Any] = json.loads(path.read_text("utf-8"))
     return content
@@ -57,7 +57,7 @@ def test_a_record_has_all_that_it_takes_and_its_replay_is_identical(stand: Stand
 
 def test_a_branchs_record_gives_its_beginning(stand: Stand, tmp_path: Path) -> None:
     generate(stand, 4)
-    stand.presenter.go_on(2, (7,))
+    stand.presenter.runs.go_on(2, (7,))
     stand.settle()
     path = tmp_path / "branch.json"
     content = saved(stand, path)
@@ -68,7 +68,7 @@ def test_a_branchs_record_gives_its_beginning(stand: Stand, tmp_path: Path) -> N
 
 
 def test_a_stopped_run_is_made_again_as_far_as_it_came(stand: Stand, tmp_path: Path) -> None:
-    stand.engine.between = lambda index: stand.presenter.stop() if index == 3 else None
+    stand.engine.between = lambda index: stand.presenter.completions.stop() if index == 3 else None
     generate(stand, 50)
     path = tmp_path / "stopped.json"
     saved(stand, path)
@@ -105,7 +105,7 @@ def test_replaying_what_was_ended_by_the_user_says_nothing(stand: Stand, tmp_pat
     generate(stand, 4)
     path = tmp_path / "run.json"
     saved(stand, path)
-    stand.engine.between = lambda index: stand.presenter.stop() if index == 1 else None
+    stand.engine.between = lambda index: stand.presenter.completions.stop() if index == 1 else None
     said = len(stand.notifier.said)
     stand.presenter.recording.read(path)
     stand.settle()

@@ -66,7 +66,7 @@ def test_a_completion_is_made_with_all_settings(stand: Stand) -> None:
     stand.presenter.change(banned=("word1",), typical_p=0.5, no_repeat_ngram_size=2, order=tuple(reversed(STAGES)))
     stand.settle()
     stand.presenter.change(max_new_tokens=2)
-    stand.presenter.generate()
+    stand.presenter.runs.generate()
     stand.settle()
     (given,) = stand.engine.generated
     assert given["bad_words_ids"] == ((1,),)

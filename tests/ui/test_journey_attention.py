@@ -168,7 +168,7 @@ def test_a_completion_is_followed_token_by_token(qtbot: QtBot, open_lab: OpenLab
     lab.window.show_panel_named("decoding")
     decoding: Any = lab.panels[-1]
     decoding.presenter.change(max_new_tokens=6)
-    decoding.presenter.generate()
+    decoding.presenter.runs.generate()
     qtbot.waitUntil(lambda: lab.workbench.completion is not None, timeout=WAIT)
     qtbot.waitUntil(lambda: decoding.presenter.run.outcome != "running", timeout=WAIT)
     panel = settle(qtbot, lab)

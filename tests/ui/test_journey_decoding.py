@@ -141,7 +141,7 @@ def test_stop_ends_the_completion_and_keeps_what_is_there(qtbot: QtBot, open_lab
     wait_ready(qtbot, lab)
     panel = settle(qtbot, lab)
     panel.presenter.change(max_new_tokens=400)
-    panel.presenter.generate()
+    panel.presenter.runs.generate()
     qtbot.waitUntil(lambda: len(panel.completion.tokens) > 3, timeout=WAIT)
     qtbot.keyClick(panel.picture, Qt.Key.Key_Escape)
     qtbot.waitUntil(lambda: panel.presenter.run.outcome is Outcome.STOPPED, timeout=WAIT)
@@ -154,7 +154,7 @@ def test_the_status_line_shows_generation_and_its_cancel_ends_it(qtbot: QtBot, o
     wait_ready(qtbot, lab)
     panel = settle(qtbot, lab)
     panel.presenter.change(max_new_tokens=450, do_sample=True)
-    panel.presenter.generate()
+    panel.presenter.runs.generate()
     qtbot.waitUntil(lambda: lab.window.status.text.startswith("Generating"), timeout=WAIT)
     qtbot.mouseClick(lab.window.status._button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: panel.presenter.run.outcome is Outcome.STOPPED, timeout=WAIT)
@@ -166,7 +166,7 @@ def test_closing_in_the_middle_of_a_completion(qtbot: QtBot, open_lab: OpenLab) 
     wait_ready(qtbot, lab)
     panel = settle(qtbot, lab)
     panel.presenter.change(max_new_tokens=450)
-    panel.presenter.generate()
+    panel.presenter.runs.generate()
     qtbot.waitUntil(lambda: len(panel.completion.tokens) > 1, timeout=WAIT)
     lab.window.close()
     assert lab.closed  # the leak fixture checks that the model thread ended
@@ -190,7 +190,7 @@ def test_out_of_memory_is_said_and_the_next_completion_works(
 
     monkeypatch.setattr(LlamaForCausalLM, "forward", forward)
     panel.presenter.change(max_new_tokens=20)
-    panel.presenter.generate()
+    panel.presenter.runs.generate()
     qtbot.waitUntil(lambda: bool(lab.window.banner.text), timeout=WAIT)
     assert "memory" in lab.window.banner.text
     assert panel.presenter.run.outcome is Outcome.FAILED
@@ -233,7 +233,7 @@ def test_the_copied_script_gives_the_text_on_screen(qtbot: QtBot, open_lab: Open
     for sample in (True, False):
         panel.presenter.change(max_new_tokens=15, do_sample=sample, seed=5)
         text = generate(qtbot, lab)
-        panel.presenter.copy_python()
+        panel.presenter.sharing.copy_python()
         script = QGuiApplication.clipboard().text()
         capsys.readouterr()
         exec(compile(script, "copied", "exec"), {"__name__": "__main__"})

@@ -62,7 +62,7 @@ def test_another_token_is_taken_from_a_tokens_menu(qtbot: QtBot, open_lab: OpenL
         lab.workbench.prompt, given=branch.ids[:5], max_new_tokens=17, seed=3, temperature=1.0, top_k=40, top_p=0.95
     )
     assert [step.token_id for step in whole] == list(branch.ids), "a script gives the same branch"
-    panel.presenter.copy_python()
+    panel.presenter.sharing.copy_python()
     capsys.readouterr()
     exec(compile(QGuiApplication.clipboard().text(), "copied", "exec"), {"__name__": "__main__"})
     assert branch.text.strip() in capsys.readouterr().out
@@ -216,14 +216,14 @@ def test_a_saved_run_is_replayed_bit_by_bit(
     lab, panel = started(qtbot, open_lab)
     panel.presenter.change(max_new_tokens=10, seed=6, temperature=1.1)
     generate(qtbot, lab)
-    panel.presenter.go_on(4, new_seed=True)
+    panel.presenter.runs.go_on(4, new_seed=True)
     settle(qtbot, lab)
     text, path = panel.completion.tokens.text, tmp_path / "run.json"
     monkeypatch.setattr(panel, "ask_path", lambda _name, _kind, then: then(path))
     monkeypatch.setattr(panel, "ask_record", lambda then: then(path))
     panel.completion.export_asked.emit("json")
     qtbot.waitUntil(lambda: "Saved" in lab.window.banner.text, timeout=WAIT)
-    panel.presenter.clear()
+    panel.presenter.completions.clear()
     lab.workbench.prompt = "Something else"
     panel.presenter.recording.replay()
     qtbot.waitUntil(lambda: "bit-identical" in lab.window.banner.text, timeout=WAIT)

@@ -19,7 +19,7 @@ def _create(context: PanelContext) -> Panel:
 def _generate(panel: Any) -> None:
     panel.presenter.change(tab="completion", max_new_tokens=60, seed=7, top_k=9, top_p=0.95)
     panel.show_params(panel.presenter.params)
-    panel.presenter.generate()
+    panel.presenter.runs.generate()
 
 
 def _read(panel: Any) -> None:
@@ -48,7 +48,7 @@ def _branch(panel: Any) -> None:
     panel.presenter.change(tab="branches", max_new_tokens=30, seed=7, top_k=9, top_p=0.95)
     panel.show_params(panel.presenter.params)
     panel.presenter.completions.branches.forget()
-    panel.presenter.generate()
+    panel.presenter.runs.generate()
 
 
 def _branched(panel: Any) -> bool:
@@ -60,7 +60,7 @@ def _branched(panel: Any) -> bool:
         at = 4 * len(tree.runs)
         best = tree.runs[0].steps[at].alternatives.ids.tolist()
         presenter.completions.branches.switch(tree.runs[0])
-        presenter.go_on(at, (next(i for i in best if i != tree.runs[0].steps[at].token_id),))
+        presenter.runs.go_on(at, (next(i for i in best if i != tree.runs[0].steps[at].token_id),))
         return False
     panel.presenter.parts["branches"].pick((0, 2))
     return True

@@ -96,46 +96,46 @@ class DecodingPanel(PanelView):
     def _connect(self, presenter: DecodingPresenter) -> None:
         controls, distribution, completion = self.controls, self.distribution, self.completion
         controls.changed.connect(lambda changes: presenter.change(**changes))
-        controls.generate.connect(presenter.generate)
-        controls.stop.connect(presenter.stop)
-        controls.new_seed.connect(presenter.new_seed)
+        controls.generate.connect(presenter.runs.generate)
+        controls.stop.connect(presenter.completions.stop)
+        controls.new_seed.connect(presenter.runs.new_seed)
         controls.own_settings.connect(presenter.presets.use_own)
         controls.open_preset.connect(presenter.presets.open)
         controls.save_preset.connect(lambda: presenter.presets.save(presenter.params))
         controls.dropped.connect(lambda path: presenter.presets.read(Path(path)))
-        distribution.went.connect(presenter.go)
+        distribution.went.connect(presenter.places.go)
         distribution.logarithmic.connect(lambda on: presenter.change(logarithmic=on))
         distribution.logarithmic.connect(distribution.bars.set_logarithmic)
         distribution.example_chosen.connect(presenter.use_example)
-        distribution.state.acted.connect(lambda _: presenter.insert_mask())  # the only button there is
-        distribution.bars.chosen.connect(presenter.choose_token)
-        distribution.bars.export_asked.connect(presenter.export_distribution)
+        distribution.state.acted.connect(lambda _: presenter.runs.insert_mask())  # the only button there is
+        distribution.bars.chosen.connect(presenter.runs.choose_token)
+        distribution.bars.export_asked.connect(presenter.sharing.export_distribution)
         completion.selected.connect(self._selected)
-        completion.regenerate.connect(lambda new_seed: presenter.regenerate(new_seed=new_seed))
-        completion.clear_asked.connect(presenter.clear)
-        completion.change_taken.connect(presenter.take_change)
-        completion.branch_asked.connect(lambda at, given, new: presenter.go_on(at, given, new_seed=new))
-        completion.edited.connect(presenter.edit)
-        completion.export_asked.connect(presenter.export_run)
+        completion.regenerate.connect(lambda new_seed: presenter.runs.regenerate(new_seed=new_seed))
+        completion.clear_asked.connect(presenter.completions.clear)
+        completion.change_taken.connect(presenter.runs.take_change)
+        completion.branch_asked.connect(lambda at, given, new: presenter.runs.go_on(at, given, new_seed=new))
+        completion.edited.connect(presenter.runs.edit)
+        completion.export_asked.connect(presenter.sharing.export_run)
         completion.replay_asked.connect(presenter.recording.replay)
         completion.copy_asked.connect(
-            lambda what: presenter.copy_python() if what == "python" else presenter.copy_text()
+            lambda what: presenter.sharing.copy_python() if what == "python" else presenter.sharing.copy_text()
         )
         self.tabs.chosen.connect(self._choose_tab)
         for name, page in self.pages.items():
             page.attach(presenter.parts[name])
         for key in ("Ctrl+Return", "Ctrl+Enter"):
-            QShortcut(QKeySequence(key), self.picture).activated.connect(presenter.generate)
+            QShortcut(QKeySequence(key), self.picture).activated.connect(presenter.runs.generate)
         self._escape = QShortcut(QKeySequence("Esc"), self.picture)
-        self._escape.activated.connect(presenter.stop)
+        self._escape.activated.connect(presenter.completions.stop)
         self._escape.setEnabled(False)
 
     @Slot(int)
     def _selected(self, index: int) -> None:
         if self._screen is not None and self._screen.fill_mask:
-            self.presenter.select_mask(index)
+            self.presenter.places.select_mask(index)
         else:
-            self.presenter.select_step(index)
+            self.presenter.places.select_step(index)
 
     # --- to the window --------------------------------------------------------------------------------------
 
