@@ -28,7 +28,7 @@ class SortedLogits:
     def __init__(self, ids: Int32, logits: Float32, context: Context = NOTHING) -> None:
         self._sorted: tuple[Int32, Float32] | None = (ids, logits)
         self._unsorted: Float32 | None = None
-        self._order = descending
+        self._order: Callable[[Float32], Int32] = descending
         self.context = context
         self.size = len(ids)
 
