@@ -178,6 +178,7 @@ def test_files_are_written(chart: Chart, tmp_path: Path, kind: str) -> None:
     begins = {"csv": b"series", "png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
     assert data.startswith(begins[kind])
     if kind == "svg":
+        assert chart.svg().encode() == path.read_bytes()
         assert b"accuracy" in data  # letters stay letters
     if kind == "png":
         assert not QImage(str(path)).isNull()

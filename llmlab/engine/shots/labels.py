@@ -27,6 +27,7 @@ from llmlab.engine.shots.types import Rendered
 from llmlab.engine.types import Architecture, Feature
 
 CACHE_BYTES = 1_000_000_000  # of copied key-value cache at once
+LOGIT_BYTES = 500_000_000  # of logits at once: 152,000 tokens take 0.6 MB a position
 LEAST_SHARED = 8  # tokens: for fewer, copying the cache costs more than reading them
 
 
@@ -101,6 +102,14 @@ class _Continuations:
         shared = shared_length(reads)
         if shared >= LEAST_SHARED and sum(len(each.rows) for each in reads) > 1:
             self._read_shared(list(reads[0].rows[0][:shared]), control)
+        self.most = max(1, min(self.most, LOGIT_BYTES // max(1, self._logit_bytes())))
+
+    def _logit_bytes(self) -> int:
+        """What the logits of one prompt take at most, in float32."""
+        longest = max((each.length for each in self._reads), default=0)
+        first = min((label.begin for each in self._reads for label in each.labels), default=1) - 1
+        positions = longest - (first if self._keeps else self.shared)
+        return positions * max((len(each.rows) for each in self._reads), default=0) * self._loaded.info.vocabulary * 4
 
     def _read_shared(self, ids: list[int], control: Control) -> None:
         reader = Reader(self._loaded, ids, control)
@@ -110,7 +119,8 @@ class _Continuations:
         found = layers(cache)
         if found and all(hasattr(each, "keys") and hasattr(each, "batch_repeat_interleave") for each in found):
             self.shared, self._cache = len(ids), cache
-            self.most = max(1, min(BATCH_ROWS, CACHE_BYTES // max(1, size)))
+            rows = max(len(each.rows) for each in self._reads)
+            self.most = min(BATCH_ROWS, CACHE_BYTES // max(1, size * rows))
 
     @torch.inference_mode()
     def __call__(self, places: list[int]) -> list[list[float]]:

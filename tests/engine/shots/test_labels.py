@@ -128,6 +128,7 @@ def test_small_batches_and_no_shared_beginning_change_nothing(monkeypatch: pytes
     prompts, want = scored(engine, SPEC, QUERIES)
     monkeypatch.setattr(labels, "LEAST_SHARED", 10_000)
     monkeypatch.setattr(batching, "BATCH_TOKENS", 50)
+    monkeypatch.setattr(labels, "LOGIT_BYTES", 1)
     found = dict(score_labels(engine.loaded, prompts))
     for place, one in enumerate(want):
         np.testing.assert_allclose(found[place].sums, one.sums, atol=1e-5)

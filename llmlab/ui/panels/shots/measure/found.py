@@ -72,6 +72,7 @@ class Found:
     mcnemar: McNemar | None = None
     count: int = 0
     total: int = 0
+    cut: int = 0  # prompts in which shots found no room
 
 
 def found(run: Run, judge: Judge, chosen: str) -> Found | None:
@@ -99,6 +100,7 @@ def found(run: Run, judge: Judge, chosen: str) -> Found | None:
         mcnemar=shape.mcnemar,
         count=run.results.count,
         total=run.total,
+        cut=sum(outcome.dropped > 0 for each in measured for outcome in run.results.of(each.key)),
     )
 
 

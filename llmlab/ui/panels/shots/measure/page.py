@@ -111,7 +111,8 @@ class MeasurePage(QWidget):
         self.confusion.setVisible(shown is not None and shown.confusion is not None)
         if shown is not None:
             part = "" if shown.count == shown.total else f" · {shown.count:,} of {shown.total:,} prompts"
-            self.headline.setText(shown.headline + part)
+            cut = f" · {shown.cut:,} prompts had no room for all shots" if shown.cut else ""
+            self.headline.setText(shown.headline + part + cut)
 
     def svg(self) -> str:
         return self.chart.svg()
