@@ -7,6 +7,7 @@ YAML_BYTES = 4_000_000  # a YAML file has no beginning that could be read alone
 YAML_WORK = 8_000_000  # characters parsed in all, while broken places of a file are looked for
 SHEET_BYTES = 32_000_000  # of a workbook as it lies on the disk
 SHEET_UNPACKED = 64_000_000  # of all its parts, unpacked: what a zip bomb would exceed
+SHEET_TEXTS = 16_000_000  # of the texts that the cells share
 SHEET_CELLS = 150_000
 ROWS = 50_000
 COLUMNS = 256

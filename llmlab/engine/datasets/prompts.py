@@ -35,6 +35,8 @@ def _blocks(lines: list[str], notes: Notes, markdown: bool) -> list[tuple[int, l
     blocks: list[tuple[int, list[str]]] = [(start + 1, [])]
     for number, line in enumerate(lines[start:], start=start + 1):
         if _RULE.fullmatch(line):
+            if len(blocks) > 2 * limits.ROWS:
+                break  # more than that is not read, and a file of rules alone must not take long
             blocks.append((number + 1, []))
         else:
             blocks[-1][1].append(line)

@@ -9,6 +9,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any
+from xml.etree import ElementTree
 
 from llmlab.engine.datasets import limits
 from llmlab.engine.datasets.delimited import rows_of
@@ -17,6 +18,7 @@ from llmlab.engine.datasets.table import Rows
 from llmlab.engine.datasets.types import Options
 from llmlab.engine.errors import InputError
 
+_PIECE = 1 << 20  # bytes
 _GAP = 1_000  # empty rows after which nothing more is expected
 _HINT = "Open it in a spreadsheet program, and save it as .xlsx or CSV again."
 
@@ -27,14 +29,10 @@ def read(name: str, data: bytes, options: Options, notes: Notes) -> tuple[Rows, 
     Raises InputError for what is no workbook, or too large a one.
     """
     _check(name, data)
-    import openpyxl
-
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # openpyxl's, about styles and extensions that are of no use here
-            book = openpyxl.load_workbook(
-                io.BytesIO(data), read_only=True, data_only=True, keep_links=False, rich_text=False
-            )
+            book = _open(data)
             try:
                 return _read(book, options, notes)
             finally:
@@ -71,9 +69,50 @@ def _check(name: str, data: bytes) -> None:
 
 
 def _declares_entities(archive: zipfile.ZipFile, part: zipfile.ZipInfo) -> bool:
+    """Whether `<!DOCTYPE` or `<!ENTITY` stands anywhere in a part, read piece by piece."""
     with archive.open(part) as file:
-        head = file.read(4096)
-    return b"<!DOCTYPE" in head or b"<!ENTITY" in head
+        before = b""
+        while piece := file.read(_PIECE):
+            if any(mark in before + piece for mark in (b"<!DOCTYPE", b"<!ENTITY")):
+                return True
+            before = piece[-16:]
+    return False
+
+
+def _open(data: bytes) -> Any:
+    """The workbook, its cells still unread. openpyxl takes a second for a megabyte of texts: these are read here."""
+    from openpyxl.reader.excel import ExcelReader
+
+    class Reader(ExcelReader):  # type: ignore[misc]  # openpyxl has no types
+        def read_strings(self) -> None:
+            self.shared_strings = _texts(self.archive)
+
+    reader = Reader(io.BytesIO(data), read_only=True, data_only=True, keep_links=False)
+    reader.read()
+    return reader.wb
+
+
+def _texts(archive: zipfile.ZipFile) -> list[str]:
+    """The texts that cells refer to by number (ECMA-376, 18.4.9), without what tells how they are pronounced."""
+    part = next((part for part in archive.infolist() if part.filename.lower() == "xl/sharedstrings.xml"), None)
+    if part is None:
+        return []
+    if part.file_size > limits.SHEET_TEXTS:
+        raise InputError(
+            f"The workbook holds {part.file_size // 1_000_000} MB of texts.", "Save the sheet that you need as CSV."
+        )
+    root = ElementTree.fromstring(archive.read(part))  # no entities: `_check` has seen to that
+    space = root.tag.removesuffix("sst")  # the namespace, which two editions of the standard spell differently
+    text, run = f"{space}t", f"{space}r"
+    return [_joined(item, text, run) for item in root]
+
+
+def _joined(item: ElementTree.Element, text: str, run: str) -> str:
+    """A text: one piece, or several with formats of their own. `text` and `run` are the tags of these."""
+    if len(item) == 1 and item[0].tag == text:
+        return item[0].text or ""
+    pieces = [one if one.tag == text else one.find(text) for one in item if one.tag in {text, run}]
+    return "".join(piece.text or "" for piece in pieces if piece is not None)
 
 
 def _read(book: Any, options: Options, notes: Notes) -> tuple[Rows, bool, tuple[str, ...], str]:

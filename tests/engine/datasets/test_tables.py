@@ -133,6 +133,30 @@ def test_a_workbook_is_read_as_people_see_it() -> None:
         read("book.xlsx", data, sheet="Third")
 
 
+def _with_shared_texts(data: bytes, texts: bytes) -> bytes:
+    """A workbook whose cell A2 refers to the last of some shared texts, as spreadsheet programs write them."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as new:
+        for name in old.namelist():
+            content = old.read(name)
+            if name.endswith("sheet1.xml"):
+                content = content.replace(b't="inlineStr"><is><t>Lovely</t></is>', b't="s"><v>1</v>')
+            new.writestr(name, content)
+        space = b"http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+        new.writestr("xl/sharedStrings.xml", b'<sst xmlns="%s">%s</sst>' % (space, texts))
+    return file.getvalue()
+
+
+def test_shared_texts_with_formats_and_pronunciation() -> None:
+    data = workbook(("Moods", [("text", "label"), ("Lovely", "good")]))
+    texts = b"<si><t>no</t></si><si><r><t>Love</t></r><r><rPr/><t>ly!</t></r><rPh><t>x</t></rPh></si>"
+    assert read("book.xlsx", _with_shared_texts(data, texts)).rows == (("Lovely!", "good"),)
+    with pytest.raises(InputError, match="MB of texts"):
+        read("book.xlsx", _with_shared_texts(data, b"<si><t>no</t></si>" * (bounds.SHEET_TEXTS // 18)))
+    with pytest.raises(InputError, match="damaged"):
+        read("book.xlsx", _with_shared_texts(data, b"<si><t>"))
+
+
 def _zip(**parts: bytes) -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
