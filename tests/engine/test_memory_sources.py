@@ -16,7 +16,14 @@ from hypothesis import strategies as st
 
 from llmlab.engine import hub
 from llmlab.engine.engine import Engine
-from llmlab.engine.errors import EngineError, InputError, ModelFileError, ModelNotFoundError, UnsupportedModelError
+from llmlab.engine.errors import (
+    AccessError,
+    EngineError,
+    InputError,
+    ModelFileError,
+    ModelNotFoundError,
+    UnsupportedModelError,
+)
 from llmlab.engine.memory.activations import Checkpointing
 from llmlab.engine.memory.architectures import architecture
 from llmlab.engine.memory.edited import GpuTable, checked_row, from_values, to_values
@@ -82,6 +89,8 @@ def test_a_hub_id_downloads_the_configuration_alone(monkeypatch: pytest.MonkeyPa
         asked.append(repo_id)
         return tmp_path
 
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.delenv("TRANSFORMERS_OFFLINE", raising=False)
     monkeypatch.setattr(hub, "fetch", fetch)
     monkeypatch.setattr(hub, "cached_folder", lambda repo_id: None)
     assert from_spec("someone/tiny").shape.name == "tiny"
@@ -89,6 +98,10 @@ def test_a_hub_id_downloads_the_configuration_alone(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(hub, "cached_folder", lambda repo_id: tmp_path)
     assert from_spec("someone/tiny").shape.parameters == from_list("TinyLlama/TinyLlama-1.1B").shape.parameters
     assert asked == ["someone/tiny"]  # what is there already is not asked for again
+    monkeypatch.setattr(hub, "cached_folder", lambda repo_id: None)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(AccessError, match="offline"):
+        from_spec("someone/tiny")
 
 
 @pytest.mark.parametrize(

@@ -171,11 +171,29 @@ def test_a_source_that_cannot_be_read_says_so_and_can_be_tried_again() -> None:
     assert lab.page.stage.kind is Kind.READY
 
 
+def test_waiting_for_a_model_can_be_cancelled() -> None:
+    lab = Lab().start()
+    lab.tab.open("someone/large")
+    assert lab.page.stage.actions == (("Cancel", "cancel"),)
+    lab.tab.cancel()
+    assert lab.page.stage.title == "It was cancelled."
+    assert lab.jobs.pending == []
+    assert not lab.tab.shape
+    lab.tab.read_again()
+    lab.jobs.run_all()
+    assert lab.page.stage.kind is Kind.READY
+
+
+def test_more_tokens_than_the_architecture_was_made_for() -> None:
+    lab = Lab({"tokens": 9000}).start()
+    assert lab.page.notes == ("9,000 tokens are more than the 8,192 that the architecture was made for.",)
+
+
 def test_what_a_file_leaves_unsaid_stands_beside_the_figures() -> None:
     lab = Lab().start()
     lab.tab.open("/somewhere/models/mine/config.json")
     lab.jobs.run_all()
-    assert lab.page.notes == ("n_head is missing.",)
+    assert lab.page.notes[0] == "n_head is missing."
     assert lab.page.sources[0].name == "mine/config.json"
     lab.tab.open("   ")
     assert len(lab.tab.params.opened) == 1

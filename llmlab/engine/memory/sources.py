@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from transformers import PreTrainedConfig
 
 from llmlab.engine import catalog, hub
-from llmlab.engine.errors import InputError, ModelFileError, UnsupportedModelError
+from llmlab.engine.errors import AccessError, InputError, ModelFileError, UnsupportedModelError
 from llmlab.engine.inspection import read_json
 from llmlab.engine.memory.architectures import architecture
 from llmlab.engine.memory.describe import describe
@@ -84,7 +84,7 @@ def from_path(path: Path | str) -> Described:
 def from_spec(spec: str, control: Control = UNCONTROLLED) -> Described:
     """A name of the list, a folder, a config.json or a hub id, of which the configuration is downloaded.
 
-    Raises what `hub.fetch` raises, ModelFileError, ModelNotFoundError or UnsupportedModelError.
+    Raises what `hub.fetch` raises, AccessError when offline, ModelFileError, ModelNotFoundError, UnsupportedModelError.
     """
     spec = spec.strip()
     if not spec:
@@ -94,6 +94,11 @@ def from_spec(spec: str, control: Control = UNCONTROLLED) -> Described:
     source = catalog.resolve(spec)
     folder = source.path or hub.cached_folder(spec)
     if folder is None or not (folder / catalog.CONFIG_FILE).is_file():
+        if hub.is_offline():
+            raise AccessError(
+                f"“{spec}” is not in the Hugging Face cache of this computer, and the program is offline.",
+                "Leave the offline mode, or choose one of the list.",
+            )
         folder = hub.fetch(spec, control)
     return from_values(read_json(folder / catalog.CONFIG_FILE), source.name)
 

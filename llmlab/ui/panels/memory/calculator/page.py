@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import Slot
-from PySide6.QtWidgets import QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtCore import Qt, Slot
+from PySide6.QtWidgets import QPushButton, QStackedWidget, QVBoxLayout, QWidget
 
 from llmlab.engine.memory.hardware import Gpu
 from llmlab.engine.memory.shape import ModelShape
@@ -56,6 +56,9 @@ class CalculatorPage(QWidget):
         self.notes.setWordWrap(True)
         self.state = StateView()
         self.state.acted.connect(self._read_again)
+        self.cancel = QPushButton("Cancel")
+        self.cancel.setToolTip("Do not wait for this model any longer")
+        self.cancel.clicked.connect(lambda _checked: self._calculator.cancel())
         self.parts, self.gpus, self.sharing = PartsPane(), GpuPane(), SharingPane()
         self.rules, self.speed = RulesPane(), SpeedPane()
         self.contour = Chart("Context over batch, a line for each GPU")
@@ -69,7 +72,12 @@ class CalculatorPage(QWidget):
         self._panes = dict(
             zip(PAGES, (self.parts, self.gpus, self.contour, self.sharing, self.rules, self.speed), strict=True)
         )
-        for pane in (self.state, *self._panes.values()):
+        self._waiting = QWidget()
+        waiting = QVBoxLayout(self._waiting)
+        waiting.setContentsMargins(0, 0, 0, 0)
+        waiting.addWidget(self.state, stretch=1)
+        waiting.addWidget(self.cancel, alignment=Qt.AlignmentFlag.AlignHCenter)
+        for pane in (self._waiting, *self._panes.values()):
             self._stack.addWidget(pane)
         self.export = menu_button("export", "Copy the components as a table", "Copy or export the calculation")
         self.export.clicked.connect(functools.partial(self._export, "copy"))
@@ -160,8 +168,9 @@ class CalculatorPage(QWidget):
         ready = stage.kind is Kind.READY
         self.export.setEnabled(ready)
         if not ready:
+            self.cancel.setVisible(stage.kind is Kind.LOADING and bool(stage.actions))
             self.state.show_stage(stage)
-            self._stack.setCurrentWidget(self.state)
+            self._stack.setCurrentWidget(self._waiting)
 
     def show_params(self, params: Params, shape: ModelShape | None) -> None:
         self.controls.show_params(params, shape)

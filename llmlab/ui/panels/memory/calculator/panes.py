@@ -172,6 +172,8 @@ class GpuPane(QWidget):
         self.table.picked.connect(self._picked)
         self.table.copy_asked.connect(lambda: self.export_asked.emit("gpus-copy"))
         self.table.doubleClicked.connect(lambda _: self._edit())
+        self.table.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+        self.table.customContextMenuRequested.connect(self._menu)
         header = self.table.horizontalHeader()
         header.setSectionsClickable(True)
         header.sectionClicked.connect(self.sorted)
@@ -182,9 +184,7 @@ class GpuPane(QWidget):
         self.restore = _button("Restore", "Undo all changes of the table", self.restore_asked.emit)
         self.export = menu_button("export", "Copy the table, as it is sorted", "Copy or export the table of GPUs")
         self.export.clicked.connect(lambda: self.export_asked.emit("gpus-copy"))
-        self.export.menu().addAction("Copy the table", lambda: self.export_asked.emit("gpus-copy"))
-        self.export.menu().addAction("Export as CSV…", lambda: self.export_asked.emit("gpus-csv"))
-        self.export.menu().addAction("Export as JSON…", lambda: self.export_asked.emit("gpus-json"))
+        self._add_copies(self.export.menu())
         buttons = (self.summary, self.add, self.edit, self.remove, self.restore, self.export)
         self.setLayout(_column((row(buttons, stretch=self.summary), 0), (self.table, 1)))
 
@@ -202,6 +202,21 @@ class GpuPane(QWidget):
         self.summary.setText(gpus.summary)
         self.restore.setEnabled(gpus.changed)
         self._enable()
+
+    def _add_copies(self, menu: QMenu) -> None:
+        menu.addAction("Copy the table", lambda: self.export_asked.emit("gpus-copy"))
+        menu.addAction("Export as CSV…", lambda: self.export_asked.emit("gpus-csv"))
+        menu.addAction("Export as JSON…", lambda: self.export_asked.emit("gpus-json"))
+
+    @Slot(QPoint)
+    def _menu(self, place: QPoint) -> None:
+        menu = QMenu(self)
+        self._add_copies(menu)
+        menu.addSeparator()
+        menu.addAction("Change…", self._edit).setEnabled(self.edit.isEnabled())
+        menu.addAction("Remove", self._remove).setEnabled(self.remove.isEnabled())
+        menu.aboutToHide.connect(menu.deleteLater)
+        menu.popup(self.table.viewport().mapToGlobal(place))
 
     def _chosen(self) -> tuple[int, ...]:
         return tuple(n for n in self.table.selected_rows if self._gpus is not None and n < len(self._gpus.rows))
@@ -257,6 +272,9 @@ class SharingPane(QWidget):
         self.chart = Chart("Memory of each GPU over the number of GPUs")
         self.table = RowTable(STRATEGY_COLUMNS, "Strategies, what each GPU holds and sends")
         self.table.activated.connect(lambda index: self._pick(index.row()))
+        self.table.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+        self.table.customContextMenuRequested.connect(self._menu)
+        self.table.copy_asked.connect(self.copy_table)
         self.table.setFixedHeight(9 * self.table.verticalHeader().defaultSectionSize())
         self.setLayout(_column((self.chart, 1), (self.table, 0)))
 
@@ -279,6 +297,20 @@ class SharingPane(QWidget):
         self.table.set_rows(rows)
         with QSignalBlocker(self.table):
             self.table.select([n for n, each in enumerate(sharing.planned) if each.strategy.value == sharing.chosen])
+
+    @Slot()
+    def copy_table(self) -> None:
+        """The strategies, for a spreadsheet."""
+        head = [column.name for column in STRATEGY_COLUMNS]
+        rows = [list(each.cells) for each in self.table.rows_model.rows]
+        QGuiApplication.clipboard().setText("\n".join("\t".join(cells) for cells in (head, *rows)))
+
+    @Slot(QPoint)
+    def _menu(self, place: QPoint) -> None:
+        menu = QMenu(self)
+        menu.addAction("Copy the table", self.copy_table)
+        menu.aboutToHide.connect(menu.deleteLater)
+        menu.popup(self.table.viewport().mapToGlobal(place))
 
     def _pick(self, number: int) -> None:
         if self._sharing is not None:

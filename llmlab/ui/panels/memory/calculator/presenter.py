@@ -16,6 +16,7 @@ from llmlab.engine.memory.overview import inference_fits, training_fits
 from llmlab.engine.memory.shape import ModelShape
 from llmlab.engine.memory.terms import Estimate
 from llmlab.engine.types import Feature
+from llmlab.jobs.job import ErrorInfo
 from llmlab.ui.panel import Desk, PanelContext
 from llmlab.ui.panels.memory.calculator import export, gpurows, pictures, snippet, words
 from llmlab.ui.panels.memory.calculator.params import (
@@ -36,11 +37,12 @@ if TYPE_CHECKING:
     from llmlab.engine.memory.sources import Described
     from llmlab.engine.memory.speed import MeasuredSpeed
     from llmlab.engine.progress import Progress
-    from llmlab.jobs.job import ErrorInfo, JobControl
+    from llmlab.jobs.job import JobControl
     from llmlab.ui.tabbed import TabbedPresenter
 
 Picture = pictures.Parts | gpurows.Gpus | pictures.Sharing | pictures.Rules | Plot
 READY = Stage(Kind.READY)
+CANCEL = (("Cancel", "cancel"),)
 NO_TEXT = "Once upon a time"  # is decoded after, where there is no prompt
 
 
@@ -246,6 +248,7 @@ class Calculator:
         def done(found: Described) -> None:
             if self._waiting == source + "?":
                 self._waiting = ""
+                self._error = None
             self._shapes[source] = found
             self._find()
             self._page.show_params(self.params, self.shape)
@@ -257,7 +260,19 @@ class Calculator:
 
     def _progressed(self, progress: Progress) -> None:
         if self._waiting:
-            self._page.show_stage(Stage(Kind.LOADING, progress.text, fraction=progress.fraction))
+            self._page.show_stage(Stage(Kind.LOADING, progress.text, fraction=progress.fraction, actions=CANCEL))
+
+    def cancel(self) -> None:
+        """Do not wait for the architecture any longer."""
+        if self._waiting:
+            source = self._waiting.removesuffix("?")
+            self._waiting = ""
+            self._asking.cancel(self, "shape")
+            self._error = (
+                source,
+                ErrorInfo("Cancelled", "It was cancelled.", "Try again, or choose another model.", ""),
+            )
+            self._show()
 
     def _machine_found(self, machine: tuple[Gpu, ...]) -> None:
         own = tuple(gpu.name for gpu in machine)
@@ -355,7 +370,8 @@ class Calculator:
             return Stage(Kind.ERROR, error.message, error.hint, actions=(("Try again", "again"),))
         if model.info is None and model.status is Status.LOADING:
             return Stage(Kind.LOADING, "The model is being opened", "Then its memory is calculated.")
-        return Stage(Kind.LOADING, "The architecture is being built", "Without its weights: only their shapes.")
+        about = "Without its weights: only their shapes."
+        return Stage(Kind.LOADING, "The architecture is being built", about, actions=CANCEL)
 
     def _estimate(self, shape: ModelShape) -> Estimate | Stage:
         """What is calculated, or why it cannot be with these settings."""
@@ -374,7 +390,7 @@ class Calculator:
             self._page.show_facts((), (), ())
             return
         self._page.show_stage(stage)
-        notes = (*self._shapes[self.source].notes, *estimate.warnings)
+        notes = (*self._shapes[self.source].notes, *_beyond(self.shape, self.params), *estimate.warnings)
         facts = _facts(self.shape, estimate.total, estimate.host, self.params)
         self._page.show_facts(facts, _groups(self.shape), notes)
         self.shown = self._picture(self.shape, estimate)
@@ -445,6 +461,12 @@ def _facts(shape: ModelShape, total: int, host: int, params: Params) -> tuple[Fa
     if shape.context:
         found.append(Fact("reads", f"{shape.context:,}", "The longest context that the architecture is made for"))
     return tuple(found)
+
+
+def _beyond(shape: ModelShape, params: Params) -> tuple[str, ...]:
+    if shape.context is None or params.tokens <= shape.context:
+        return ()
+    return (f"{params.tokens:,} tokens are more than the {shape.context:,} that the architecture was made for.",)
 
 
 def _groups(shape: ModelShape) -> tuple[Fact, ...]:
