@@ -41,6 +41,9 @@ def test_a_sample_is_answered_and_measured(qtbot: QtBot, open_lab: OpenLab, tmp_
     qtbot.mouseClick(page.controls.after, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: not answer.busy and answer.answered is not None, timeout=WAIT)
     assert page.controls.which.text() == "Item 1 of 52"
+    qtbot.keyClick(page, Qt.Key.Key_Right, Qt.KeyboardModifier.AltModifier)
+    qtbot.waitUntil(lambda: not answer.busy and answer.answered is not None, timeout=WAIT)
+    assert page.controls.which.text() == "Item 2 of 52"
     qtbot.mouseClick(page.controls.send, Qt.MouseButton.LeftButton)
     assert lab.workbench.prompt == answer.answered.prompt.rendered.text
 
@@ -67,7 +70,7 @@ def test_a_sample_is_answered_and_measured(qtbot: QtBot, open_lab: OpenLab, tmp_
 
     controls.test.activated.emit(tuple(Comparison).index(Comparison.SWAP))
     assert not controls.counts.isVisible()
-    qtbot.mouseClick(controls.run, Qt.MouseButton.LeftButton)
+    qtbot.keyClick(page, Qt.Key.Key_Return, Qt.KeyboardModifier.ControlModifier)
     qtbot.waitUntil(lambda: tab.is_measured and not tab.busy, timeout=WAIT)
     assert len(page.chart.plot.series) == 2
     assert page.confusion.isVisible()

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 SHORTCUTS = (
     ("Ctrl+1 … Ctrl+9", "the panels"),
     ("Ctrl+L", "the prompt"),
-    ("Ctrl+Return", "generate, or insert a mask"),
-    ("Esc", "stop generating"),
-    ("Alt+Left, Alt+Right", "attention: the generated token before, or the next"),
+    ("Ctrl+Return", "generate, insert a mask, or measure"),
+    ("Esc", "stop generating or measuring"),
+    ("Alt+Left, Alt+Right", "the generated token (attention) or test item (shots) before, or the next"),
     ("Arrows, Return, + − 0", "attention: go to a head or cell, pin its row, zoom, show everything"),
     ("Ctrl+O", "open a model"),
     ("Ctrl+Shift+O", "open a text file as the prompt"),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from PySide6.QtCore import QSignalBlocker, Qt, Slot
-from PySide6.QtGui import QColor, QFont, QTextCharFormat, QTextCursor
+from PySide6.QtGui import QColor, QFont, QKeySequence, QShortcut, QTextCharFormat, QTextCursor
 from PySide6.QtWidgets import (
     QCheckBox,
     QPlainTextEdit,
@@ -55,7 +55,7 @@ COLUMNS = (
     Column("log p", "Sum of its tokens' log-probabilities, natural logarithm", 10),
     Column("per token", "The sum over its tokens", 10),
     Column("per char.", "The sum over its characters", 10),
-    Column("p", "Its share of the labels' probability, as the scores are read", 8),
+    Column("p", "Its share of the labels' probability, as the scores are read", 10),
     Column("calibrated", "The same after contextual calibration", 10),
 )
 
@@ -67,6 +67,7 @@ class AnswerPage(QWidget):
         super().__init__(parent)
         self._tab: Answering | None = None
         self._panel: PanelView | None = None
+        self._escape: QShortcut | None = None
         self.controls = AnswerControls()
         self.state = StateView()
         self.headline = ElidedLabel()
@@ -93,7 +94,8 @@ class AnswerPage(QWidget):
         below = QVBoxLayout(self._text)
         below.setContentsMargins(0, 0, 0, 0)
         below.setSpacing(theme.SPACE // 2)
-        below.addWidget(heading("Prompt and completion"))
+        self._text_title = heading("Prompt and completion")
+        below.addWidget(self._text_title)
         below.addWidget(self.completion, stretch=1)
         halves = QSplitter(Qt.Orientation.Vertical)
         halves.setChildrenCollapsible(False)
@@ -129,6 +131,13 @@ class AnswerPage(QWidget):
         """`tab` is told what the user does; `panel` has the clipboard and the dialogs."""
         self._tab, self._panel = tab, panel
         self.controls.attach(tab)
+        calls = {"Ctrl+Return": tab.complete, "Ctrl+Enter": tab.complete}
+        calls |= {"Alt+Left": lambda: tab.step_item(-1), "Alt+Right": lambda: tab.step_item(1)}
+        for keys, call in calls.items():
+            QShortcut(QKeySequence(keys), self).activated.connect(call)
+        self._escape = QShortcut(QKeySequence("Esc"), self)
+        self._escape.activated.connect(tab.stop)
+        self._escape.setEnabled(False)
         panel.attach_chart(self.bars, "labels")
         panel.attach_chart(self.line, "labels-with-every-shot")
 
@@ -138,7 +147,10 @@ class AnswerPage(QWidget):
         self._stack.setCurrentIndex(int(screen.stage.kind is Kind.READY))
         self.state.show_stage(screen.stage)
         self._labels.setVisible(screen.has_labels)
+        self._text_title.setText("Prompt and completion" if screen.completes else "Prompt")
         self.controls.show_screen(screen)
+        if self._escape is not None:
+            self._escape.setEnabled(screen.completing)
 
     def show_params(self, params: Params) -> None:
         self.controls.show_params(params)
@@ -215,13 +227,15 @@ class AnswerControls(ControlColumn):
         super().__init__(parent)
         self._tab: Answering | None = None
         self.complete = MainButton("Complete")
-        self.complete.setToolTip("Write what the model says after the prompt: the most probable token each time")
+        self.complete.setToolTip(
+            "Write what the model says after the prompt, the most probable token each time (Ctrl+Return)"
+        )
         self.shots = QSpinBox()
         self.shots.setAccessibleName("Shots in the prompt")
         self.shots.setToolTip("How many of the ticked examples stand in the prompt: 0 is zero-shot")
         self.shots.setKeyboardTracking(False)
-        self.before = icon_button("previous", "Ask the item before")
-        self.after = icon_button("next", "Ask the next item of the test set")
+        self.before = icon_button("previous", "Ask the item before (Alt+Left)")
+        self.after = icon_button("next", "Ask the next item of the test set (Alt+Right)")
         self.which, self.query = MutedLabel(), MutedLabel()
         self.query.setWordWrap(True)
         self.score = Choice(list(SCORES.values()), "How the scores are read")

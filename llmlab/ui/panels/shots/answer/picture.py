@@ -94,7 +94,7 @@ def picture(answered: Answered, every: tuple[tuple[int, LabelScores], ...], para
 
 def _headline(best: LabelLine, truth: str, scores: LabelScores) -> str:
     p = best.probability if best.calibrated is None else best.calibrated
-    words = f"“{best.label}” with {p:.1%} of the labels' probability"
+    words = f"“{best.label}” with {f'{100 * p:.1f}'.removesuffix('.0')} % of the labels' probability"
     verdict = {True: " – right", False: f" – the answer is “{truth}”"}[best.right] if truth else ""
     return f"{words}{verdict} · all labels together have {scores.mass:.2g} of the model's probability"
 

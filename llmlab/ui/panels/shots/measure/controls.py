@@ -113,7 +113,8 @@ class MeasureControls(ControlColumn):
         """Show the settings, and what can be done now."""
         params = screen.params
         self.run.setText("Stop" if screen.running else "Go on" if screen.resumes else "Measure")
-        self.run.setToolTip("Ask the model every item" if not screen.resumes else "Measure what was left over")
+        words = "Measure what was left over" if screen.resumes else "Ask the model every item"
+        self.run.setToolTip(f"{words} (Ctrl+Return)")
         self.run.setEnabled(screen.running or screen.can_run)
         self.test.setCurrentIndex(tuple(Comparison).index(params.test))
         self._shots.setVisible(params.test is Comparison.SWEEP)

@@ -87,7 +87,7 @@ def found(run: Run, judge: Judge, chosen: str) -> Found | None:
     return Found(
         test=run.request.test,
         metric=judge.metric,
-        headline=shape.headline,
+        headline=shape.headline[:1].upper() + shape.headline[1:],
         unit=shape.unit or judge.metric.value,
         curve=shape.curve,
         bars=shape.bars,

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from PySide6.QtCore import Qt
+from PySide6.QtGui import QKeySequence, QShortcut
 from PySide6.QtWidgets import QSplitter, QStackedWidget, QVBoxLayout, QWidget
 
 from llmlab.ui import theme
@@ -43,6 +44,7 @@ class MeasurePage(QWidget):
         self._tab: Measuring | None = None
         self._panel: PanelView | None = None
         self._shown: Found | None = None
+        self._escape: QShortcut | None = None
         self.controls = MeasureControls()
         self.state = StateView()
         self.headline = ElidedLabel()
@@ -94,6 +96,11 @@ class MeasurePage(QWidget):
         """`tab` is told what the user does; `panel` has the clipboard and the dialogs."""
         self._tab, self._panel = tab, panel
         self.controls.attach(tab)
+        for keys in ("Ctrl+Return", "Ctrl+Enter"):
+            QShortcut(QKeySequence(keys), self).activated.connect(tab.run)
+        self._escape = QShortcut(QKeySequence("Esc"), self)
+        self._escape.activated.connect(tab.stop)
+        self._escape.setEnabled(False)
         panel.attach_chart(self.chart, "shots")
 
     # --- what the presenter asks for ------------------------------------------------------------------------------
@@ -102,6 +109,8 @@ class MeasurePage(QWidget):
         self._stack.setCurrentIndex(int(screen.stage.kind is Kind.READY))
         self.state.show_stage(screen.stage)
         self.controls.show_screen(screen)
+        if self._escape is not None:
+            self._escape.setEnabled(screen.running)
 
     def show_found(self, shown: Found | None) -> None:
         self._shown = shown
