@@ -75,6 +75,17 @@ def test_every_measurement_comes_to_a_picture(test: Comparison) -> None:
     assert bed.tab.found.chosen == shown.conditions[0][0]
 
 
+def test_two_variants_are_told_apart_item_by_item() -> None:
+    bed = measured(Comparison.VARIANTS)
+    first = {line.item: line for line in bed.tab.found.items}
+    bed.tab.choose("B")
+    for line in bed.tab.found.items:
+        assert line.other == (first[line.item].answer, first[line.item].value)
+        assert first[line.item].other == (line.answer, line.value)
+    wins = sum(line.value > line.other[1] for line in bed.tab.found.items)
+    assert wins == bed.tab.found.mcnemar.wins
+
+
 def test_outcomes_are_read_anew_without_the_model() -> None:
     bed = measured()
     before = bed.tab.found

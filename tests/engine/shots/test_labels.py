@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from llmlab.engine import Engine
+from llmlab.engine import Engine, datasets
 from llmlab.engine.errors import Cancelled, InputError, OutOfMemoryError
 from llmlab.engine.shots import batching, labels
 from llmlab.engine.shots.answer import answer, with_every_shot
@@ -222,3 +223,16 @@ def test_one_query_and_what_every_shot_changes() -> None:
         answer(engine.loaded, SPEC, SHOTS * 12, QUERIES[0])
     many = with_every_shot(engine.loaded, SPEC, SHOTS * 12, QUERIES[0])
     assert 3 < len(many) < 25
+
+
+@pytest.mark.parametrize("name", ["mood", "capital", "piece"])
+def test_task_files_of_the_harness_are_scored_as_one_forward_pass_each(name: str) -> None:
+    task = datasets.read(Path(__file__).parent / "tasks" / f"{name}.yaml")
+    *shots, query = task.examples()
+    spec = task.drafts[0].spec
+    if not spec.labels:
+        spec = replace(spec, labels=(*(shot.output for shot in shots), "something else"))
+    engine = models.decoder("qwen3")
+    prompts = [one.rendered for one in Prompts(engine.loaded, spec).all(shots, [query, shots[0]])]
+    for place, scores in score_labels(engine.loaded, prompts):
+        np.testing.assert_allclose(scores.sums, plain(engine, prompts[place]), atol=1e-4)

@@ -29,7 +29,10 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class ItemLine:
-    """One item under one condition. `value` is how right the answer is, 0…1."""
+    """One item under one condition. `value` is how right the answer is, 0…1.
+
+    Of two variants, `other` is (answer, value) of the one that is not listed.
+    """
 
     item: int
     text: str
@@ -39,6 +42,7 @@ class ItemLine:
     probabilities: tuple[float, ...]
     tokens: int
     dropped: int
+    other: tuple[str, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +227,7 @@ def _labels(run: Run, condition: Condition) -> tuple[str, ...]:
 
 def _items(run: Run, condition: Condition, judge: Judge) -> tuple[ItemLine, ...]:
     free = run.results.free(condition.key)
+    others = _others(run, condition, judge)
     lines = []
     for outcome in run.results.of(condition.key):
         item = run.request.items[outcome.item]
@@ -236,9 +241,21 @@ def _items(run: Run, condition: Condition, judge: Judge) -> tuple[ItemLine, ...]
                 _probabilities(outcome, judge, free),
                 outcome.tokens,
                 outcome.dropped,
+                others.get(outcome.item),
             )
         )
     return tuple(lines)
+
+
+def _others(run: Run, condition: Condition, judge: Judge) -> dict[int, tuple[str, float]]:
+    """(answer, value) of every item under the other one of two variants."""
+    if run.request.test is not Comparison.VARIANTS:
+        return {}
+    key = next(each.key for each in run.conditions if each.key != condition.key)
+    answers, _ = run.results.pairs(key, judge)
+    values = run.results.values(key, judge)
+    asked = run.results.of(key)
+    return {each.item: (answer, values[each.item]) for each, answer in zip(asked, answers, strict=True)}
 
 
 def _probabilities(outcome: Outcome, judge: Judge, free: ContentFree | None) -> tuple[float, ...]:

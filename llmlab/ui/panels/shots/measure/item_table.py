@@ -8,6 +8,7 @@ from PySide6.QtWidgets import QCheckBox, QMenu, QVBoxLayout, QWidget
 
 from llmlab.ui import theme
 from llmlab.ui.panels.shots.measure.found import Found, ItemLine
+from llmlab.ui.panels.shots.measure.params import Comparison
 from llmlab.ui.widgets.column import combo_box
 from llmlab.ui.widgets.parts import MutedLabel, row
 from llmlab.ui.widgets.tables import FrozenRows, Table
@@ -18,10 +19,15 @@ TIPS = {
     "item": "The fields of the item",
     "truth": "The answer that is right",
     "answer": "What the model answers: the most probable label, or what it wrote",
-    "right": "✓, or how right by the metric, 0 to 1",
+    "right": "✓, or how right by the metric, 0 to 1; of two variants this one / the other",
 }
 WIDTHS = {"#": 4, "item": 25, "truth": 9, "answer": 10, "right": 6}
 PROBABILITY = 9  # digits
+
+
+def _stands_out(line: ItemLine) -> bool:
+    """Whether it is wrong or, of two variants, right with one of them only."""
+    return line.value < 1 if line.other is None else line.value != line.other[1]
 
 
 class ItemModel(FrozenRows):
@@ -49,7 +55,7 @@ class ItemModel(FrozenRows):
         assert self.value is not None
         line = self.value[row]
         if column in COLUMNS:
-            grade = "✓" if line.value >= 1 else "✗" if line.value <= 0 else f"{line.value:.2f}"
+            grade = _mark(line.value) + (f" / {_mark(line.other[1])}" if line.other is not None else "")
             shown = (str(line.item + 1), line.text, line.truth, line.answer, grade)
             return shown[COLUMNS.index(column)].replace("\n", "⏎")
         return f"{line.probabilities[self.columns.index(column) - len(COLUMNS)]:.4f}"
@@ -59,11 +65,16 @@ class ItemModel(FrozenRows):
         line = self.value[row]
         if column.startswith("p("):
             return f"{line.probabilities[self.columns.index(column) - len(COLUMNS)]!r}"
+        other = f"\nthe other variant: {line.other[0]} {_mark(line.other[1])}" if line.other is not None else ""
         dropped = f"\n{line.dropped} shots found no room" if line.dropped else ""
-        return f"{self.cell(row, column)}\n{line.tokens:,} tokens in the prompt{dropped}"
+        return f"{self.cell(row, column)}\n{line.tokens:,} tokens in the prompt{dropped}{other}"
 
     def title_tip(self, column: str) -> str | None:
         return TIPS.get(column, "The label's probability among all labels")
+
+
+def _mark(value: float) -> str:
+    return "✓" if value >= 1 else "✗" if value <= 0 else f"{value:.2f}"
 
 
 class ItemTable(QWidget):
@@ -78,7 +89,7 @@ class ItemTable(QWidget):
         self.view = Table(self.model, "Items", [WIDTHS[name] for name in COLUMNS])
         self.conditions = combo_box("Condition", "Whose items are listed")
         self.wrong = QCheckBox("Only wrong ones")
-        self.wrong.setToolTip("List only the items that are not right")
+        self.wrong.setToolTip("List only the items that are not right or, of two variants, those in which they differ")
         self.count = MutedLabel()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -93,6 +104,8 @@ class ItemTable(QWidget):
     def show_found(self, shown: Found | None) -> None:
         """Show another one; the place in the table stays."""
         self._shown = shown
+        two = shown is not None and shown.test is Comparison.VARIANTS
+        self.wrong.setText("Only where they differ" if two else "Only wrong ones")
         wanted = shown.conditions if shown is not None else ()
         known = tuple(
             (self.conditions.itemData(i), self.conditions.itemText(i)) for i in range(self.conditions.count())
@@ -117,7 +130,7 @@ class ItemTable(QWidget):
     def _list(self) -> None:
         lines = self._shown.items if self._shown is not None else ()
         labels = self._shown.labels if self._shown is not None else ()
-        some = tuple(line for line in lines if line.value < 1) if self.wrong.isChecked() else lines
+        some = tuple(filter(_stands_out, lines)) if self.wrong.isChecked() else lines
         place = self.view.verticalScrollBar().value()
         former = self.model.columns
         self.model.show_lines(some, labels)
