@@ -153,7 +153,7 @@ def test_what_is_no_number_leaves_the_former_one(number: str, words: str) -> Non
 
 def test_the_block_sets_the_scale() -> None:
     lab = Lab({"chosen": "INT8"})
-    assert lab.row("INT8").value.startswith("3.1496")
+    assert lab.row("INT8").value.startswith("≈ 3.1496")
     lab.tab.change(block="127")
     assert lab.row("INT8").value == "3"
     assert lab.fact("step") == "1"

@@ -43,7 +43,17 @@ class RowModel(FrozenRows):
         super().__init__(names, right=[column.name for column in columns if column.number], parent=parent)
         self._about = {column.name: column.tooltip for column in columns}
         self._places = {name: place for place, name in enumerate(names)}
+        self._order = (-1, False)  # the column that the rows are sorted by
         self.value = ()
+
+    def set_order(self, column: int, *, descending: bool) -> None:
+        """Say by which column the rows are sorted, -1 for none."""
+        self._order = (column, descending)
+        self.headerDataChanged.emit(Qt.Orientation.Horizontal, 0, len(self.columns) - 1)
+
+    def title(self, column: str) -> str:
+        place, descending = self._order
+        return column + (" ↓" if descending else " ↑") if self._places[column] == place else column
 
     @property
     def rows(self) -> tuple[Row, ...]:

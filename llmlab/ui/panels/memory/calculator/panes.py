@@ -192,10 +192,7 @@ class GpuPane(QWidget):
         """Show the rows; those that are marked are the chosen ones."""
         place = self.table.verticalScrollBar().value()
         self._gpus = gpus
-        header = self.table.horizontalHeader()
-        order = Qt.SortOrder.DescendingOrder if gpus.descending else Qt.SortOrder.AscendingOrder
-        header.setSortIndicatorShown(gpus.column >= 0)
-        header.setSortIndicator(gpus.column, order)
+        self.table.rows_model.set_order(gpus.column, descending=gpus.descending)
         self.table.set_rows([_gpu_row(gpus, number) for number in range(len(gpus.rows))])
         self.table.select([n for n, each in enumerate(gpus.rows) if each.gpu.name in gpus.marked])
         self.table.verticalScrollBar().setValue(place)

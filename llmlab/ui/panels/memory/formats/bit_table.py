@@ -172,7 +172,10 @@ class BitTable(Drawn):
         small = theme.monospace(0.9)
         for bit, digit in enumerate(each.bits):
             box = self.cell_of(number, bit).adjusted(0.5, 0, -0.5, 0)
-            painter.fillRect(box, self._shade(self._field_of(each, bit)[0], one=digit == "1"))
+            field = self._field_of(each, bit)[0]
+            painter.fillRect(box, self._shade(field, one=digit == "1"))
+            painter.setPen(self._shade(field, one=True))  # a frame: zeros are seen on the chosen row too
+            painter.drawRect(box.adjusted(0.5, 0.5, -0.5, -0.5))
             painter.setFont(small)
             painter.setPen(colors.text)
             painter.drawText(box, Qt.AlignmentFlag.AlignCenter, digit)

@@ -61,8 +61,9 @@ class NumberLine(Drawn):
 
     def _place(self) -> QRectF:
         metrics = QFontMetricsF(theme.monospace())
-        names = max((metrics.horizontalAdvance(row.name) for row in self._line.rows), default=0) if self._line else 0
-        counts = metrics.horizontalAdvance("16,777,216")
+        rows = self._line.rows if self._line else ()
+        counts = max((metrics.horizontalAdvance(f"{row.count:,}") for row in rows), default=0.0)
+        names = max((metrics.horizontalAdvance(row.name) for row in rows), default=0.0)
         left = PAD + names + PAD
         bottom = QFontMetricsF(self.font()).height() + PAD
         top = QFontMetricsF(self.font()).height() + PAD
@@ -110,7 +111,7 @@ class NumberLine(Drawn):
             area, x = self._area(), self.x_of(line.number)
             painter.setPen(QPen(colors.cut_line, 1.4, Qt.PenStyle.DashLine))
             painter.drawLine(QLineF(x, area.top() - 3, x, area.bottom()))
-            label = f"the number, {line.number:.9g}"
+            label = f"the number, {line.number:.9g}".replace("-", "−")
             width = QFontMetricsF(self.font()).horizontalAdvance(label)
             painter.setFont(self.font())
             painter.setPen(colors.cut_line)

@@ -87,11 +87,11 @@ def row(reading: Reading, *, turned: bool) -> FormatRow:
 
 
 def short(value: Exact) -> str:
-    """Every digit where there are few of them, otherwise rounded with an ellipsis."""
+    """Every digit where there are few of them, otherwise rounded, and marked so."""
     whole = decimal(value)
     if len(whole) <= LONGEST:
         return whole
-    return f"{decimal(value, places=12)}…"
+    return f"≈ {decimal(value, places=12)}"
 
 
 def error_words(reading: Reading) -> str:
