@@ -39,10 +39,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
-
 from llmlab import textfile
-from llmlab.engine.datasets import limits, yamltext
+from llmlab.engine.datasets import limits
 from llmlab.engine.datasets.notes import Notes
 from llmlab.engine.datasets.values import Record, Value, is_nothing, is_true, text_of
 from llmlab.engine.errors import InputError
@@ -56,7 +54,6 @@ NO_QUERY = Example(())
 LARGEST_SEED = 2**32 - 1
 
 T = TypeVar("T", bound=StrEnum)
-_DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +72,8 @@ class Project:
 
 def dumps(project: Project) -> str:
     """The project as YAML."""
+    import yaml
+
     spec = project.spec
     data = {
         "llmlab": KIND,
@@ -120,6 +119,8 @@ def save(path: Path, project: Project) -> None:
 
 def loads(name: str, text: str, notes: Notes) -> Project:
     """The project in `text`. Raises InputError for what is none; what is wrong in a part of it is noted."""
+    from llmlab.engine.datasets import yamltext
+
     documents = yamltext.parse(name, text, notes)
     if not documents or not is_project(documents[0]):
         raise InputError(f"{name} is no project of LLM Lab.", "A project begins with “llmlab: prompt-shot project”.")
@@ -266,8 +267,11 @@ def _example(one: Example) -> dict[str, Any]:
 
 def _dumper() -> Any:
     """Texts of several lines as blocks, so that a project reads like its prompts."""
+    import yaml
 
-    class Dumper(_DUMPER):  # type: ignore[misc]  # C or Python, as PyYAML was built
+    base: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
+    class Dumper(base):  # type: ignore[misc]  # C or Python, as PyYAML was built
         def ignore_aliases(self, data: Any) -> bool:
             return True
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,43 +20,20 @@ from llmlab.engine.datasets import (
     sheets,
     yamltext,
 )
+from llmlab.engine.datasets.formats import BY_SUFFIX
 from llmlab.engine.datasets.notes import Notes
 from llmlab.engine.datasets.table import Rows, Table, propose_mapping
 from llmlab.engine.datasets.types import Dialect, FieldMapping, Format, Imported, NoteKind, Options
 from llmlab.engine.datasets.values import Record, Value
 from llmlab.engine.errors import InputError
-from llmlab.engine.progress import UNCONTROLLED, Control
+from llmlab.engine.progress import Control
 
-_BY_SUFFIX = {
-    ".csv": Format.CSV,
-    ".tsv": Format.TSV,
-    ".tab": Format.TSV,
-    ".json": Format.JSON,
-    ".cforge": Format.JSON,
-    ".jsonl": Format.JSONL,
-    ".ndjson": Format.JSONL,
-    ".yaml": Format.YAML,
-    ".yml": Format.YAML,
-    ".xlsx": Format.XLSX,
-    ".xlsm": Format.XLSX,
-    ".txt": Format.PROMPTS,
-    ".text": Format.PROMPTS,
-    ".prompt": Format.PROMPTS,
-    ".md": Format.PROMPTS,
-    ".markdown": Format.PROMPTS,
-}
-SUFFIXES = frozenset(_BY_SUFFIX)
-TABLE_SUFFIXES = SUFFIXES - {".txt", ".text", ".prompt", ".md", ".markdown"}  # files that are no prompt by themselves
 _ZIP, _OLE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0"
 _MARKDOWN = frozenset({".md", ".markdown"})
 
 
-def read(path: Path, options: Options = Options(), control: Control = UNCONTROLLED) -> Imported:  # noqa: B008 - frozen
-    """The file at `path`, read with the corrections in `options`.
-
-    Never executes, includes or fetches what a file refers to. Raises InputError, with words, for what can't be read
-    at all; whatever can is returned, with a note for everything that was skipped, changed or assumed.
-    """
+def read(path: Path, options: Options, control: Control) -> Imported:
+    """See `llmlab.engine.datasets.read`."""
     control.report(f"Reading {path.name}")
     try:
         size = path.stat().st_size
@@ -71,7 +47,7 @@ def read(path: Path, options: Options = Options(), control: Control = UNCONTROLL
     return from_bytes(path.name, data, options, size)
 
 
-def from_bytes(name: str, data: bytes, options: Options = Options(), size: int | None = None) -> Imported:  # noqa: B008
+def from_bytes(name: str, data: bytes, options: Options, size: int | None = None) -> Imported:
     """Like `read`, of the first bytes of a file of `size` bytes (None: all of it). Raises InputError."""
     whole = size is None or len(data) >= size
     size = len(data) if size is None else size
@@ -81,20 +57,20 @@ def from_bytes(name: str, data: bytes, options: Options = Options(), size: int |
     notes = Notes()
     if data.startswith(_OLE):
         raise InputError(f"{name} is an old Excel or Word file.", "Save it as .xlsx or CSV.")
-    if data.startswith(_ZIP) or _BY_SUFFIX.get(suffix) is Format.XLSX:
+    if data.startswith(_ZIP) or BY_SUFFIX.get(suffix) is Format.XLSX:
         return _workbook(name, data, options, notes, size)
     text, encoding = encodings.decode(name, data, options.encoding, notes, whole=whole)
     if not text.strip():
         raise InputError(f"{name} holds nothing but spaces.", "Choose a file with prompts or examples.")
     if not whole:
         notes.skipped(f"The file has {size / 1e6:,.0f} MB; only the first {len(data) / 1e6:,.0f} MB were read.")
-    found = _BY_SUFFIX.get(suffix) or sniff(text)
+    found = BY_SUFFIX.get(suffix) or sniff(text)
     result = _from_text(name, text, found, options, notes, whole)
     options = replace(options, key=result.options.key)
     return replace(result, name=name, encoding=encoding, size=size, whole=whole, notes=notes.result(), options=options)
 
 
-def from_text(text: str, options: Options = Options(), name: str = "The pasted text") -> Imported:  # noqa: B008
+def from_text(text: str, options: Options, name: str) -> Imported:
     """A text from the clipboard: what it is, is told by its looks. Raises InputError."""
     return from_bytes(name, encodings.without_surrogates(text).encode(), replace(options, encoding="utf-8"))
 
@@ -117,7 +93,7 @@ def sniff(text: str) -> Format:
 
 def _most(path: Path) -> int:
     """How many bytes of a file are worth reading: one more than the limit tells that it was passed."""
-    kind = _BY_SUFFIX.get(path.suffix.lower())
+    kind = BY_SUFFIX.get(path.suffix.lower())
     return {Format.XLSX: limits.SHEET_BYTES + 1, Format.YAML: 4 * limits.YAML_BYTES + 8}.get(kind, limits.HEAD)  # type: ignore[arg-type]
 
 
@@ -220,8 +196,3 @@ def _hint(kind: Format) -> str:
         Format.JSONL: "A JSON Lines file should hold one record in every line.",
     }
     return wanted.get(kind, "Choose a file with prompts or examples.")
-
-
-def suffixes() -> Sequence[str]:
-    """The suffixes of all files that can be read, for a file dialog."""
-    return sorted(SUFFIXES)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from llmlab.engine.datasets import limits
@@ -36,6 +36,7 @@ class Table:
     def __init__(self, notes: Notes, fields: Sequence[str] = ()) -> None:
         self._notes = notes
         self._places: dict[str, int] = {name: place for place, name in enumerate(fields)}
+        self._by_raw = dict(self._places)
         self._rows: list[tuple[str, ...]] = []
         self._lines: list[int] = []
         self._left_out: dict[str, int | None] = {}
@@ -76,13 +77,17 @@ class Table:
         lines = tuple(self._lines) if any(self._lines) else ()
         return Rows(tuple(self._places), rows, lines)
 
-    def _place(self, name: str, line: int | None) -> int | None:
-        if name not in self._places:
+    def _place(self, raw: str, line: int | None) -> int | None:
+        """The column of a name as the file has it; names that differ there stay apart."""
+        if raw not in self._by_raw:
             if len(self._places) >= limits.COLUMNS:
-                self._left_out.setdefault(name, line)
+                self._left_out.setdefault(raw, line)
                 return None
-            self._places[name] = len(self._places)
-        return self._places[name]
+            name = _unique(field_name(raw) or "unnamed", self._places)
+            if name != raw:
+                self._notes.changed(f"The field “{raw.strip()[:60]}” is called “{name}”.", line)
+            self._by_raw[raw] = self._places[name] = len(self._places)
+        return self._by_raw[raw]
 
     def _add(self, row: tuple[str, ...], line: int | None, where: str) -> bool:
         longest = max(map(len, row), default=0)
@@ -99,14 +104,19 @@ def field_names(names: Iterable[str], notes: Notes, line: int | None = None) -> 
     result: list[str] = []
     for number, name in enumerate(names, start=1):
         wanted = field_name(name) or f"column {number}"
-        unique, copy = wanted, 2
-        while unique in result:
-            unique, copy = f"{wanted} {copy}", copy + 1
+        unique = _unique(wanted, result)
         if unique != name.strip():
             why = "its name was empty" if not name.strip() else f"it was “{name.strip()[:60]}”"
             notes.changed(f"Column {number} is called “{unique}”: {why}.", line)
         result.append(unique)
     return result
+
+
+def _unique(wanted: str, taken: Container[str]) -> str:
+    name, copy = wanted, 2
+    while name in taken:
+        name, copy = f"{wanted} {copy}", copy + 1
+    return name
 
 
 def field_name(name: str) -> str:
@@ -137,10 +147,10 @@ def _output(fields: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _flat(record: Mapping[str, Value], notes: Notes, before: str = "") -> Iterable[tuple[str, str]]:
     for key, value in record.items():
-        name = f"{before}{field_name(key) or 'unnamed'}"
+        name = f"{before}{key}"
         if isinstance(value, dict) and value:
             yield from _flat(value, notes, f"{name}.")
         else:
             if isinstance(value, list):
-                notes.changed_once(f"The field “{name}” holds lists; they are shown as JSON.")
+                notes.changed_once(f"The field “{name[:60]}” holds lists; they are shown as JSON.")
             yield name, without_surrogates(text_of(value))

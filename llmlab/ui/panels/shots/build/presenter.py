@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from llmlab.engine.datasets import project as projects
+from llmlab.engine.datasets.formats import SUFFIXES, TABLE_SUFFIXES
 from llmlab.engine.datasets.project import Project
-from llmlab.engine.datasets.reader import SUFFIXES, TABLE_SUFFIXES
 from llmlab.engine.datasets.types import Format, Imported
 from llmlab.engine.shots.types import Example, Form, PromptSpec
 from llmlab.engine.types import Architecture, ModelInfo
