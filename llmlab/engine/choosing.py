@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from llmlab.engine.cuts import BLOCK, LOWEST, at_least, highest_id_first, lowest_id_first, min_p_kept, top_p_kept
 from llmlab.engine.sampling import SamplingSettings, ShapedDistribution, draw, draw_from, needs_no_stages, shape
-from llmlab.engine.sorted_logits import SCRATCH, SortedLogits, divided, sort_keys
+from llmlab.engine.sorted_logits import SCRATCH, SortedLogits, divided
 from llmlab.engine.types import Float32, Int32
 
 ALTERNATIVES = 20  # most probable tokens that are told with every step
@@ -142,30 +142,33 @@ def _among_the_best(
         return None
     with np.errstate(over="ignore"):
         scores = _penalised(position, logits, settings.repetition_penalty)
-        raw = _Whole(logits, logits.max(), "whole raw")
         ids = _best(scores, count)
-        drawn = _taken(ids, scores, logits, raw, settings) if uniform is None else None
-        if uniform is not None:
+        raw = _Whole(logits, logits[ids[0]] if scores is logits else logits.max(), "whole raw")
+        if uniform is None:
+            drawn = _taken(ids, scores, logits, raw, settings)
+        else:
             drawn = _drawn(ids, scores, logits, raw, settings, uniform)
     return None if drawn is None else _of_the_head(drawn, logits, raw)
 
 
 def _of_the_head(drawn: _Drawn, logits: Float32, raw: _Whole) -> Choice:
-    told = _told(drawn.place, len(drawn.head.ids))
-    ids = drawn.head.ids[told]
+    place, head = drawn.place, drawn.head.ids
+    ids, told = head[:ALTERNATIVES].copy(), drawn.probabilities[:ALTERNATIVES]
+    if place >= len(ids):
+        ids, told = np.append(ids, head[place]), np.append(told, drawn.probabilities[place])
+        place = len(ids) - 1
     raw_probabilities = raw.probabilities(ids)
-    probabilities = np.zeros(len(told), np.float32)
-    possible = told < len(drawn.probabilities)
-    probabilities[possible] = drawn.probabilities[told[possible]]
-    place = min(drawn.place, len(told) - 1)
+    probabilities = np.zeros(len(ids), np.float32)
+    probabilities[: len(told)] = told
+    own = logits[ids]
     return Choice(
         token_id=int(ids[place]),
         probability=float(probabilities[place]),
         raw_probability=float(raw_probabilities[place]),
-        rank=int(np.count_nonzero(logits > logits[ids[place]])),
+        rank=int(np.count_nonzero(logits > own[place])),
         entropy=drawn.entropy,
         ids=ids,
-        logits=logits[ids],
+        logits=own,
         raw_probabilities=raw_probabilities,
         probabilities=probabilities,
     )
@@ -196,10 +199,8 @@ def _best(scores: Float32, count: int) -> Int32:
     columns = len(scores) // rows
     maxima = scores[: rows * columns].reshape(rows, columns).max(axis=0)
     bound = np.partition(maxima, columns - count)[columns - count]
-    found = np.flatnonzero(scores >= bound).astype(np.int32)
-    order = np.argsort(sort_keys(scores[found], found))[::-1]
-    best: Int32 = found[order]
-    return best
+    found = np.flatnonzero(scores >= bound)
+    return found[np.lexsort((found, scores[found]))[::-1]].astype(np.int32)
 
 
 def _taken(ids: Int32, scores: Float32, logits: Float32, raw: _Whole, settings: SamplingSettings) -> _Drawn | None:
