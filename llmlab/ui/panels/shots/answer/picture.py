@@ -106,9 +106,13 @@ def _short(text: str) -> str:
 def cells(line: LabelLine) -> tuple[str, ...]:
     """A row of the table."""
     mark = " ✓" if line.right else ""
-    after = "" if line.calibrated is None else f"{line.calibrated:.3g}"
+    after = "" if line.calibrated is None else _share(line.calibrated)
     logs = (f"{value:.4f}".replace("-", "−") for value in (line.sum, line.per_token, line.per_character))
-    return (line.label + mark, str(line.tokens), *logs, f"{line.probability:.3g}", after)
+    return (line.label + mark, str(line.tokens), *logs, _share(line.probability), after)
+
+
+def _share(value: float) -> str:
+    return f"{value:.4f}" if value >= 5e-5 else f"{value:.2g}"
 
 
 def table_text(shown: Picture, delimiter: str = ",") -> str:

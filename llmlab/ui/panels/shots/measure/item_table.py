@@ -11,7 +11,7 @@ from llmlab.ui.panels.shots.measure.found import Found, ItemLine
 from llmlab.ui.panels.shots.measure.params import Comparison
 from llmlab.ui.widgets.column import combo_box
 from llmlab.ui.widgets.parts import MutedLabel, row
-from llmlab.ui.widgets.tables import FrozenRows, Table
+from llmlab.ui.widgets.tables import PAD, FrozenRows, Table
 
 COLUMNS = ("#", "item", "truth", "answer", "right")
 TIPS = {
@@ -21,7 +21,7 @@ TIPS = {
     "answer": "What the model answers: the most probable label, or what it wrote",
     "right": "✓, or how right by the metric, 0 to 1; of two variants this one / the other",
 }
-WIDTHS = {"#": 4, "item": 25, "truth": 9, "answer": 10, "right": 6}
+WIDTHS = {"#": 4, "item": 22, "truth": 8, "answer": 9, "right": 6}
 PROBABILITY = 9  # digits
 
 
@@ -55,7 +55,7 @@ class ItemModel(FrozenRows):
         assert self.value is not None
         line = self.value[row]
         if column in COLUMNS:
-            grade = _mark(line.value) + (f" / {_mark(line.other[1])}" if line.other is not None else "")
+            grade = _mark(line.value) + (f"/{_mark(line.other[1])}" if line.other is not None else "")
             shown = (str(line.item + 1), line.text, line.truth, line.answer, grade)
             return shown[COLUMNS.index(column)].replace("\n", "⏎")
         return f"{line.probabilities[self.columns.index(column) - len(COLUMNS)]:.4f}"
@@ -145,7 +145,7 @@ class ItemTable(QWidget):
         digit = self.view.fontMetrics().horizontalAdvance("0")
         for number, column in enumerate(self.model.columns):
             digits = WIDTHS.get(column, max(PROBABILITY, min(len(column) + 1, 18)))
-            self.view.setColumnWidth(number, digits * digit + theme.SPACE)
+            self.view.setColumnWidth(number, digits * digit + 2 * PAD)
 
     def contextMenuEvent(self, event: QContextMenuEvent) -> None:
         menu = QMenu(self)
