@@ -523,6 +523,24 @@ def test_free_answers_are_no_labels() -> None:
     assert applying.labels_of(found, found.mapping) == ()
 
 
+@pytest.mark.parametrize(
+    "task",
+    [
+        "doc_to_text: '{{text}} Good?'\ndoc_to_target: label\ndoc_to_choice: [no, yes]\n",
+        "doc_to_text: '{{text}} Good?'\ndoc_to_target: '{{label}}'\ndoc_to_choice: [no, yes]\n",
+        'templates: {a: !Template {jinja: "{{text}} Good? ||| {{ answer_choices[label] }}", answer_choices: no ||| yes}}',
+    ],
+)
+def test_a_task_without_items_meets_its_data(task: str) -> None:
+    start = Project(PromptSpec("x"))
+    found = datasets.from_bytes("task.yaml", task.encode())
+    start = applying.applied(start, found, applying.first_choices(found))
+    data = datasets.from_bytes("x.csv", b"text,label\n" + b"".join(b"t%d,%d\n" % (n, n % 2) for n in range(6)))
+    made = applying.applied(start, data, applying.first_choices(data))
+    assert made.spec.labels == ("no", "yes")
+    assert compose(made.spec, made.examples[:2], made.query).text == "t0 Good? no\n\nt1 Good? yes\n\nt5 Good?"
+
+
 @pytest.mark.parametrize("syntax", list(Syntax))
 def test_an_instruction_from_a_text_file_is_taken_literally(syntax: Syntax) -> None:
     found = datasets.from_text("Write {json} like {{ this }} and {% that")

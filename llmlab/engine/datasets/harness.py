@@ -69,7 +69,7 @@ def read(config: Record, notes: Notes) -> Task:
         labels=labels,
     )
     single = _SINGLE.fullmatch(target)
-    if not output and single and single[1] in names:
+    if not output and single and (single[1] in names or not names):
         output, spec = single[1], _without_target(spec)
     numbered = _SINGLE.fullmatch(target) if output else None  # the field that only numbers the answer
     aside = {output, numbered[1] if numbered else output}
@@ -95,7 +95,7 @@ def _template(config: Record, name: str, fields: set[str], notes: Notes) -> str:
     if value in NOTHING:
         return ""
     value = with_number_index(value, name, notes)
-    if value in fields or (name == "doc_to_target" and not fields and _IDENTIFIER.fullmatch(value)):
+    if value in fields or (name != "description" and not fields and _IDENTIFIER.fullmatch(value)):
         return f"{{{{{value}}}}}"
     return value
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -90,7 +90,7 @@ def spec_after(spec: PromptSpec, imported: Imported, choices: Choices) -> Prompt
             draft, labels=labels, form=spec.form, overflow=spec.overflow, room=spec.room, verbalizer=spec.verbalizer
         )
     mapping = choices.mapping
-    fits = set(named_fields(spec)) <= set(mapping.inputs) and bool(named_fields(spec))
+    fits = set(named_fields(spec)) <= {*mapping.inputs, mapping.output} and bool(named_fields(spec))
     if not fits:
         spec = replace(
             spec, template=plain_template(mapping), instruction="", target="", syntax=Syntax.FIELDS, verbalizer=()
@@ -98,6 +98,8 @@ def spec_after(spec: PromptSpec, imported: Imported, choices: Choices) -> Prompt
     if not mapping.output:
         return spec
     labels = labels_of(imported, mapping) if choices.labels else ()
+    if fits and _numbers(labels, spec.labels):
+        return spec
     if set(labels) <= set(spec.labels) and fits:
         return spec
     # An instruction that lists the former labels would contradict the new ones.
@@ -124,7 +126,7 @@ def applied(project: Project, imported: Imported, choices: Choices) -> Project:
         text = imported.rows[0][0]
         literal = text.replace("{", "{{").replace("}", "}}") if spec.syntax is Syntax.FIELDS else _raw(text)
         return replace(project, spec=replace(spec, instruction=f"{literal}\n\n"))
-    rows = imported.examples(choices.mapping)
+    rows = _named(_examples(spec, imported, choices.mapping), spec)
     if choices.use is Use.MORE:
         return replace(project, spec=spec, examples=(*project.examples, *rows))
     if choices.use is Use.TEST:
@@ -134,6 +136,26 @@ def applied(project: Project, imported: Imported, choices: Choices) -> Project:
     first = min(MOST_SHOTS, len(shots))
     query = test[0] if choices.use is Use.BOTH and test else _query(project, rows)
     return replace(project, spec=spec, examples=shots, test=test, shots=first, query=query, seed=0)
+
+
+def _examples(spec: PromptSpec, imported: Imported, mapping: FieldMapping) -> tuple[Example, ...]:
+    """The rows. An answer that the templates name, as those of a task file may, is among the fields as well."""
+    if mapping.output and mapping.output in named_fields(spec) and mapping.output not in mapping.inputs:
+        mapping = replace(mapping, inputs=(*mapping.inputs, mapping.output))
+    return imported.examples(mapping)
+
+
+def _numbers(outputs: Collection[str], labels: Sequence[str]) -> bool:
+    """Whether the outputs are the numbers of the labels, from 0, as data sets for task files have them."""
+    numbered = {str(number) for number in range(len(labels))}
+    return bool(outputs) and set(outputs) <= numbered and not set(outputs) & set(labels)
+
+
+def _named(rows: tuple[Example, ...], spec: PromptSpec) -> tuple[Example, ...]:
+    """The rows with labels in place of their numbers; a template for the answer does that itself."""
+    if spec.target or not _numbers({row.output for row in rows}, spec.labels):
+        return rows
+    return tuple(replace(row, output=spec.labels[int(row.output)]) for row in rows)
 
 
 def _query(project: Project, rows: Sequence[Example]) -> Example:

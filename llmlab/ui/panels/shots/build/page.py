@@ -89,15 +89,14 @@ class BuildPage(QWidget):
         self.preview.mapped.connect(tab.importing.map_field)
         self.preview.accepted.connect(tab.importing.accept)
         self.preview.left.connect(tab.importing.cancel)
-        for keys, call, where in (
-            ("Ctrl+Z", tab.undo, self.table),
-            ("Ctrl+Shift+Z", tab.redo, self.table),
-            ("Ctrl+Y", tab.redo, self.table),
-            ("Ctrl+S", tab.save_file, self),
-        ):
-            shortcut = QShortcut(QKeySequence(keys), where)
-            shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
-            shortcut.activated.connect(call)
+        keys: tuple[tuple[str, Callable[[], None]], ...] = (
+            ("Ctrl+Z", tab.undo), ("Ctrl+Shift+Z", tab.redo), ("Ctrl+Y", tab.redo), ("Ctrl+S", tab.save_file),
+        )  # fmt: skip
+        for where in (self, self.controls):  # what is typed into has an undo of its own, and keeps the keys
+            for key, call in keys:
+                shortcut = QShortcut(QKeySequence(key), where)
+                shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+                shortcut.activated.connect(call)
 
     def _connect_controls(self, tab: BuildTab) -> None:
         controls = self.controls
