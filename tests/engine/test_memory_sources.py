@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from llmlab.engine.errors import (
     ModelNotFoundError,
     UnsupportedModelError,
 )
+from llmlab.engine.memory import machine
 from llmlab.engine.memory.activations import Checkpointing
 from llmlab.engine.memory.architectures import architecture
 from llmlab.engine.memory.edited import GpuTable, checked_row, from_values, to_values
@@ -375,3 +377,22 @@ def test_areas_leave_out_what_cannot_be() -> None:
     assert found[0][1] == sharded_training(shape("gpt2"), TrainingSettings(), plan)
     totals = [estimate.total for _, estimate in found]
     assert totals == sorted(totals, reverse=True)
+
+
+def test_gpus_come_first_with_the_table_s_bandwidth_or_the_driver_s_or_a_measured_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told = [
+        SimpleNamespace(name="NVIDIA H200", total_memory=150 * GIB, memory_clock_rate=1, memory_bus_width=1),
+        SimpleNamespace(name="Mystery 1", total_memory=8 * GIB, memory_clock_rate=7_000_000, memory_bus_width=256),
+        SimpleNamespace(name="Mystery 2", total_memory=8 * GIB),
+    ]
+    monkeypatch.setattr(machine, "cuda_devices", lambda: len(told))
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: told[device.index])
+    monkeypatch.setattr(machine, "read_bandwidth", lambda device, control: 123 if device.type == "cuda" else 45)
+    found = machine_gpus()
+    assert [row.name for row in found] == ["NVIDIA H200", "Mystery 1", "Mystery 2", "Main memory (CPU)"]
+    assert [row.bandwidth for row in found] == [4_800_000_000_000, 448_000_000_000, 123, 45]
+    assert found[0].memory == 150 * GIB  # its own, as the driver has it
+    assert "measured" in found[2].source
+    assert {row.kind for row in found} == {OWN}

@@ -331,6 +331,18 @@ def test_rules_beside_each_other() -> None:
     assert len(lab.page.picture.sources) == 4
 
 
+def test_pages_about_training_or_inference_alone_say_which() -> None:
+    lab = Lab().start()
+    lab.tab.change(page="sharing")
+    assert lab.tab.params.purpose == "training"
+    lab.tab.change(purpose="inference")
+    assert lab.tab.params.page == "parts"
+    lab.tab.change(purpose="training")
+    lab.tab.change(page="speed")
+    assert lab.tab.params.purpose == "inference"
+    assert isinstance(lab.page.picture, Speed)
+
+
 def test_the_decode_limit_and_the_measured_speed() -> None:
     lab = Lab({"page": "speed"}).start()
     assert not lab.page.picture.can_measure

@@ -49,7 +49,7 @@ GPU_COLUMNS = (
               lambda f: f.fits, number=False),
     GpuColumn("free GB", "What stays free; below 0, what is missing", 8,
               lambda f: words.in_gb(f.headroom).replace("-", "−"), lambda f: f.headroom),
-    GpuColumn("context", "The longest context that fits, with the batch as it is", 10,
+    GpuColumn("context", "The longest context that fits, with the batch as it is", 11,
               lambda f: "–" if f.context is None else f"{f.context:,}", lambda f: f.context or 0),
     GpuColumn("batch", "The largest batch that fits, with the context as it is", 7,
               lambda f: "–" if f.batch is None else f"{f.batch:,}", lambda f: f.batch or 0),

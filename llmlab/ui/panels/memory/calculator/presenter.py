@@ -25,6 +25,7 @@ from llmlab.ui.panels.memory.calculator.params import (
     MOST_MARKED,
     MOST_OPENED,
     OPENED,
+    PAGES,
     Params,
 )
 from llmlab.ui.screen import Fact, Kind, Stage
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 Picture = pictures.Parts | gpurows.Gpus | pictures.Sharing | pictures.Rules | Plot
 READY = Stage(Kind.READY)
 CANCEL = (("Cancel", "cancel"),)
+ABOUT = {"sharing": "training", "speed": "inference"}  # pages that make sense for one purpose only
 NO_TEXT = "Once upon a time"  # is decoded after, where there is no prompt
 
 
@@ -89,7 +91,7 @@ class Calculator:
     def __init__(self, context: PanelContext, panel: TabbedPresenter, page: Page, saved: Mapping[str, Any]) -> None:
         self._bench, self._panel, self._page = context.workbench, panel, page
         self._asking = panel.asking
-        self.params = Params.from_dict(saved)
+        self.params = _in_agreement(Params.from_dict(saved), page_asked=True)
         self.table: GpuTable = from_values(saved.get("gpu_table"))
         self.order = (-1, False)  # column and direction of the table
         self._machine: tuple[Gpu, ...] | None = None  # until its devices are known
@@ -141,7 +143,7 @@ class Calculator:
 
     def change(self, **changes: Any) -> None:
         """The user has changed settings."""
-        self.params = replace(self.params, **changes)
+        self.params = _in_agreement(replace(self.params, **changes), page_asked="page" in changes)
         if "source" in changes:
             self._error = None
         self._find()
@@ -461,6 +463,14 @@ def _facts(shape: ModelShape, total: int, host: int, params: Params) -> tuple[Fa
     if shape.context:
         found.append(Fact("reads", f"{shape.context:,}", "The longest context that the architecture is made for"))
     return tuple(found)
+
+
+def _in_agreement(params: Params, *, page_asked: bool) -> Params:
+    """Some pages are about training or about inference alone: the page that was asked for says which, or gives way."""
+    about = ABOUT.get(params.page, params.purpose)
+    if about == params.purpose:
+        return params
+    return replace(params, purpose=about) if page_asked else replace(params, page=PAGES[0])
 
 
 def _beyond(shape: ModelShape, params: Params) -> tuple[str, ...]:
