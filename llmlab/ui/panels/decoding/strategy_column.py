@@ -79,11 +79,12 @@ def _facts(column: Column) -> tuple[str, str, str]:
     if not column.told:
         return STATES[column.state], "", ""
     speed = f" · {column.tokens_per_second:.0f} tokens/s" if column.tokens_per_second is not None else ""
-    accepted = f" · {column.accepted_share:.0%} accepted" if column.accepted_share is not None else ""
     perplexity = f" · perplexity {column.perplexity:.2f}" if column.perplexity is not None else ""
     distinct = f"distinct-2 {column.distinct(2):.2f} · " if column.distinct(2) is not None else ""
+    if column.accepted_share is not None:  # distinct-2 is that of the text without guesses
+        distinct = f"{column.accepted_share:.0%} accepted · "
     return (
-        f"{len(column.tokens)} tokens{speed} {STATES[column.state]}".strip() + accepted,
+        f"{len(column.tokens)} tokens{speed} {STATES[column.state]}".strip(),
         f"ln p {column.log_probability:.2f}{perplexity}",
         f"{distinct}rep. {column.repeated_share:.0%}",
     )
