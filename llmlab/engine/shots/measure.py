@@ -20,6 +20,7 @@ from llmlab.engine.shots.results import ContentFree, LabelScores, Outcome
 from llmlab.engine.shots.types import Example, Form, Prompt, PromptSpec
 from llmlab.engine.types import Int64
 
+BLOCK = 256  # items whose prompts are made at a time, so that a large test set can be stopped at any moment
 CALIBRATION = -1  # stands for the item, where a condition's content-free prompts are known
 
 
@@ -45,9 +46,11 @@ def measure(
         asking = Prompts(loaded, condition.spec)
         if calibrate and (condition.key, CALIBRATION) not in done and _can_calibrate(condition, items):
             yield ContentFree(condition.key, _content_free(loaded, asking, condition, items[0], control))
-        for outcome in _outcomes(loaded, asking, condition, items, missing, control):
-            clock.tick()
-            yield outcome
+        for begin in range(0, len(missing), BLOCK):
+            control.check()
+            for outcome in _outcomes(loaded, asking, condition, items, missing[begin : begin + BLOCK], control):
+                clock.tick()
+                yield outcome
 
 
 def ranking(

@@ -37,8 +37,10 @@ class LabelScores:
 
     def scores(self, kind: Score) -> Float64:
         """The sums, or the sums over the length."""
-        divisor = {Score.SUM: np.ones(len(self.sums)), Score.TOKEN: self.tokens, Score.CHARACTER: self.characters}
-        return np.asarray(self.sums / np.maximum(divisor[kind], 1), np.float64)
+        if kind is Score.SUM:
+            return self.sums
+        length = self.tokens if kind is Score.TOKEN else self.characters
+        return np.asarray(self.sums / np.maximum(length, 1), np.float64)
 
     def probabilities(self, kind: Score = Score.SUM) -> Float64:
         """The scores' softmax: how probable each label is if the answer is one of them."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -53,17 +53,20 @@ class Judge:
         """The label with the highest probability, or what the model wrote."""
         if outcome.scores is None:
             return outcome.completion.strip()
+        if not self.calibrate or free is None:
+            return outcome.scores.labels[outcome.scores.best(self.score)]
         return outcome.scores.labels[int(self.probabilities(outcome, free).argmax())]
 
     def value(self, outcome: Outcome, free: ContentFree | None) -> float:
         """How right the answer is, 0…1. Of macro-F1, which only many answers have, whether it is right."""
-        answer = self.answer(outcome, free)
-        grade: dict[Metric, Callable[[str, str], float]] = {
-            Metric.REGEX: lambda a, t: metrics.regex_match(self.pattern, a, t),
-            Metric.TOKEN_F1: metrics.token_f1,
-            Metric.ROUGE_L: metrics.rouge_l,
-        }
-        return grade.get(self.metric, metrics.exact_match)(answer, outcome.truth)
+        return self.grade(self.answer(outcome, free), outcome.truth)
+
+    def grade(self, answer: str, truth: str) -> float:
+        """How right an answer is, 0…1."""
+        if self.metric is Metric.REGEX:
+            return metrics.regex_match(self.pattern, answer, truth)
+        grades = {Metric.TOKEN_F1: metrics.token_f1, Metric.ROUGE_L: metrics.rouge_l}
+        return grades.get(self.metric, metrics.exact_match)(answer, truth)
 
     @property
     def is_share(self) -> bool:
@@ -160,7 +163,8 @@ class Results:
         free = self.free(key)
         for each in self.of(key):
             if each.item not in read:
-                read[each.item] = judge.answer(each, free), judge.value(each, free)
+                answer = judge.answer(each, free)
+                read[each.item] = answer, judge.grade(answer, each.truth)
         return read
 
     def truth_log_probability(self, key: str, judge: Judge) -> dict[int, float]:

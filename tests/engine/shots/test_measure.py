@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from llmlab.engine.errors import Cancelled, InputError
+from llmlab.engine.shots import measure as measuring
 from llmlab.engine.shots import plans
 from llmlab.engine.shots.budget import prompt
 from llmlab.engine.shots.choice import Choice, choose, nearest
@@ -95,6 +96,16 @@ def test_cancelled_measurements_go_on_where_they_stopped() -> None:
     for condition in conditions:
         assert results.values(condition.key, Judge()) == whole.values(condition.key, Judge())
     assert not list(measure(engine.loaded, conditions, ITEMS, known=results.known))
+
+
+def test_large_test_sets_are_asked_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    conditions = plans.k_sweep(SPEC, POOL, ITEMS, (2,), (0,), Choice.FIRST)
+    want = all_of(conditions).of(conditions[0].key)
+    monkeypatch.setattr(measuring, "BLOCK", 3)
+    for one, other in zip(all_of(conditions).of(conditions[0].key), want, strict=True):
+        assert one.scores is not None
+        assert other.scores is not None
+        np.testing.assert_allclose(one.scores.sums, other.scores.sums, atol=1e-5)
 
 
 def test_calibration_uses_the_conditions_own_shots() -> None:

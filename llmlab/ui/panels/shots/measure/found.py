@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from llmlab.engine.shots import plans
 from llmlab.engine.shots.metrics import Interval, McNemar, confusion, exact_match, wilson
@@ -226,25 +226,29 @@ def _labels(run: Run, condition: Condition) -> tuple[str, ...]:
 
 
 def _items(run: Run, condition: Condition, judge: Judge) -> tuple[ItemLine, ...]:
+    """The lines of one condition; each is made once, however often they are looked at while more come in."""
     free = run.results.free(condition.key)
-    others = _others(run, condition, judge)
-    lines = []
+    made = run.lines.setdefault((condition.key, judge), {})
     for outcome in run.results.of(condition.key):
-        item = run.request.items[outcome.item]
-        lines.append(
-            ItemLine(
-                outcome.item,
-                " · ".join(text for _, text in item.fields),
-                outcome.truth,
-                judge.answer(outcome, free),
-                judge.value(outcome, free),
-                _probabilities(outcome, judge, free),
-                outcome.tokens,
-                outcome.dropped,
-                others.get(outcome.item),
-            )
-        )
-    return tuple(lines)
+        if outcome.item not in made:
+            made[outcome.item] = _line(run, outcome, judge, free)
+    others = _others(run, condition, judge)
+    lines = (made[item] for item in sorted(made))
+    return tuple(replace(line, other=others.get(line.item)) for line in lines) if others else tuple(lines)
+
+
+def _line(run: Run, outcome: Outcome, judge: Judge, free: ContentFree | None) -> ItemLine:
+    answer = judge.answer(outcome, free)
+    return ItemLine(
+        item=outcome.item,
+        text=" · ".join(text for _, text in run.request.items[outcome.item].fields),
+        truth=outcome.truth,
+        answer=answer,
+        value=judge.grade(answer, outcome.truth),
+        probabilities=_probabilities(outcome, judge, free),
+        tokens=outcome.tokens,
+        dropped=outcome.dropped,
+    )
 
 
 def _others(run: Run, condition: Condition, judge: Judge) -> dict[int, tuple[str, float]]:

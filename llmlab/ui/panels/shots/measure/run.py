@@ -65,6 +65,7 @@ class Run:
     request: Request
     conditions: tuple[Condition, ...] = ()
     results: Results = field(default_factory=Results)
+    lines: dict[tuple[str, Any], dict[int, Any]] = field(default_factory=dict)  # of the table, by condition and judge
 
     @property
     def total(self) -> int:
