@@ -43,9 +43,10 @@ HELP = {
     ),
     "speed": Help(
         "The decode limit",
-        "To write one token every weight has to be read from memory once, and the whole cache; so bandwidth sets a "
-        "limit that no kernel can beat. The lines are that limit for each chosen GPU. Measure decodes a few dozen "
-        "tokens with the loaded model, as it is loaded, and marks its real speed.",
+        "To write one token every weight has to be read from memory once, and all keys and values; so bandwidth sets a "
+        "limit, which only a model small enough for the processor's own caches can pass. The lines are that limit for "
+        "each chosen GPU. Measure decodes a few dozen tokens with the loaded model, as it is loaded, and marks its "
+        "real speed.",
         "tokens/s ≤ batch · bandwidth / (weights read + cache read)",
     ),
 }
