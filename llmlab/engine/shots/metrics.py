@@ -140,17 +140,14 @@ def bootstrap_macro_f1(answers: Sequence[str], truths: Sequence[str], seed: int 
     count = len(answers)
     if not count:
         return Interval(math.nan, 0.0, 1.0, 0)
-    given = np.array([labels.index(answer) for answer in answers])
-    right = np.array([labels.index(truth) for truth in truths])
-    drawn = np.random.default_rng(seed).integers(count, size=(RESAMPLES, count))
-    totals = np.zeros(RESAMPLES)
-    present = np.zeros(RESAMPLES)
-    for label in range(len(labels)):
-        is_given, is_right = (given == label)[drawn], (right == label)[drawn]  # (resamples, items)
-        shared = (is_given & is_right).sum(1)
-        sizes = is_given.sum(1) + is_right.sum(1)
-        totals += 2 * shared / np.maximum(sizes, 1)
-        present += sizes > 0
+    counts = np.array(confusion(answers, truths, labels), np.float64)
+    # Drawing items with replacement draws cells of the confusion matrix, each as often as it has items.
+    drawn = np.random.default_rng(seed).multinomial(count, (counts / count).ravel(), size=RESAMPLES)
+    cells = drawn.reshape(RESAMPLES, *counts.shape)  # (resamples, truths, answers)
+    right = np.diagonal(cells, axis1=1, axis2=2)  # (resamples, labels)
+    sizes = cells.sum(1) + cells.sum(2)
+    totals = (2 * right / np.maximum(sizes, 1)).sum(1)
+    present = (sizes > 0).sum(1)
     low, high = np.quantile(totals / np.maximum(present, 1), (0.025, 0.975))
     return Interval(macro_f1(answers, truths), float(low), float(high), count)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -47,7 +48,7 @@ class Judge:
         plain = outcome.scores.probabilities(self.score)
         if not self.calibrate or free is None:
             return plain
-        return calibrated(plain, content_free_probabilities(free.scores, self.score))
+        return calibrated(plain, _prior(free, self.score))
 
     def answer(self, outcome: Outcome, free: ContentFree | None) -> str:
         """The label with the highest probability, or what the model wrote."""
@@ -72,6 +73,12 @@ class Judge:
     def is_share(self) -> bool:
         """Whether every single value is 0 or 1, so that the mean is a proportion."""
         return self.metric in (Metric.ACCURACY, Metric.EXACT, Metric.REGEX)
+
+
+@functools.lru_cache(maxsize=64)
+def _prior(free: ContentFree, score: Score) -> Float64:
+    """p_cf, the same for all outcomes of a condition."""
+    return content_free_probabilities(free.scores, score)
 
 
 @dataclass(frozen=True, slots=True)
