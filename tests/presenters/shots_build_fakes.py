@@ -28,12 +28,16 @@ class FakePage:
         self.asked: list[str] = []
         self.path: Path | None = None
         self.forward = 0
+        self.reading = ""
 
     def show_screen(self, screen: Screen) -> None:
         self.screen = screen
 
     def show_prompt(self, shown: Shown) -> None:
         self.shown = shown
+
+    def show_reading(self, name: str) -> None:
+        self.reading = name
 
     def show_preview(self, preview: Preview | None) -> None:
         self.preview = preview

@@ -235,7 +235,9 @@ def test_a_file_is_looked_at_before_it_is_used(bench: Bench, tmp_path: Path) -> 
     path.write_text(CSV)
     before = bench.screen.project
     bench.tab.open_file(path)
+    assert bench.page.reading == "reviews.csv"
     bench.run()
+    assert bench.page.reading == ""
     preview = bench.page.preview
     assert preview is not None
     assert (preview.choices.use, preview.labels) == (Use.BOTH, ("a", "b"))
@@ -528,7 +530,7 @@ def test_free_answers_are_no_labels() -> None:
     [
         "doc_to_text: '{{text}} Good?'\ndoc_to_target: label\ndoc_to_choice: [no, yes]\n",
         "doc_to_text: '{{text}} Good?'\ndoc_to_target: '{{label}}'\ndoc_to_choice: [no, yes]\n",
-        'templates: {a: !Template {jinja: "{{text}} Good? ||| {{ answer_choices[label] }}", answer_choices: no ||| yes}}',
+        'templates: {a: !Template {jinja: "{{text}} Good? ||| {{answer_choices[label]}}", answer_choices: no ||| yes}}',
     ],
 )
 def test_a_task_without_items_meets_its_data(task: str) -> None:

@@ -124,6 +124,31 @@ def test_what_was_typed_is_told_when_the_keyboard_goes_elsewhere(qtbot: QtBot) -
     assert said == ["ab", "c"]
 
 
+def test_endless_texts_are_shown_in_part_and_cannot_be_spoilt(qtbot: QtBot, table: ExampleTable) -> None:
+    long = "x" * 500_000
+    template, line = TemplateField("Question", "tip", 3), VisibleField("x", "tip")
+    qtbot.addWidget(template)
+    qtbot.addWidget(line)
+    template.show_text(long)
+    line.set_plain(long)
+    for field in (template.editor, line):
+        assert field.isReadOnly()
+        qtbot.keyClicks(field, "y")
+    qtbot.keyClick(line, Qt.Key.Key_Return)
+    assert len(line.text()) < 3000
+    template.show_text("short")
+    line.set_plain("short")
+    assert not template.editor.isReadOnly()
+    assert not line.isReadOnly()
+    table.show_screen(screen_of(replace(PROJECT, examples=(Example((("text", long),), "a"),))))
+    assert not table.examples.flags(table.examples.index(0, FIRST)) & Qt.ItemFlag.ItemIsEditable
+    view = PromptView()
+    qtbot.addWidget(view)
+    view.show_prompt(shown_of(replace(PROJECT, query=Example((("text", long),)))))
+    assert view.document().characterCount() < 20_000
+    assert view.words_at(100).startswith("Query")
+
+
 def test_many_fields_are_in_a_menu(qtbot: QtBot) -> None:
     field = TemplateField("Question", "tip", 3)
     qtbot.addWidget(field)

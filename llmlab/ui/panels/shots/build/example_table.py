@@ -35,7 +35,7 @@ from llmlab.engine.shots.types import Example, PartKind
 from llmlab.ui import theme
 from llmlab.ui.panels.shots.build.budget_bar import part_color
 from llmlab.ui.panels.shots.build.editing import Listed, rows_of
-from llmlab.ui.panels.shots.build.fields import VISIBLE
+from llmlab.ui.panels.shots.build.fields import VISIBLE, editable
 from llmlab.ui.panels.shots.build.screen import Screen
 from llmlab.ui.widgets.tables import PAD, Table
 
@@ -140,7 +140,8 @@ class ExampleModel(QAbstractTableModel):
         if not index.isValid():
             return flag.ItemIsDropEnabled
         flags = flag.ItemIsSelectable | flag.ItemIsEnabled | flag.ItemIsDragEnabled
-        return flags | flag.ItemIsEditable if index.column() >= FIRST else flags
+        can = index.column() >= FIRST and editable(self._text(index.row(), index.column()))
+        return flags | flag.ItemIsEditable if can else flags
 
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         if orientation is not Qt.Orientation.Horizontal or section >= self.columnCount():

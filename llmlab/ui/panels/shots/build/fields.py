@@ -19,7 +19,14 @@ SPACES = str.maketrans({"\n": "↵", "\t": "⇥", " ": "·"})
 _BACK = str.maketrans({"↵": "\n", "⇥": "\t"})
 _BACK_SPACES = str.maketrans({"↵": "\n", "⇥": "\t", "·": " "})
 _FIELDS = {Syntax.FIELDS: re.compile(r"\{\{|\}\}|\{[^{}]*\}"), Syntax.JINJA: re.compile(r"\{\{.*?\}\}|\{%.*?%\}")}
+MOST_TYPED, MOST_LINE = 30_000, 10_000  # characters of a text, and of a line in it, that can be typed in
+EXCERPT = 2_000  # characters that are shown of a longer one
 CHIP_CHARACTERS = 36  # of all the names that are buttons; the others are in a menu
+
+
+def editable(text: str) -> bool:
+    """Whether Qt can lay out a text while it is typed in; more would hold up the window."""
+    return len(text) <= MOST_TYPED and max(map(len, text.split("\n"))) <= MOST_LINE
 
 
 class VisibleField(QLineEdit):
@@ -50,12 +57,14 @@ class VisibleField(QLineEdit):
 
     def set_plain(self, text: str) -> None:
         """Show `text`, without a signal; what is being typed stays."""
-        shown = text.translate(self._there)
+        whole = editable(text)
+        shown = (text if whole else f"{text[:EXCERPT]}…").translate(self._there)
         if shown != self.text() and not self._timer.isActive():
             self.setText(shown)
+        self.setReadOnly(not whole)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        if event.key() in {Qt.Key.Key_Return, Qt.Key.Key_Enter}:
+        if event.key() in {Qt.Key.Key_Return, Qt.Key.Key_Enter} and not self.isReadOnly():
             self.insert("↵")
             self._edited()
         else:
@@ -129,8 +138,11 @@ class TemplateField(QWidget):
         theme.changed.connect(self._colors.rehighlight)
 
     def show_text(self, text: str) -> None:
-        """Show `text`, without a signal."""
-        self.editor.set_text(text)
+        """Show `text`, without a signal; of one that is too long to be typed in, the beginning."""
+        whole = editable(text)
+        self.editor.set_text(text if whole else f"{text[:EXCERPT]}…")
+        self.editor.setReadOnly(not whole)
+        self._chips.setEnabled(whole)
 
     def show_fields(self, names: Sequence[str], syntax: Syntax) -> None:
         """Offer these fields."""

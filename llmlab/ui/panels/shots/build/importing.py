@@ -22,6 +22,9 @@ Read = Callable[[Options, JobControl], Imported]
 class ImportPage(Protocol):
     """What the user sees of it."""
 
+    def show_reading(self, name: str) -> None:
+        """Say that a file is being read; an empty name: no more."""
+
     def show_preview(self, preview: Preview | None) -> None:
         """Show a file, or none: back to the project."""
 
@@ -43,6 +46,7 @@ class Importing:
         self._read: Read | None = None
         self._imported: Imported | None = None
         self._choices: Choices | None = None
+        self._name = ""
         self.reading = False
 
     @property
@@ -52,7 +56,7 @@ class Importing:
 
     def open(self, path: Path, then: Callable[[Imported], bool] = lambda _: False) -> None:
         """Read a file; what `then` does not take is shown first."""
-        self.look(lambda options, control: datasets.read(path, options, control), then)
+        self.look(lambda options, control: datasets.read(path, options, control), then, path.name)
 
     def paste(self, text: str) -> None:
         """Read a text as if it were a file."""
@@ -99,25 +103,25 @@ class Importing:
         """Leave the file alone; nothing has changed."""
         self._asking.cancel(self)
         self._imported = self._choices = self._read = None
-        self.reading = False
+        self._set_reading(False)
         self._page.show_preview(None)
 
     def close(self) -> None:
         """Deliver nothing more."""
         self._asking.forget(self)
 
-    def look(self, read: Read, then: Callable[[Imported], bool] = lambda _: False) -> None:
+    def look(self, read: Read, then: Callable[[Imported], bool] = lambda _: False, name: str = "the text") -> None:
         """Show what `read` gives, now and again with other options; not what `then` takes."""
-        self._read, self._choices = read, None
+        self._read, self._choices, self._name = read, None, name
         self._start(Options(), then)
 
     def _start(self, options: Options, then: Callable[[Imported], bool]) -> None:
         read = self._read
         assert read is not None
-        self.reading = True
+        self._set_reading(True)
 
         def done(imported: Imported) -> None:
-            self.reading = False
+            self._set_reading(False)
             if then(imported):
                 self._imported = self._choices = None
                 self._page.show_preview(None)
@@ -128,12 +132,16 @@ class Importing:
             self._show()
 
         def failed(error: ErrorInfo) -> None:
-            self.reading = False
+            self._set_reading(False)
             self._asking.notifier.error(error)
             if self._imported is not None:
                 self._show()  # as it was before the correction
 
         self._asking.beside(self, "read", lambda control: read(options, control), done, failed)
+
+    def _set_reading(self, reading: bool) -> None:
+        self.reading = reading
+        self._page.show_reading(self._name if reading else "")
 
     @staticmethod
     def _kept(former: Choices | None, imported: Imported) -> Choices:

@@ -27,7 +27,7 @@ from llmlab.ui.panels.shots.build.editing import Listed
 from llmlab.ui.panels.shots.build.example_table import ExampleTable
 from llmlab.ui.panels.shots.build.fields import TemplateField
 from llmlab.ui.panels.shots.build.preview_pane import PreviewPane
-from llmlab.ui.panels.shots.build.prompt_view import PromptView
+from llmlab.ui.panels.shots.build.prompt_view import PromptView, visible
 from llmlab.ui.panels.shots.build.query_form import QueryForm
 from llmlab.ui.panels.shots.build.screen import Preview, Screen, Shown
 from llmlab.ui.screen import Kind, Stage
@@ -64,7 +64,7 @@ class BuildPage(QWidget):
         self.table = ExampleTable()
         self.query = QueryForm()
         self.bar, self.prompt, self.state = BudgetBar(), PromptView(), StateView()
-        self.summary, self.notice, self.remark = ElidedLabel(), QLabel(), QLabel()
+        self.summary, self.notice, self.remark, self.reading = ElidedLabel(), QLabel(), QLabel(), QLabel()
         self.preview = PreviewPane()
         self._remedy = ""
         self._panel: PanelView | None = None
@@ -155,8 +155,9 @@ class BuildPage(QWidget):
         if shown.stale:
             return
         self.summary.setText(shown.summary)
-        self.notice.setText(shown.dropped)
-        self.notice.setVisible(bool(shown.dropped))
+        notice = " ".join(filter(None, (shown.dropped, _cut(shown))))
+        self.notice.setText(notice)
+        self.notice.setVisible(bool(notice))
         self.table.examples.set_dropped(shown.rendered.dropped if shown.rendered is not None else ())
         over = shown.budget is not None and not shown.budget.fits
         self.bar.show_segments(shown.segments, over=over)
@@ -168,6 +169,11 @@ class BuildPage(QWidget):
         self.prompt.show_prompt(shown)
         for button in (self.copy_button, self.python_button, self.controls.button):
             button.setEnabled(shown.rendered is not None)
+
+    def show_reading(self, name: str) -> None:
+        """Say that a file is being read; an empty name: no more."""
+        self.reading.setText(f"Reading {name} …")
+        self.reading.setVisible(bool(name))
 
     def show_preview(self, preview: Preview | None) -> None:
         """Show a file, or none: back to the project."""
@@ -216,7 +222,8 @@ class BuildPage(QWidget):
         self._count = MutedLabel()
         self.copy_button = icon_button("copy", "Copy the prompt", "Copy the prompt")
         self.python_button = icon_button("code", "Copy as Python: a program that makes this prompt", "Copy as Python")
-        for label, name in ((self.notice, "The length of the prompt"), (self.remark, "What was changed by itself")):
+        names = {self.notice: "The length of the prompt", self.remark: "What was changed by itself"}
+        for label, name in {**names, self.reading: "The file that is being read"}.items():
             label.setWordWrap(True)
             label.setTextFormat(Qt.TextFormat.PlainText)
             label.setAccessibleName(name)
@@ -238,7 +245,7 @@ class BuildPage(QWidget):
         self._stack = QStackedWidget()
         self._stack.addWidget(self._prompt_box)
         self._stack.addWidget(self.state)
-        right = _stack(head, self.remark, self.bar, self.notice, self._stack)
+        right = _stack(head, self.reading, self.remark, self.bar, self.notice, self._stack)
         right.layout().setStretchFactor(self._stack, 1)  # type: ignore[attr-defined]
         halves = QSplitter(Qt.Orientation.Horizontal)
         halves.setObjectName("shots build")
@@ -258,11 +265,23 @@ class BuildPage(QWidget):
 
     def _paint_colors(self) -> None:
         colors = theme.current()
-        for label, base in ((self.notice, colors.warning_base), (self.remark, colors.info_base)):
+        info = colors.info_base
+        for label, base in ((self.notice, colors.warning_base), (self.remark, info), (self.reading, info)):
             label.setStyleSheet(
                 f"background: {base.name()}; color: {colors.text.name()};"
                 f" border-radius: 4px; padding: {theme.SPACE // 2}px {theme.SPACE}px;"
             )
+
+
+def _cut(shown: Shown) -> str:
+    """That only a part of a very long prompt is on screen."""
+    whole = len(shown.rendered.text) if shown.rendered is not None else 0
+    part = visible(shown.rendered.text) if shown.rendered is not None else 0
+    return (
+        f"The first {part:,} of {whole:,} characters are shown here; the prompt itself is whole."
+        if part < whole
+        else ""
+    )
 
 
 def _stack(*widgets: QWidget) -> QWidget:

@@ -15,7 +15,7 @@ from llmlab.ui.panels.shots.build.budget_bar import part_color
 from llmlab.ui.panels.shots.build.screen import Shown
 from llmlab.ui.panels.shots.build.words import part_name
 
-MOST_CHARACTERS = 60_000  # that are laid out; the prompt itself stays whole
+MOST_CHARACTERS, MOST_LINE = 60_000, 10_000  # that are laid out, in all and in one line; the prompt itself stays whole
 
 
 class PromptView(QPlainTextEdit):
@@ -44,7 +44,7 @@ class PromptView(QPlainTextEdit):
             return
         if former is None or former.text != rendered.text:
             place = self.verticalScrollBar().value()
-            self.setPlainText(rendered.text[:MOST_CHARACTERS])
+            self.setPlainText(rendered.text[: visible(rendered.text)])
             self.verticalScrollBar().setValue(place)
         self._paint_parts()
 
@@ -112,6 +112,16 @@ class PromptView(QPlainTextEdit):
         menu.addAction("Copy as Python", self.python_asked.emit)
         menu.exec(event.globalPos())
         menu.deleteLater()
+
+
+def visible(text: str) -> int:
+    """How many characters of a prompt are shown: Qt would take seconds for a very long line."""
+    place = 0
+    for line in text[:MOST_CHARACTERS].split("\n"):
+        if len(line) > MOST_LINE:
+            return place + MOST_LINE
+        place += len(line) + 1
+    return min(len(text), MOST_CHARACTERS)
 
 
 def _units(text: str) -> list[int]:
