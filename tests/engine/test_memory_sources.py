@@ -74,6 +74,7 @@ def test_every_source_gives_the_same(tmp_path: Path) -> None:
 def test_the_loaded_model() -> None:
     engine = Engine.open("bundled:decoder", device="cpu")
     assert from_loaded(engine.loaded).shape.parameters == engine.info.parameters
+    assert from_spec("bundled:decoder").shape.tensors == from_loaded(engine.loaded).shape.tensors
     speed = measure_decode(engine, "Once upon a time", new_tokens=8)
     assert speed.tokens == 7
     assert speed.tokens_per_second > 0

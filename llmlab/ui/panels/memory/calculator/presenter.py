@@ -22,6 +22,7 @@ from llmlab.ui.panels.memory.calculator import export, gpurows, pictures, snippe
 from llmlab.ui.panels.memory.calculator.params import (
     FIRST,
     LISTED,
+    MARKED,
     MOST_MARKED,
     MOST_OPENED,
     OPENED,
@@ -279,8 +280,8 @@ class Calculator:
     def _machine_found(self, machine: tuple[Gpu, ...]) -> None:
         own = tuple(gpu.name for gpu in machine)
         self._machine = machine
-        if not any(name in self.params.marked for name in own):
-            self.mark((*own, *self.params.marked))
+        if self.params.marked == MARKED:  # nobody has chosen any yet
+            self.mark((*own, *MARKED))
         self._show()
 
     def read_again(self) -> None:
