@@ -26,7 +26,7 @@ from llmlab.ui.panels.shots.build import samples
 from llmlab.ui.panels.shots.build.fields import VisibleField
 from llmlab.ui.panels.shots.build.screen import Screen
 from llmlab.ui.widgets.column import ControlColumn, TextField, combo_box, group, labelled
-from llmlab.ui.widgets.parts import Choice, ElidedLabel, MainButton, icon_button, row
+from llmlab.ui.widgets.parts import Choice, MainButton, MutedLabel, icon_button, row
 
 FORMS = {
     Form.TEXT: ("Running text", "Instruction, shots and query one after another, as lm-evaluation-harness does it"),
@@ -158,7 +158,8 @@ class Controls(ControlColumn):
         self.name = VisibleField("Name of the project", "Name of the project")
         self.name.setPlaceholderText("Name of the project")
         self.name.typed.connect(self.renamed)
-        self._state = ElidedLabel()
+        self._state = MutedLabel()
+        self._state.setWordWrap(True)
         self.samples = QPushButton("Samples")
         self.samples.setToolTip("Sets that come with the program and work with its models")
         menu = QMenu(self.samples)
@@ -271,5 +272,5 @@ def _lines(*settings: tuple[str, QWidget]) -> QWidget:
 def _state(screen: Screen) -> str:
     """Where the project is, and whether that has the last changes."""
     if not screen.file:
-        return "not saved in a file" if screen.unsaved else "a sample, unchanged"
+        return "not saved in a file" if screen.unsaved else screen.project.note or "a sample, unchanged"
     return f"{screen.file}, changed since" if screen.unsaved else screen.file
