@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from llmlab.children import RENDER_TEMPLATES
 from llmlab.engine.errors import InputError
 from llmlab.engine.shots import templates
 from llmlab.engine.shots.budget import Prompts, dropped_in_words, prompt, refuse_overflow
@@ -275,3 +279,30 @@ def test_what_does_not_fit_without_shots_is_told_not_cut() -> None:
     assert not made.budget.fits
     with pytest.raises(InputError, match="instruction or the query"):
         refuse_overflow(made)
+
+
+def test_the_process_imports_nothing_heavy_and_is_part_of_the_program() -> None:
+    code = (
+        "import sys, llmlab.engine.shots.template_child; "
+        "print([name for name in ('torch', 'transformers', 'numpy', 'PySide6') if name in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+    request = json.dumps({"templates": ["{{ x }}!"], "rows": [[0, {"x": "a"}], [0, {"x": "b"}]]})
+    told = subprocess.run(
+        [sys.executable, "-m", "llmlab", RENDER_TEMPLATES.argument],
+        input=request + "\n",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert told.stdout == 'ready\n{"texts": ["a!", "b!"]}\n'
+
+
+def test_the_window_needs_no_torch_to_compose_and_to_add_up() -> None:
+    code = (
+        "import sys, llmlab.engine.shots.compose, llmlab.engine.shots.plans, llmlab.engine.shots.summary; "
+        "print([name for name in ('torch', 'transformers', 'jinja2', 'PySide6') if name in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
