@@ -23,6 +23,8 @@ from llmlab.engine.types import Float32, Int32
 
 UInt8: TypeAlias = NDArray[np.uint8]
 
+CANCELLED = 1e-6  # share of a sum below which what is left of it is added up anew
+
 
 class Candidates:
     """The vocabulary on its way through the stages.
@@ -111,7 +113,10 @@ class Candidates:
                 "Ban fewer words, or choose a larger no-repeat n-gram size.",
             )
         if len(places):
-            self._lose(self.total - float(self.weights[places].sum(dtype=np.float64)))
+            kept = self.total - float(self.weights[places].sum(dtype=np.float64))
+            if kept < CANCELLED * self.total:  # hardly a digit of the difference is left
+                kept = float(np.delete(self.weights, places).sum(dtype=np.float64))
+            self._lose(kept)
             self._remove(places, cut)
 
     def keep_between(self, start: int, stop: int, cut: Cut) -> None:

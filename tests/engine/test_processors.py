@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from types import SimpleNamespace
@@ -452,3 +453,11 @@ def test_a_banned_word_is_never_written() -> None:
     for seed in range(6):
         steps = engine.generate(text, bad_words_ids=girl, **{**options, "seed": seed})
         assert "girl" not in "".join(step.text for step in steps).split()
+
+
+def test_the_mass_is_told_where_nearly_all_of_it_was_banned() -> None:
+    logits = np.zeros(20, np.float32)
+    logits[0] = 60
+    captured = SortedLogits.from_logits(logits, Context.of((0, 0), given=1))
+    shaped = shape(captured, SamplingSettings(no_repeat_ngram_size=2))
+    assert shaped.kept_mass == pytest.approx(19 * math.exp(-60), rel=1e-5)
