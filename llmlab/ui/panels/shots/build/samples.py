@@ -16,7 +16,7 @@ _SAMPLES = (
     ("topic", "Topic", "Animal or food"),
     ("question-type", "Question type", "Never trained, and not learned from shots"),
     ("number-words", "Sums in words", "Two fields and a free answer"),
-    ("lookup", "Made-up language", "The answer stands among the shots"),
+    ("lookup", "Code words", "The answer stands among the shots and is looked up"),
     ("summary", "Summary", "For the sequence-to-sequence model"),
     ("girl-or-boy", "Girl or boy?", "A gap to fill, for the encoder-only model"),
 )
