@@ -7,6 +7,7 @@ import io
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -176,7 +177,8 @@ def test_an_answer_to_what_was_built_before_is_not_shown() -> None:
     bed.open()
     first = bed.jobs.pending.pop()
     bed.panel.built.project = replace(PROJECT, shots=1)
-    bed.jobs._call(first, first.done, first.work(bed.jobs.session, _Silent()))
+    bed.jobs.pending.insert(0, first)
+    bed.jobs.run_next()
     assert bed.tab.answered is None
     assert bed.tab.busy
     bed.jobs.run_all()
@@ -184,7 +186,19 @@ def test_an_answer_to_what_was_built_before_is_not_shown() -> None:
     assert not bed.tab.busy
 
 
-class _Silent:
-    def check(self) -> None: ...
+def test_the_answer_stays_when_the_line_over_the_shots_is_stopped() -> None:
+    bed = Bed(Answering)
+    bed.open()
+    job = bed.jobs.pending[0]
+    work = job.work
 
-    def report(self, text: str, fraction: float | None = None) -> None: ...
+    def stopped(session: Any, control: Any) -> None:
+        work(session, control)
+        raise Cancelled
+
+    job.work = stopped
+    bed.jobs.run_all()
+    assert bed.screen.stage.kind is Kind.READY
+    assert bed.tab.picture.lines
+    assert not bed.tab.picture.every
+    assert not bed.tab.busy

@@ -326,7 +326,7 @@ def line(shown: Picture) -> Plot:
         Axis("probability", low=0.0, high=1.0),
         series if shown.every else (),
         title="With every shot",
-        empty="No shots in the prompt",
+        empty="Every number of shots is being scored" if shown.waiting else "No shots in the prompt",
     )
 
 

@@ -57,9 +57,12 @@ class Picture:
     lines: tuple[LabelLine, ...] = ()
     every: tuple[tuple[int, tuple[float, ...]], ...] = ()  # shots, probability of each label
     headline: str = ""
+    waiting: bool = False  # for what the answer is with every number of shots
 
 
-def picture(answered: Answered, every: tuple[tuple[int, LabelScores], ...], params: Params) -> Picture:
+def picture(
+    answered: Answered, every: tuple[tuple[int, LabelScores], ...], params: Params, *, waiting: bool = False
+) -> Picture:
     """The numbers of an answer, as `params` want them."""
     scores = answered.scores
     if scores is None:
@@ -89,6 +92,7 @@ def picture(answered: Answered, every: tuple[tuple[int, LabelScores], ...], para
         lines,
         tuple((count, tuple(each.probabilities(params.score).tolist())) for count, each in every),
         _headline(lines[best], truth, scores),
+        waiting,
     )
 
 

@@ -100,10 +100,11 @@ class Answering:
                 self,
                 "score",
                 _score(*asked[1:]),
-                lambda found: self._came(asked, found),
+                lambda every: self._came_every(asked, every),
                 title="Scoring labels",
                 failed=lambda error: self._failed(asked, error),
                 stopped=lambda: self._stopped(asked),
+                partial=lambda parts: self._came(asked, parts[-1]),
             )
         self._show()
 
@@ -189,10 +190,16 @@ class Answering:
         if self._brought and self._panel.front is self:
             self.bring()
 
-    def _came(self, asked: object, found: tuple[Answered, tuple[tuple[int, LabelScores], ...]]) -> None:
+    def _came(self, asked: object, answered: Answered) -> None:
         if asked is self._asked:  # otherwise a newer one is on its way
-            self.answered, self._every = found
-            self._view.begin_completion(self.answered.prompt.rendered.text)
+            self.answered, self._stage = answered, None
+            self._view.begin_completion(answered.prompt.rendered.text)
+            self._show_picture()
+            self._show()
+
+    def _came_every(self, asked: object, every: tuple[tuple[int, LabelScores], ...]) -> None:
+        if asked is self._asked:
+            self._every, self._scoring = every, False
             self._show_picture()
             self._ended(None)
 
@@ -202,8 +209,9 @@ class Answering:
 
     def _stopped(self, asked: object) -> None:
         if asked is self._asked:
-            words = "The labels were not scored."
-            self._ended(Stage(Kind.EMPTY, "Stopped", words, actions=(("Score again", "again"),)))
+            words, again = "The labels were not scored.", (("Score again", "again"),)
+            self._ended(None if self.answered else Stage(Kind.EMPTY, "Stopped", words, actions=again))
+            self._show_picture()
 
     def _ended(self, stage: Stage | None) -> None:
         self._scoring, self._stage = False, stage
@@ -251,7 +259,8 @@ class Answering:
         return project.query if self.item is None else project.test[self.item]
 
     def _show_picture(self) -> None:
-        self.picture = picture(self.answered, self._every, self.params) if self.answered else Picture()
+        answered, waiting = self.answered, self._scoring
+        self.picture = picture(answered, self._every, self.params, waiting=waiting) if answered else Picture()
         self._view.show_picture(self.picture)
 
     def _show(self) -> None:
@@ -299,13 +308,17 @@ def _facts(answered: Answered | None) -> tuple[tuple[str, str, str], ...]:
 
 
 def _score(spec: PromptSpec, shots: tuple[Example, ...], query: Example) -> Any:
-    def work(engine: Engine, control: JobControl) -> tuple[Answered, tuple[tuple[int, LabelScores], ...]]:
+    """Emits the answer, and then finds out what it is with every number of shots."""
+
+    def work(engine: Engine, control: JobControl) -> tuple[tuple[int, LabelScores], ...]:
         from llmlab.engine.shots.answer import answer, with_every_shot
 
         answered = answer(engine.loaded, spec, shots, query, control)
+        control.emit(answered)
+        control.flush()
         if answered.scores is None or not shots:
-            return answered, ()
-        return answered, with_every_shot(engine.loaded, spec, shots, query, control)
+            return ()
+        return with_every_shot(engine.loaded, spec, shots, query, control)
 
     return work
 
