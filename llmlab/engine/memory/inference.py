@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from llmlab.engine.errors import InputError
 from llmlab.engine.memory.checks import at_least, share
-from llmlab.engine.memory.formats import GGUF_BITS, bits, cache_format, matrix_bytes, packed_bytes, state_bytes
+from llmlab.engine.memory.formats import GGUF_BITS, bits, cache_format, matrix_bytes
 from llmlab.engine.memory.shape import Block, Group, ModelShape
 from llmlab.engine.memory.terms import Estimate, Term, plain, with_margin
-from llmlab.engine.memory.weights import weight_bytes
+from llmlab.engine.memory.weights import elements_of, packed_of, scales_of, weight_bytes
 
 CUDA_CONTEXT = 500 * 2**20
 PAGE = 16  # tokens in one block of a paged cache
@@ -70,9 +70,9 @@ def weight_terms(
     if quantization is None:
         return (_plain_weights(shape, dtype, whole),)
     matrices = shape.layout.matrices
-    packed = sum(packed_bytes(o, i, dtype, quantization) for o, i in matrices)
-    scales = sum(state_bytes(o, i, quantization, double=double) for o, i in matrices)
-    elements = sum(o * i for o, i in matrices)
+    packed = packed_of(matrices, dtype, quantization)
+    scales = scales_of(matrices, quantization, double=double)
+    elements = elements_of(matrices)
     per = "1" if quantization == "int8" else "1/2"
     return (
         Term("Quantized weights", packed, f"elements · {per}", f"{elements:,} · {per}"),
@@ -174,7 +174,7 @@ def logits_term(shape: ModelShape, settings: InferenceSettings) -> Term:
 
 def footprint(shape: ModelShape, dtype: str, quantization: str | None = None) -> int:
     """What transformers' get_memory_footprint() shows: quantization scales and codebooks are missing from it."""
-    scales = sum(state_bytes(o, i, quantization) for o, i in shape.layout.matrices)
+    scales = scales_of(shape.layout.matrices, quantization)
     return weight_bytes(shape.layout, dtype, quantization) - scales
 
 
@@ -202,7 +202,7 @@ def quantization_warnings(
     kept = shape.layout.float32_in_float16
     if dtype == "float16" and kept:
         found.append(f"transformers keeps {kept:,} parameters in float32, which this architecture needs in float16.")
-    scales = sum(state_bytes(o, i, quantization, double=double) for o, i in shape.layout.matrices)
+    scales = scales_of(shape.layout.matrices, quantization, double=double)
     if scales:
         found.append(f"get_memory_footprint() leaves out {scales:,} bytes of scales and codebooks.")
     return tuple(found)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from llmlab.engine.errors import InputError
+from llmlab.engine.memory import weights
 from llmlab.engine.memory.activations import Checkpointing, Saved, saved_by_layer
 from llmlab.engine.memory.checks import at_least
 from llmlab.engine.memory.formats import GGUF_BITS
@@ -184,7 +185,7 @@ def _weights(shape: ModelShape, settings: TrainingSettings) -> tuple[Term, ...]:
     width = 2 if settings.precision in (Precision.MASTER, Precision.BFLOAT16) else 4
     terms = [_times("Weights", "parameters", shape.parameters, width)]
     if settings.precision is Precision.AUTOCAST:
-        matrices = sum(outputs * inputs for outputs, inputs in shape.layout.matrices)
+        matrices = weights.elements_of(shape.layout.matrices)
         note = "autocast keeps the 16-bit copies of linear layers until the step ends."
         terms.append(_times("16-bit copies", "elements of linear layers", matrices, 2, note))
     return tuple(terms)

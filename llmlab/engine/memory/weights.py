@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
-from llmlab.engine.memory.formats import bits, matrix_bytes
+from llmlab.engine.memory.formats import bits, packed_bytes, state_bytes
+
+Matrices = tuple[tuple[int, int], ...]  # (outputs, inputs) of each
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +20,7 @@ class WeightLayout:
     largest parameter.
     """
 
-    matrices: tuple[tuple[int, int], ...]
+    matrices: Matrices
     others: int
     saved_buffers: int
     float32_in_float16: int
@@ -28,7 +31,7 @@ class WeightLayout:
     @property
     def parameters(self) -> int:
         """All elements of all parameters, a tied one counted once."""
-        return sum(outputs * inputs for outputs, inputs in self.matrices) + self.others
+        return elements_of(self.matrices) + self.others
 
 
 def weight_bytes(
@@ -43,6 +46,26 @@ def weight_bytes(
     kept = {"float16": layout.float32_in_float16, "bfloat16": layout.float32_in_bfloat16}.get(dtype, 0)
     converted = layout.others + layout.saved_buffers - kept
     rest = converted * bits(dtype) // 8 + 4 * kept + layout.other_buffers
-    return rest + sum(
-        matrix_bytes(outputs, inputs, dtype, quantization, double=double) for outputs, inputs in layout.matrices
-    )
+    packed = packed_of(layout.matrices, dtype, quantization)
+    return rest + packed + scales_of(layout.matrices, quantization, double=double)
+
+
+# A slider asks for the same sums again and again, so the last ones are kept.
+
+
+@lru_cache(maxsize=64)
+def elements_of(matrices: Matrices) -> int:
+    """All elements of all matrices."""
+    return sum(outputs * inputs for outputs, inputs in matrices)
+
+
+@lru_cache(maxsize=256)
+def packed_of(matrices: Matrices, dtype: str, quantization: str | None) -> int:
+    """`packed_bytes` of all matrices together. Raises InputError."""
+    return sum(packed_bytes(outputs, inputs, dtype, quantization) for outputs, inputs in matrices)
+
+
+@lru_cache(maxsize=256)
+def scales_of(matrices: Matrices, quantization: str | None, *, double: bool = False) -> int:
+    """`state_bytes` of all matrices together."""
+    return sum(state_bytes(outputs, inputs, quantization, double=double) for outputs, inputs in matrices)

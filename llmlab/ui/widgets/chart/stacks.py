@@ -101,6 +101,7 @@ class StackedBars(QWidget):
         self._marks: tuple[Mark, ...] = ()
         self._axis = axis
         self._placed: QRectF | None = None  # where the bars are, until something changes
+        self._end = 1.0  # of the scale
         self._label = label
         self._empty = empty
         self._under: tuple[int, int] | None = None
@@ -115,6 +116,7 @@ class StackedBars(QWidget):
         self.stacks = tuple(stacks)
         self._marks = tuple(marks)
         self._placed = None
+        self._end = self._scale_end()
         self._look(None)
         words = (f"{each.name}: {self._label(each.total)}" for each in self.stacks)
         self.setAccessibleDescription("; ".join(words) or self._empty)
@@ -134,7 +136,6 @@ class StackedBars(QWidget):
     def _line(self) -> float:
         return QFontMetricsF(self.font()).height()
 
-    @property
     def _scale_end(self) -> float:
         ends = [each.total for each in self.stacks] + [each.limit for each in self.stacks if each.limit is not None]
         return max([*ends, *(mark.value for mark in self.marks)], default=1.0) or 1.0
@@ -184,7 +185,7 @@ class StackedBars(QWidget):
         area, stack = self._area(), self.stacks[row]
         pitch = self._pitch(area)
         height = min(BAR, pitch - 2)
-        scale = area.width() / self._scale_end
+        scale = area.width() / self._end
         left = area.left() + sum(each.value for each in stack.segments[:part]) * scale
         top = area.top() + row * pitch + (pitch - height) / 2
         return QRectF(left, top, stack.segments[part].value * scale, height)
@@ -260,7 +261,7 @@ class StackedBars(QWidget):
             painter.fillRect(QRectF(1, top, self.width() - 2, pitch), colors.accent_base)
         painter.setPen(colors.text)
         painter.drawText(QPointF(area.left() - PAD - metrics.horizontalAdvance(stack.name), middle), stack.name)
-        end = area.left() + stack.total / self._scale_end * area.width()
+        end = area.left() + stack.total / self._end * area.width()
         painter.drawText(QPointF(end + PAD / 2, middle), self._behind(stack))
         for part, segment in enumerate(stack.segments):
             box, color = self.box(row, part), _shade(segment)
@@ -276,7 +277,7 @@ class StackedBars(QWidget):
 
     def _paint_limit(self, painter: QPainter, row: int, limit: float, name: str) -> None:
         area, box, metrics = self._area(), self.box(row, 0), QFontMetricsF(self.font())
-        x = area.left() + limit / self._scale_end * area.width()
+        x = area.left() + limit / self._end * area.width()
         painter.setPen(QPen(theme.current().cut_line, 2))
         painter.drawLine(QPointF(x, box.top() - 3), QPointF(x, box.bottom() + 3))
         if name and (row + 1 == len(self.stacks) or self.stacks[row + 1].limit_name != name):
@@ -287,8 +288,8 @@ class StackedBars(QWidget):
     def _paint_axis(self, painter: QPainter) -> None:
         colors, area, metrics = theme.current(), self._area(), QFontMetricsF(self.font())
         bottom = area.top() + len(self.stacks) * self._pitch(area)
-        for value in ticks(Axis(), 0.0, self._scale_end, max(2, int(area.width() / TICK_ROOM))):
-            x = round(area.left() + value / self._scale_end * area.width())
+        for value in ticks(Axis(), 0.0, self._end, max(2, int(area.width() / TICK_ROOM))):
+            x = round(area.left() + value / self._end * area.width())
             painter.setPen(QPen(colors.raised, 1))
             painter.drawLine(QPointF(x, area.top()), QPointF(x, bottom))
             label = self._label(value)
@@ -300,7 +301,7 @@ class StackedBars(QWidget):
         area, metrics = self._area(), QFontMetricsF(self.font())
         bottom = area.top() + len(self.stacks) * self._pitch(area)
         for place, mark in enumerate(self.marks):
-            x = area.left() + mark.value / self._scale_end * area.width()
+            x = area.left() + mark.value / self._end * area.width()
             below = area.top() - self._line * (self._mark_rows - 1 - place % self._mark_rows)
             painter.setPen(QPen(theme.current().cut_line, 1.2, Qt.PenStyle.DashLine))
             painter.drawLine(QPointF(x, below - self._line + 2), QPointF(x, bottom))
