@@ -160,6 +160,11 @@ def test_what_cannot_be_measured_is_said() -> None:
     assert bed.screen.stage.actions == (("Keep as A", "keep"),)
     bed.tab.act("keep")
     assert bed.screen.variant == "Tiny, 3 shots"
+    bed.panel.built.project = replace(PROJECT, spec=replace(SPEC, labels=("time", "model", "once")))
+    bed.tab.variant = replace(bed.tab.variant, spec=replace(SPEC, labels=("once", "upon")))
+    bed.tab.run()
+    bed.jobs.run_all()
+    assert "none of the labels" in bed.screen.stage.title
     bed = Bed(Measuring, {"test": "order"})
     bed.open(replace(PROJECT, shots=1))
     bed.tab.run()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import subprocess
 import sys
@@ -227,10 +228,15 @@ def test_a_template_that_rewrites_messages_is_one_frame() -> None:
     check_parts(made.rendered)
 
 
+@functools.cache
+def endless() -> tiny.Engine:
+    return tiny.wrap(tiny.engine("llama").loaded.model, tiny.byte_level(), context=None)
+
+
 @settings(deadline=None, max_examples=40)
 @given(st.lists(st.tuples(TEXT, TEXT), max_size=3), TEXT)
 def test_tokens_add_up(pairs: list[tuple[str, str]], query: str) -> None:
-    engine = tiny.wrap(tiny.engine("llama").loaded.model, tiny.byte_level(), context=None)
+    engine = endless()
     made = prompt(engine.loaded, PromptSpec("{x}:", "Read.\n"), rows(pairs), Example((("x", query),)))
     assert made.budget.tokens == len(engine.tokenize(made.rendered.text))
     assert sum(each.tokens for each in made.budget.parts) == made.budget.tokens

@@ -8,7 +8,7 @@ import time
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmlab.engine.errors import InputError
@@ -53,6 +53,7 @@ def test_rouge_l(answer: str, truth: str, want: float) -> None:
     assert metrics.rouge_l(answer, truth) == pytest.approx(want)
 
 
+@settings(deadline=None)
 @given(WORDS, WORDS)
 def test_rouge_l_is_the_longest_common_subsequence(first: list[str], second: list[str]) -> None:
     def subsequences(words: list[str]) -> set[tuple[str, ...]]:
@@ -120,6 +121,7 @@ def test_mcnemar() -> None:
     assert metrics.binomial_test(0, 0) == (1.0, 1.0)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 30), st.integers(0, 30))
 def test_the_binomial_test_is_the_sum_over_all_splits_that_are_as_uneven(wins: int, losses: int) -> None:
     count = wins + losses

@@ -48,6 +48,12 @@ class Request:
             plan = (variant,)
         return cls(params.test, project.spec, project.examples if sweep else used, items, plan)
 
+    @property
+    def other_specs(self) -> tuple[PromptSpec, ...]:
+        """The prompt of variant A, where there is one."""
+        variants = self.plan if self.test is Comparison.VARIANTS else ()
+        return tuple(each.spec for each in variants if each is not None)
+
     def asks_the_same(self, other: Request) -> bool:
         """Whether both are about the same items and labels, however they are asked."""
         return (self.items, self.spec.labels) == (other.items, other.spec.labels)
@@ -91,7 +97,8 @@ def work(request: Request, known: frozenset[tuple[str, int]]) -> Callable[[Engin
     def call(engine: Engine, control: JobControl) -> None:
         from llmlab.engine.shots.measure import check_items, measure
 
-        check_items(request.spec, request.items)
+        for spec in (request.spec, *request.other_specs):
+            check_items(spec, request.items)
         conditions = _conditions(engine, request, control)
         control.emit(conditions)
         for told in measure(engine.loaded, conditions, request.items, known=known, control=control):
