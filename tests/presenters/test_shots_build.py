@@ -298,7 +298,7 @@ def test_leaving_a_file_changes_nothing(bench: Bench) -> None:
     bench.tab.importing.accept()
     assert bench.screen.project == before
     assert bench.page.preview is None
-    assert bench.screen.undo == "Open a project"
+    assert bench.screen.undo == ""
 
 
 def test_a_file_that_cannot_be_read_says_so_and_nothing_is_lost(bench: Bench, tmp_path: Path) -> None:
@@ -330,6 +330,31 @@ def test_a_project_is_saved_and_opened(bench: Bench, tmp_path: Path) -> None:
     bench.run()
     assert bench.screen.project == saved
     assert not bench.screen.unsaved
+
+
+def test_saving_never_writes_one_project_over_another(bench: Bench, tmp_path: Path) -> None:
+    first, second = tmp_path / "first.shots.yaml", tmp_path / "second.shots.yaml"
+    bench.page.path = first
+    bench.tab.save_file()
+    bench.run()
+    bench.tab.rename("Second")
+    bench.page.path = second
+    bench.tab.save_file(ask=True)
+    bench.run()
+    bench.tab.open_file(first)
+    bench.run()
+    assert bench.screen.file == first.name
+    bench.tab.undo()
+    assert (bench.screen.file, bench.screen.project.name) == (second.name, "Second")
+    bench.tab.redo()
+    bench.tab.save_file()
+    bench.run()
+    assert "name: Second" in second.read_text()
+    assert "name: Invented labels" in first.read_text()
+    bench.tab.new()
+    assert bench.screen.file == ""
+    bench.tab.undo()
+    assert bench.screen.file == first.name
 
 
 def test_a_project_with_faults_is_looked_at_first(bench: Bench, tmp_path: Path) -> None:

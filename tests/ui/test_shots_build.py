@@ -21,7 +21,8 @@ from llmlab.ui.panels.shots.build.applying import Use
 from llmlab.ui.panels.shots.build.budget_bar import HEIGHT, BudgetBar, part_color
 from llmlab.ui.panels.shots.build.controls import Controls
 from llmlab.ui.panels.shots.build.editing import Listed
-from llmlab.ui.panels.shots.build.example_table import FIRST, MIME, TICK, ExampleTable
+from llmlab.ui.panels.shots.build.example_model import FIRST, MIME, TICK
+from llmlab.ui.panels.shots.build.example_table import ExampleTable
 from llmlab.ui.panels.shots.build.fields import TemplateField, VisibleField
 from llmlab.ui.panels.shots.build.preview_pane import PreviewPane
 from llmlab.ui.panels.shots.build.prompt_view import PromptView

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from llmlab.engine.datasets.project import Project
 from llmlab.engine.datasets.types import FieldMapping, Format, Imported
-from llmlab.engine.shots.types import Example, Form, PromptSpec, Syntax
+from llmlab.engine.shots.types import Example, PromptSpec, Syntax
 from llmlab.ui.panels.shots.build.editing import named_fields
 
 MOST_LABELS = 20
@@ -172,10 +172,3 @@ def _title(name: str) -> str:
 def _raw(text: str) -> str:
     """A text that Jinja leaves alone."""
     return f"{{% raw %}}{text}{{% endraw %}}" if "{{" in text or "{%" in text or "{#" in text else text
-
-
-def form_for(encoder: bool, form: Form) -> Form:
-    """The form that an encoder-only model needs, or another one can read."""
-    if encoder:
-        return Form.CLOZE
-    return Form.TEXT if form is Form.CLOZE else form

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from llmlab.engine.datasets.project import Project
 
@@ -13,20 +13,26 @@ MOST = 200  # steps that are remembered
 class _Step:
     label: str  # what was done to get here
     project: Project
+    file: str  # where the project was opened from or saved to; empty: nowhere
     merge: str = ""
 
 
 class History:
     """Projects one after another. Steps with the same `merge`, such as the letters of a word, are undone at once."""
 
-    def __init__(self, project: Project) -> None:
-        self._done = [_Step("", project)]
+    def __init__(self, project: Project, file: str = "") -> None:
+        self._done = [_Step("", project, file)]
         self._undone: list[_Step] = []
 
     @property
     def project(self) -> Project:
         """The project of the moment."""
         return self._done[-1].project
+
+    @property
+    def file(self) -> str:
+        """The file of the project of the moment: undoing the opening of another one brings the former file back."""
+        return self._done[-1].file
 
     @property
     def undo_label(self) -> str:
@@ -38,11 +44,12 @@ class History:
         """What `redo` does again; empty if there is nothing."""
         return self._undone[-1].label if self._undone else ""
 
-    def put(self, label: str, project: Project, merge: str = "") -> bool:
-        """Go on to `project`; False where nothing has changed."""
-        if project == self.project:
+    def put(self, label: str, project: Project, merge: str = "", file: str | None = None) -> bool:
+        """Go on to `project`, of another `file` if so said; False where nothing has changed."""
+        file = self.file if file is None else file
+        if (project, file) == (self.project, self.file):
             return False
-        step = _Step(label, project, merge)
+        step = _Step(label, project, file, merge)
         if merge and not self._undone and len(self._done) > 1 and self._done[-1].merge == merge:
             self._done[-1] = step
         else:
@@ -53,8 +60,11 @@ class History:
 
     def pause(self) -> None:
         """What comes now is a step of its own, whatever it is."""
-        last = self._done[-1]
-        self._done[-1] = _Step(last.label, last.project)
+        self._done[-1] = replace(self._done[-1], merge="")
+
+    def saved(self, file: str) -> None:
+        """The project of the moment, and what is made of it, belongs to `file` from now on."""
+        self._done[-1] = replace(self._done[-1], file=file)
 
     def undo(self) -> Project:
         """One step back."""

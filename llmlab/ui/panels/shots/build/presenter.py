@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from llmlab.engine.datasets import project as projects
-from llmlab.engine.datasets.formats import SUFFIXES, TABLE_SUFFIXES
 from llmlab.engine.datasets.project import Project
 from llmlab.engine.datasets.types import Format, Imported
 from llmlab.engine.shots.types import Example, Form, PromptSpec
-from llmlab.engine.types import Architecture, ModelInfo
+from llmlab.engine.types import ModelInfo
 from llmlab.ui.panel import Desk, PanelContext
-from llmlab.ui.panels.shots.build import applying, editing, samples, snippet
+from llmlab.ui.panels.shots.build import applying, editing, files, forms, samples, snippet
 from llmlab.ui.panels.shots.build.applying import Choices
 from llmlab.ui.panels.shots.build.editing import Listed
 from llmlab.ui.panels.shots.build.history import History
@@ -23,10 +22,7 @@ from llmlab.ui.panels.shots.build.params import MOST_RECENT, Params
 from llmlab.ui.panels.shots.build.prompting import Prompting, PromptPage
 from llmlab.ui.panels.shots.build.screen import Screen
 from llmlab.ui.panels.shots.built import NOTHING
-from llmlab.ui.shell.drops import Kind
 
-NO_CLOZE = "This model has no mask to fill in"
-FORM_NAMES = {Form.TEXT: "running text", Form.CHAT: "conversations", Form.CLOZE: "a gap to fill"}
 CUT = "The last project was too large to be kept in the settings: rows are missing. Large projects belong in a file."
 ONLY_CLOZE = "An encoder-only model fills in a mask and continues no text"
 
@@ -54,23 +50,18 @@ class BuildTab:
         self._bench, self._context, self._panel, self._page = context.workbench, context, panel, page
         self._asking, self._built = panel.asking, panel.built
         params = Params.from_dict(saved)
-        self._file, self._unsaved, self._recent, self._listed = (
-            params.file,
-            params.unsaved,
-            params.recent,
-            params.listed,
-        )
+        self._unsaved, self._recent, self._listed = params.unsaved, params.recent, params.listed
         self._started = params.project is not None
         self._remark = CUT if params.cut else ""
         self._reopen = params.cut and not params.unsaved and bool(params.file)
-        self._history = History(params.project or self._built.project)
+        self._history = History(params.project or self._built.project, params.file)
         self._generation = self._bench.model.generation
         self.prompting = Prompting(self._asking, page, lambda: self._model)
         self.importing = Importing(self._asking, page, lambda: self.project.spec, self._use)
         self._built.project = self._history.project
         self._disconnect = self._built.changed.connect(self._changed_elsewhere)
-        for name, tables in (("shots data", TABLE_SUFFIXES), ("shots text", SUFFIXES - TABLE_SUFFIXES)):
-            context.drops.add(self._kind(name, tables), first=True)
+        for kind in files.kinds(lambda: self._in_front, self._dropped):
+            context.drops.add(kind, first=True)
         self._show()
 
     # --- life -------------------------------------------------------------------------------------------------
@@ -93,7 +84,7 @@ class BuildTab:
             return
         if self._reopen:
             self._reopen = False
-            self.open_file(Path(self._file))
+            self.open_file(Path(self._history.file))
         self._follow_model()
         self._show()
         if self.project == NOTHING and self.importing.reading:
@@ -103,7 +94,7 @@ class BuildTab:
     def save(self) -> dict[str, Any]:
         """The project and the files, to find again."""
         project = None if self.project == NOTHING else self.project
-        return Params(project, self._file, self._unsaved, self._recent, self._listed).to_dict()
+        return Params(project, self._history.file, self._unsaved, self._recent, self._listed).to_dict()
 
     def close(self) -> None:
         """Deliver nothing more."""
@@ -122,11 +113,11 @@ class BuildTab:
         if not model.ready or model.info is None or model.generation == self._generation:
             return
         first, self._generation = self._generation == 0, model.generation
-        form = applying.form_for(model.info.architecture is Architecture.ENCODER, self.project.spec.form)
+        form = forms.form_for(model.info, self.project.spec.form)
         if form is not self.project.spec.form and not first:
             self.edit_spec("Form for the model", form=form)
             self._remark = (
-                f"The form went with the model: “{model.info.name}” reads {FORM_NAMES[form]}. Undo takes it back."
+                f"The form went with the model: “{model.info.name}” reads {forms.NAMES[form]}. Undo takes it back."
             )
 
     def _changed_elsewhere(self, project: Project) -> None:
@@ -137,9 +128,12 @@ class BuildTab:
 
     # --- edits ------------------------------------------------------------------------------------------------
 
-    def edit(self, label: str, project: Project, merge: str = "") -> None:
-        """Go on to `project`; `label` names the step for undo, edits with the same `merge` are one step."""
-        if self._history.put(label, project, merge):
+    def edit(self, label: str, project: Project, merge: str = "", file: str | None = None) -> None:
+        """Go on to `project`; `label` names the step for undo, edits with the same `merge` are one step.
+
+        `file` is where another project was opened from, empty for nowhere.
+        """
+        if self._history.put(label, project, merge, file):
             self._unsaved, self._remark = True, ""
             self._go_to(self._history.project)
 
@@ -174,11 +168,12 @@ class BuildTab:
 
     def undo(self) -> None:
         """Take the last step back."""
-        self._remark = ""
+        self._remark, self._unsaved = "", True
         self._go_to(self._history.undo())
 
     def redo(self) -> None:
         """Do it again."""
+        self._unsaved = True
         self._go_to(self._history.redo())
 
     def _go_to(self, project: Project) -> None:
@@ -272,22 +267,23 @@ class BuildTab:
         """An empty project; undo brings the former one back."""
         spec = PromptSpec("Input: {text}\nLabel:", form=self.project.spec.form)
         blank = Project(spec, (editing.blank(["text"]),), editing.blank(["text"]), shots=0)
-        self._file = ""
-        self.edit("New project", blank)
+        self.edit("New project", blank, file="")
 
     def save_file(self, *, ask: bool = False) -> None:
         """Write the project to its file; choose one first where there is none, or if so `ask`ed."""
-        if self._file and not ask:
-            self._write(Path(self._file))
+        file = self._history.file
+        if file and not ask:
+            self._write(Path(file))
         else:
-            name = Path(self._file).name if self._file else f"{_file_name(self.project.name)}{projects.SUFFIX}"
+            name = Path(file).name if file else f"{files.name_for(self.project.name)}{projects.SUFFIX}"
             self._page.ask_path(name, ("yaml",), self._write)
 
     def _write(self, path: Path) -> None:
         project = self.project
 
         def done(_: None) -> None:
-            self._file, self._unsaved = str(path), self.project != project
+            self._history.saved(str(path))
+            self._unsaved = self.project != project
             self._remember(path)
             self._asking.saved(path)
             self._show()
@@ -300,8 +296,13 @@ class BuildTab:
         if imported.notes:
             return False  # it has to be looked at
         self._started = True
-        self.edit("Open a project", imported.project)
-        self._file, self._unsaved = (str(path) if path else ""), False
+        file = str(path) if path else ""
+        if self.project == NOTHING and not self._history.undo_label:
+            self._history = History(imported.project, file)  # the beginning: there is nothing to go back to
+            self._go_to(imported.project)
+        else:
+            self.edit("Open a project", imported.project, file=file)
+        self._unsaved = False
         if path:
             self._remember(path)
         self._show()
@@ -314,20 +315,11 @@ class BuildTab:
         if not project.name:
             project = replace(project, name=Path(imported.name).stem)
         self._history.pause()
-        self.edit(f"Import {imported.name}", project)
+        self.edit(f"Import {imported.name}", project, file="" if imported.project is not None else None)
         self._context.notifier.say(f"{imported.name} is in the project now.", "Undo brings the former state back.")
 
     def _remember(self, path: Path) -> None:
         self._recent = (str(path), *(one for one in self._recent if one != str(path)))[:MOST_RECENT]
-
-    def _kind(self, name: str, suffixes: Collection[str]) -> Kind:
-        """Files with data are always for this tab; plain texts only while it is in front."""
-        tables = suffixes <= TABLE_SUFFIXES
-
-        def accepts(path: Path) -> bool:
-            return path.is_file() and _suffix(path) in suffixes and not _of_model(path) and (tables or self._in_front)
-
-        return Kind(name, accepts, lambda path: f"Look at {path.name} as examples", self._dropped)
 
     @property
     def _in_front(self) -> bool:
@@ -375,32 +367,10 @@ class BuildTab:
                 ticked=sum(one.included for one in project.examples),
                 undo=self._history.undo_label,
                 redo=self._history.redo_label,
-                file=Path(self._file).name if self._file else "",
+                file=Path(self._history.file).name if self._history.file else "",
                 unsaved=self._unsaved,
                 recent=self._recent,
-                impossible=_impossible(self._model),
+                impossible=forms.impossible(self._model),
                 remark=self._remark,
             )
         )
-
-
-def _impossible(model: ModelInfo | None) -> dict[Form, str]:
-    if model is None:
-        return {}
-    if model.architecture is Architecture.ENCODER:
-        return {Form.TEXT: ONLY_CLOZE, Form.CHAT: ONLY_CLOZE}
-    return {Form.CLOZE: NO_CLOZE}
-
-
-def _suffix(path: Path) -> str:
-    return path.suffix.lower()
-
-
-def _of_model(path: Path) -> bool:
-    """A JSON file that belongs to a model's folder."""
-    return path.suffix == ".json" and (path.parent / "config.json").is_file()
-
-
-def _file_name(name: str) -> str:
-    plain = "".join(letter if letter.isalnum() else "-" for letter in name.lower()).strip("-")
-    return plain or "prompt"
