@@ -76,15 +76,24 @@ class Asking:
         failed: Callable[[ErrorInfo], None] | None = None,
         progress: Callable[[Progress], None] | None = None,
         partial: Callable[[tuple[Any, ...]], None] | None = None,
+        stopped: Callable[[], None] | None = None,
     ) -> None:
-        """Do `work`, which needs no model."""
+        """Do `work`, which needs no model. `stopped`: it was cancelled."""
 
         def call(_resource: object, control: JobControl) -> T:
             return work(control)
 
         failed = failed or self.notifier.error
         self._jobs.submit(
-            owner, key, call, done=done, failed=failed, progress=progress, partial=partial, needs_model=False
+            owner,
+            key,
+            call,
+            done=done,
+            failed=failed,
+            stopped=(lambda _: stopped()) if stopped else None,
+            progress=progress,
+            partial=partial,
+            needs_model=False,
         )
 
     def write(self, path: Path, text: Callable[[], str]) -> None:

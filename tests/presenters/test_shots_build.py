@@ -290,6 +290,14 @@ def test_a_correction_reads_the_file_again_and_keeps_what_was_decided(bench: Ben
     assert bench.page.preview.imported == preview.imported
 
 
+def test_reading_that_is_cancelled_leaves_everything_as_it_was(bench: Bench) -> None:
+    before = bench.screen.project
+    bench.tab.paste(CSV)
+    bench.jobs.cancel(bench.tab.importing)
+    assert not bench.tab.busy
+    assert (bench.page.reading, bench.page.preview, bench.screen.project) == ("", None, before)
+
+
 def test_leaving_a_file_changes_nothing(bench: Bench) -> None:
     before = bench.screen.project
     bench.tab.paste(CSV)

@@ -137,7 +137,9 @@ class Importing:
             if self._imported is not None:
                 self._show()  # as it was before the correction
 
-        self._asking.beside(self, "read", lambda control: read(options, control), done, failed)
+        self._asking.beside(
+            self, "read", lambda control: read(options, control), done, failed, stopped=lambda: self._set_reading(False)
+        )
 
     def _set_reading(self, reading: bool) -> None:
         self.reading = reading

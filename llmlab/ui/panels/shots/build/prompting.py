@@ -65,6 +65,7 @@ class Prompting:
                 lambda control: _text(project, control),
                 lambda text: self._answer(number, _alone(text)),
                 failed,
+                stopped=self._stopped,
             )
         else:
             self._asking.engine(
