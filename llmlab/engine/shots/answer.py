@@ -12,6 +12,8 @@ from llmlab.engine.shots.labels import score_labels
 from llmlab.engine.shots.results import Answered, LabelScores
 from llmlab.engine.shots.types import Example, PromptSpec
 
+EVERY = 16  # shots up to which every number of them is looked at
+
 
 def answer(
     loaded: LoadedModel,
@@ -38,10 +40,19 @@ def with_every_shot(
     query: Example,
     control: Control = UNCONTROLLED,
 ) -> tuple[tuple[int, LabelScores], ...]:
-    """(shots, scores) for none, the first, the first two … of the shots, as far as the context window reaches."""
-    counts = range(len(shots) + 1)
+    """(shots, scores) for none, the first, the first two … of the shots, as far as the context window reaches.
+
+    Of more than 16 shots only for some numbers of them, the largest one included.
+    """
+    counts = _counts(len(shots))
     prompts = Prompts(loaded, spec).each([shots[:count] for count in counts], [query] * len(counts))
-    fitting = [(len(each.rendered.used), each.rendered) for each in prompts if each.budget.fits]
-    fitting = [pair for number, pair in enumerate(fitting) if pair[0] == number]  # none with shots dropped
+    pairs = zip(counts, prompts, strict=True)
+    fitting = [(count, each.rendered) for count, each in pairs if each.budget.fits and not each.rendered.dropped]
     found = dict(score_labels(loaded, [rendered for _, rendered in fitting], control))
     return tuple((count, found[place]) for place, (count, _) in enumerate(fitting))
+
+
+def _counts(most: int) -> list[int]:
+    """Every number up to 16, beyond that 24, 32, 48, 64 … and the last."""
+    powers = [step * 2**power for power in range(4, 20) for step in (1, 1.5)]
+    return sorted({*range(min(most, EVERY) + 1), *(int(count) for count in powers if EVERY < count < most), most})

@@ -13,7 +13,7 @@ import torch
 from llmlab.engine import Engine, datasets
 from llmlab.engine.errors import Cancelled, InputError, OutOfMemoryError
 from llmlab.engine.shots import batching, labels
-from llmlab.engine.shots.answer import answer, with_every_shot
+from llmlab.engine.shots.answer import _counts, answer, with_every_shot
 from llmlab.engine.shots.budget import Prompts
 from llmlab.engine.shots.compose import compose, pair
 from llmlab.engine.shots.labels import score_labels, score_one
@@ -223,6 +223,8 @@ def test_one_query_and_what_every_shot_changes() -> None:
         answer(engine.loaded, SPEC, SHOTS * 12, QUERIES[0])
     many = with_every_shot(engine.loaded, SPEC, SHOTS * 12, QUERIES[0])
     assert 3 < len(many) < 25
+    assert _counts(3) == [0, 1, 2, 3]
+    assert _counts(60) == [*range(17), 24, 32, 48, 60]
 
 
 @pytest.mark.parametrize("name", ["mood", "capital", "piece"])
@@ -236,3 +238,17 @@ def test_task_files_of_the_harness_are_scored_as_one_forward_pass_each(name: str
     prompts = [one.rendered for one in Prompts(engine.loaded, spec).all(shots, [query, shots[0]])]
     for place, scores in score_labels(engine.loaded, prompts):
         np.testing.assert_allclose(scores.sums, plain(engine, prompts[place]), atol=1e-4)
+
+
+def test_a_mark_that_ends_the_prompt_belongs_to_it() -> None:
+    tokenizer = tiny.copy.deepcopy(tiny.byte_level())
+    mark = tokenizer.convert_ids_to_tokens(7)
+    tokenizer.add_special_tokens({"additional_special_tokens": [mark]})
+    tokenizer.chat_template = "{% for m in messages %}{{ m.content }}" + mark + "{% endfor %}"
+    engine = tiny.wrap(tiny.engine("llama").loaded.model, tokenizer, context=128)
+    spec = replace(SPEC, form=Form.CHAT)
+    made = Prompts(engine.loaded, spec).all(SHOTS, QUERIES[:1])[0].rendered
+    assert made.text.endswith(mark)
+    assert tokenizer(made.text)["input_ids"][-1] == 7
+    np.testing.assert_allclose(score_one(engine.loaded, made).sums, plain(engine, made), atol=1e-4)
+    np.testing.assert_allclose(engine.score(made.text, LABELS), plain(engine, made), atol=1e-4)
