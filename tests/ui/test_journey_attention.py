@@ -166,7 +166,7 @@ def test_a_completion_is_followed_token_by_token(qtbot: QtBot, open_lab: OpenLab
     wait_ready(qtbot, lab)
     lab.workbench.prompt = "Once upon a time"
     lab.window.show_panel_named("decoding")
-    decoding: Any = lab.panels[-1]
+    decoding: Any = lab.panels[2]
     decoding.presenter.change(max_new_tokens=6)
     decoding.presenter.runs.generate()
     qtbot.waitUntil(lambda: lab.workbench.completion is not None, timeout=WAIT)

@@ -88,7 +88,7 @@ def test_a_model_is_measured_and_every_phase_can_be_looked_at(
 
     page.controls.knobs["batch"].changed.emit(3)
     assert page.controls.stale.isVisible()
-    assert lab.window.banner.text.startswith("Saved as history.png")
+    qtbot.waitUntil(lambda: lab.window.banner.text.startswith("Saved as history.png"), timeout=WAIT)
 
 
 def test_another_model_is_measured_anew_and_an_encoder_writes_nothing(qtbot: QtBot, open_lab: OpenLab) -> None:
