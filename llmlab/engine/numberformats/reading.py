@@ -72,6 +72,8 @@ def between(format: NumberFormat, low: Fraction, high: Fraction, most: int) -> t
     """How many values of `format` lie in low…high, and these values where there are at most `most`, otherwise none."""
     first = _order(format, Exact.of(low))
     last = _order(format, Exact.of(high))
+    while (code := format.at(first - 1)) is not None and format.value(code).signed >= low:
+        first -= 1  # INT8's −128, which rounding never gives
     while (code := format.at(first)) is None or format.value(code).signed < low:
         first += 1
         if first > last:
