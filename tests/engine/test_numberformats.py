@@ -6,11 +6,12 @@ import contextlib
 import math
 import statistics
 from fractions import Fraction
+from functools import cache
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
@@ -54,6 +55,11 @@ STORED = {8: torch.uint8, 16: torch.uint16, 32: torch.uint32}
 SMALL = [FLOAT16, BFLOAT16, E4M3, E5M2]
 PI = parse("3.141592")
 ALL = formats(parse("4"))
+
+
+@cache
+def all_values(kind: NumberFormat) -> tuple[Fraction, ...]:
+    return tuple(sorted({kind.value(code).signed for code in range(2**kind.bits) if kind.value(code).finite}))
 
 
 def name(kind: object) -> str:
@@ -370,12 +376,11 @@ def test_values_between() -> None:
 
 
 @pytest.mark.parametrize("kind", [E4M3, E5M2, ALL[-2], ALL[-1]], ids=name)
-@hypothesis_settings(max_examples=60, deadline=None)
+@hypothesis_settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(low=st.fractions(-600, 600), width=st.fractions(0, 100))
 def test_values_between_are_all_of_them(kind: NumberFormat, low: Fraction, width: Fraction) -> None:
     high = low + width
-    everything = {kind.value(code).signed for code in range(2**kind.bits) if kind.value(code).finite}
-    expected = sorted(value for value in everything if low <= value <= high)
+    expected = [value for value in all_values(kind) if low <= value <= high]
     count, values = between(kind, low, high, 1000)
     assert [value.signed for value in values] == expected
     assert count == len(expected)
