@@ -122,6 +122,8 @@ def test_beams_with_settings_of_our_own_are_made_by_our_own_loop() -> None:
     _, info = engine("bundled:decoder")
     beams = Plan(Strategy.BEAM_SAMPLE, 4, 3)
     assert "model.generate(" in snippet.strategy(info, "a", beams, BEAM_SETTINGS)
+    on_gpu = replace(info, device="cuda:0")
+    assert "engine.beam_search(" in snippet.strategy(on_gpu, "a", beams, BEAM_SETTINGS), "a GPU draws otherwise"
     script = snippet.strategy(info, "a", beams, replace(OURS, sampling=replace(OURS.sampling, do_sample=True)))
     assert "engine.beam_search(" in script
     compile(script, "script", "exec")

@@ -66,7 +66,8 @@ def strategy(info: ModelInfo, prompt: str, plan: Plan, settings: GenerationSetti
 
 def _beam_sample(info: ModelInfo, prompt: str, beams: int, settings: GenerationSettings) -> str:
     sampling = settings.sampling
-    if not sampling.standard_order or any(name in OURS for name in sampling.stages):
+    elsewhere = info.device != "cpu"  # where its generator draws other numbers than ours, which is the CPU's always
+    if elsewhere or not sampling.standard_order or any(name in OURS for name in sampling.stages):
         return _sampled(
             info, prompt, replace(settings, stop=(), overflow="stop"), method="beam_search", more={"num_beams": beams}
         )
