@@ -54,6 +54,7 @@ FONT_FOLDERS = ("/usr/share/fonts", "/usr/local/share/fonts", "~/.fonts", "~/.lo
 QUIET_THREADS = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
 OFFSCREEN = {"QT_QPA_PLATFORM": "offscreen"}
 FOR_TESTS = {**OFFSCREEN, "HF_HUB_OFFLINE": "1", "PYTHONFAULTHANDLER": "1"}
+AT_ONCE = ("-n", "logical", "--maxprocesses=4", "--dist=worksteal")  # every process of pytest loads torch
 
 
 def say(text: str) -> None:
@@ -257,7 +258,7 @@ def stages(pytest_arguments: Sequence[str]) -> Iterator[tuple[str, list[str | Pa
     yield "format", [PYTHON, "-m", "ruff", "format", "--check"]
     yield "types", [PYTHON, "-m", "mypy"]
     yield "imports", [BIN / "lint-imports", "--no-logo"]
-    yield "tests", [PYTHON, "-m", "pytest", *pytest_arguments]
+    yield "tests", [PYTHON, "-m", "pytest", *AT_ONCE, *pytest_arguments]
 
 
 def test(arguments: Sequence[str]) -> int:
@@ -273,8 +274,8 @@ def test(arguments: Sequence[str]) -> int:
 
 
 def check(arguments: Sequence[str]) -> int:
-    """Run `test` without the tests marked slow."""
-    return test(["-m", "not slow", *arguments])
+    """Run `test` without the tests marked slow, and with fewer examples of each property."""
+    return test(["-m", "not slow", "--hypothesis-profile=quick", *arguments])
 
 
 def lock(arguments: Sequence[str]) -> int:

@@ -49,6 +49,7 @@ if importlib.util.find_spec("hypothesis"):  # a GPU machine may run a few tests 
 
     # Where nobody can look into a find, the same examples every time; at a desk, new ones every time.
     hypothesis.settings.register_profile("ci", derandomize=True, deadline=None)
+    hypothesis.settings.register_profile("quick", max_examples=25, deadline=None)
     if os.environ.get("CI"):
         hypothesis.settings.load_profile("ci")
 
