@@ -6,11 +6,12 @@ import argparse
 import logging
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from PySide6.QtCore import QTimer
 from PySide6.QtWidgets import QApplication, QFileDialog
@@ -25,7 +26,7 @@ from llmlab.settings import Settings
 from llmlab.ui import theme
 from llmlab.ui.panel import Panel, PanelContext, PanelSpec
 from llmlab.ui.panels import attention, decoding, memory, shots, tokens
-from llmlab.ui.shell.drops import DropRegistry
+from llmlab.ui.shell.drops import DropRegistry, Kind
 from llmlab.ui.shell.files import FileOpener
 from llmlab.ui.shell.open_dialog import OpenDialog
 from llmlab.ui.shell.prompt import PromptPresenter
@@ -41,6 +42,30 @@ EXAMPLE_PROMPT = "Once upon a time, there was a little girl named Lily. She love
 CLOSE_TIMEOUT = 3.0  # seconds that a running job gets to reach its next check point
 
 log = logging.getLogger(__name__)
+
+
+class Panels(Sequence[Panel]):
+    """The panels in the order of their specs, each made when it is first asked for: the window is there sooner."""
+
+    def __init__(self, make: Callable[[int], Panel]) -> None:
+        self._make = make
+        self.made: dict[int, Panel] = {}
+
+    def __len__(self) -> int:
+        return len(PANELS)
+
+    @overload
+    def __getitem__(self, index: int) -> Panel: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Panel]: ...
+    def __getitem__(self, index: int | slice) -> Panel | Sequence[Panel]:
+        """Make the panel if nobody has asked for it before."""
+        if isinstance(index, slice):
+            return [self[place] for place in range(*index.indices(len(self)))]
+        place = range(len(self))[index]
+        if place not in self.made:
+            self.made[place] = self._make(place)
+        return self.made[place]
 
 
 class Lab:
@@ -67,7 +92,9 @@ class Lab:
             self.workbench, self.jobs, self.window.banner, FileDialogs(self.window), self.open_model
         )
         self._files.register(self.drops)
-        self.panels = [self._make_panel(spec) for spec in PANELS]
+        for index, spec in enumerate(PANELS):
+            self.drops.add(self._kind_for(index, spec), first=True)
+        self.panels = Panels(self._make_panel)
         self.window.restore_layout(settings.geometry, settings.layout)
         if not self.window.show_panel_named(settings.panel):
             self.window.show_panel(0)
@@ -104,17 +131,33 @@ class Lab:
             poll_memory=self._poll_memory,
             set_scheme=self._set_scheme,
             closing=self.close,
+            make_panel=lambda index: self.panels[index],
         )
 
-    def _make_panel(self, spec: PanelSpec) -> Panel:
+    def _make_panel(self, index: int) -> Panel:
+        spec = PANELS[index]
         saved = self._settings.panels.get(spec.name, {})
 
         def come() -> None:
             self.window.show_panel_named(spec.name)
 
         panel = spec.create(PanelContext(self.workbench, self.jobs, self.window.banner, saved, self.drops, come))
-        self.window.add_panel(panel)
+        self.window.add_panel(index, panel)
         return panel
+
+    def _kind_for(self, index: int, spec: PanelSpec) -> Kind:
+        """Files for a panel that was never shown. Once it is there it takes them itself."""
+
+        def handle(path: Path) -> None:
+            _ = self.panels[index]
+            self.window.drop([path])
+
+        return Kind(
+            f"for {spec.name}",
+            lambda path: index not in self.panels.made and spec.takes(path),
+            lambda path: f"Look at {path.name} in the {spec.title} panel",
+            handle,
+        )
 
     def browse_models(self) -> None:
         """Ask for a model with the dialog; the Hugging Face cache is read meanwhile."""
@@ -138,6 +181,7 @@ class Lab:
             self._settings = self._settings.with_recent(state.info.request)
             self.window.model_bar.set_recent(self._settings.recent)
             self._count_weights()
+            self.jobs.submit(self, "panels", _import_panels, needs_model=False)
         if state.error and not state.progress:
             self.window.banner.error(state.error)
 
@@ -169,7 +213,7 @@ class Lab:
         if self._settings_path is None:
             return
         geometry, layout = self.window.save_layout()
-        panels = {spec.name: panel.save() for spec, panel in zip(PANELS, self.panels, strict=True)}
+        shown = {PANELS[index].name: panel.save() for index, panel in self.panels.made.items()}
         prompt = self.workbench.prompt
         settings = replace(
             self._settings,
@@ -177,7 +221,7 @@ class Lab:
             layout=layout,
             panel=self.window.panel_name,
             prompt=prompt if len(prompt) <= settings_file.MAX_PROMPT else self._settings.prompt,
-            panels=panels,
+            panels={**self._settings.panels, **shown},
         )
         try:
             settings_file.save(self._settings_path, settings)
@@ -241,6 +285,12 @@ def _session() -> Session:
     from llmlab.engine.session import Session
 
     return Session()
+
+
+def _import_panels(_resource: object, _control: object) -> None:
+    """What the panels are made of, so that none takes long to come when it is first shown."""
+    for spec in PANELS:
+        import_module(f"llmlab.ui.panels.{spec.name}.view")
 
 
 def _cached_models(_resource: object, _control: object) -> Any:

@@ -92,3 +92,4 @@ class PanelSpec:
     create: Callable[[PanelContext], Panel]
     scenes: tuple[Scene, ...]
     prompt: bool = True  # whether it shows the prompt that the panels share
+    takes: Callable[[Path], bool] = lambda _path: False  # dropped files that are for it wherever they are dropped

@@ -6,13 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from PySide6.QtCore import QByteArray, Qt, QTimer, QUrl
+from PySide6.QtCore import QByteArray, Qt, QTimer, QUrl, Slot
 from PySide6.QtGui import (
     QCloseEvent,
     QDragEnterEvent,
     QDragLeaveEvent,
     QDropEvent,
     QResizeEvent,
+    QShowEvent,
 )
 from PySide6.QtWidgets import QHBoxLayout, QMainWindow, QSplitter, QStackedWidget, QVBoxLayout, QWidget
 
@@ -48,6 +49,7 @@ class Actions:
     poll_memory: Callable[[], None]
     set_scheme: Callable[[theme.Scheme], None]
     closing: Callable[[], None]
+    make_panel: Callable[[int], Panel]
 
 
 class MainWindow(QMainWindow):
@@ -61,8 +63,10 @@ class MainWindow(QMainWindow):
         self._specs = tuple(specs)
         self._actions = actions
         self._drops = drops
-        self._panels: list[Panel] = []
+        self._panels: dict[int, Panel] = {}  # those that were shown or asked for, by their places
+        self._layout: dict[str, str] = {}  # states of splitters, also of panels that are not there yet
         self._current = -1
+        self._was_shown = False
         self.model_bar = ModelBar(actions.open_model, actions.browse_models, actions.cancel_open)
         self.banner = Banner()
         self.rail = Rail(specs, self.show_panel)
@@ -70,6 +74,9 @@ class MainWindow(QMainWindow):
         self.status = StatusLine(actions.cancel_job)
         self._pictures = QStackedWidget()
         self._controls = QStackedWidget()
+        for stack in (self._pictures, self._controls):
+            for _ in specs:
+                stack.addWidget(QWidget())
         self._lay_out()
         self.overlay = DropOverlay(self)
         fill_menu_bar(self, self._specs, actions)
@@ -78,16 +85,22 @@ class MainWindow(QMainWindow):
         self._memory_timer.timeout.connect(actions.poll_memory)
         self._memory_timer.start()
 
-    def add_panel(self, panel: Panel) -> None:
-        """Panels come in the order of the specs."""
-        self._panels.append(panel)
-        self._pictures.addWidget(panel.picture)
-        self._controls.addWidget(panel.controls)
+    def add_panel(self, index: int, panel: Panel) -> None:
+        """Give the panel of a spec its place."""
+        self._panels[index] = panel
+        for stack, widget in ((self._pictures, panel.picture), (self._controls, panel.controls)):
+            stand_in = stack.widget(index)
+            stack.insertWidget(index, widget)
+            stack.removeWidget(stand_in)
+            stand_in.deleteLater()
+        self._restore_splitters(panel.picture)
 
     def show_panel(self, index: int) -> None:
-        """Bring a panel to the front."""
-        if index == self._current or not 0 <= index < len(self._panels):
+        """Bring a panel to the front. It is made now if it was never shown."""
+        if index == self._current or not 0 <= index < len(self._specs):
             return
+        if index not in self._panels:
+            self._actions.make_panel(index)
         if self._current >= 0:
             self._panels[self._current].deactivate()
         self._current = index
@@ -95,7 +108,20 @@ class MainWindow(QMainWindow):
         self._controls.setCurrentIndex(index)
         self.prompt.setVisible(self._specs[index].prompt)
         self.rail.set_current(index)
-        self._panels[index].activate()
+        if self._was_shown:
+            self._panels[index].activate()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """The panel in front may begin to work, which may import torch, once the window is there to be seen."""
+        super().showEvent(event)
+        if not self._was_shown:
+            self._was_shown = True
+            QTimer.singleShot(0, self._activate)
+
+    @Slot()
+    def _activate(self) -> None:
+        if self._current >= 0 and self.isVisible():
+            self._panels[self._current].activate()
 
     @property
     def panel_name(self) -> str:
@@ -127,15 +153,21 @@ class MainWindow(QMainWindow):
     def save_layout(self) -> tuple[str, dict[str, str]]:
         """Geometry and splitter states, as base64 text."""
         splitters = {item.objectName(): _text(item.saveState()) for item in self.findChildren(QSplitter)}
-        return _text(self.saveGeometry()), {name: state for name, state in splitters.items() if name}
+        kept = self._layout | splitters
+        return _text(self.saveGeometry()), {name: state for name, state in kept.items() if name}
 
     def restore_layout(self, geometry: str, layout: Mapping[str, str]) -> None:
         """What `save_layout` returned; what does not fit is ignored by Qt."""
         if geometry:
             self.restoreGeometry(_bytes(geometry))
-        for splitter in self.findChildren(QSplitter):
-            if splitter.objectName() in layout:
-                splitter.restoreState(_bytes(layout[splitter.objectName()]))
+        self._layout = dict(layout)
+        self._restore_splitters(self)
+
+    def _restore_splitters(self, widget: QWidget) -> None:
+        own = (widget,) if isinstance(widget, QSplitter) else ()
+        for splitter in (*own, *widget.findChildren(QSplitter)):
+            if splitter.objectName() in self._layout:
+                splitter.restoreState(_bytes(self._layout[splitter.objectName()]))
 
     def drop(self, paths: Sequence[Path]) -> None:
         """Use `paths` as if they had been dropped; says why where they can't be used."""
@@ -202,7 +234,7 @@ class MainWindow(QMainWindow):
         """Give the composition root the time to stop work and save the settings."""
         self._memory_timer.stop()
         self._actions.closing()
-        for panel in self._panels:
+        for panel in self._panels.values():
             panel.close()
         event.accept()
 

@@ -6,9 +6,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import QMimeData, QPoint, Qt, QUrl
+from PySide6.QtCore import QEvent, QMimeData, QObject, QPoint, Qt, QUrl
 from PySide6.QtGui import QDragEnterEvent, QDragLeaveEvent, QDropEvent
-from PySide6.QtWidgets import QDialog, QPlainTextEdit
+from PySide6.QtWidgets import QApplication, QDialog, QPlainTextEdit, QWidget
 from pytestqt.qtbot import QtBot
 
 from llmlab import app
@@ -205,3 +205,47 @@ def test_an_unknown_panel_is_named(qtbot: QtBot, open_lab: OpenLab) -> None:
     lab = open_lab()
     assert not lab.window.show_panel_named("nonsense")
     assert lab.window.panel_name == "tokens"
+
+
+class ShownWindows(QObject):
+    """Writes down which windows are shown besides the one."""
+
+    def __init__(self, window: QWidget) -> None:
+        super().__init__()
+        self._window = window
+        self.seen: list[str] = []
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if event.type() is QEvent.Type.Show and isinstance(watched, QWidget) and watched.isWindow():
+            self.seen += [type(watched).__name__] if watched is not self._window else []
+        return False
+
+
+def test_a_panel_comes_when_it_is_first_shown_and_without_other_windows(qtbot: QtBot, open_lab: OpenLab) -> None:
+    lab = open_lab()
+    wait_ready(qtbot, lab)
+    assert list(lab.panels.made) == [0]
+    shown = ShownWindows(lab.window)
+    QApplication.instance().installEventFilter(shown)
+    for index in range(len(app.PANELS)):
+        lab.window.show_panel(index)
+        assert lab.panels.made[index].picture.isVisible()
+        assert lab.panels.made[index].controls.isVisible()
+    QApplication.instance().removeEventFilter(shown)
+    assert not shown.seen
+    assert QApplication.activeWindow() is lab.window
+
+
+def test_what_was_saved_of_a_panel_stays_when_it_is_not_shown(qtbot: QtBot, open_lab: OpenLab) -> None:
+    lab = open_lab()
+    lab.window.show_panel_named("attention")
+    lab.panels[1].presenter.change(scale="log")  # type: ignore[attr-defined]
+    lab.window.show_panel_named("tokens")
+    lab.window.close()
+    for _ in range(2):
+        again = open_lab()
+        assert list(again.panels.made) == [0]
+        again.window.close()
+    last = open_lab()
+    last.window.show_panel_named("attention")
+    assert last.panels[1].presenter.params.scale == "log"  # type: ignore[attr-defined]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PySide6.QtCore import QPoint, Qt, Slot
 from PySide6.QtGui import QGuiApplication, QKeyEvent, QPainter
-from PySide6.QtWidgets import QFrame, QMenu, QProgressBar, QPushButton, QStackedLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QMenu, QProgressBar, QPushButton, QStackedWidget, QVBoxLayout, QWidget
 
 from llmlab.jobs.job import ErrorInfo
 from llmlab.ui import theme
@@ -78,7 +78,7 @@ class FlowPane(QWidget):
         layout.addWidget(row((self.modes, gap, self.legend, self._export, HelpButton(HELP)), stretch=gap))
         layout.addWidget(self.caption)
         layout.addWidget(self._flow_row())
-        layout.addLayout(self._pages(), stretch=1)
+        layout.addWidget(self._pages(), stretch=1)
         layout.addWidget(note)
         theme.changed.connect(self._paint_colors)
 
@@ -103,13 +103,13 @@ class FlowPane(QWidget):
         self._flow = row((self.compute, self.bar, self.cancel, self.reason), stretch=self.reason)
         return self._flow
 
-    def _pages(self) -> QStackedLayout:
+    def _pages(self) -> QStackedWidget:
         frame = QFrame()
         frame.setFrameShape(QFrame.Shape.StyledPanel)
         inside = QVBoxLayout(frame)
         inside.setContentsMargins(1, 1, 1, 1)
         inside.addWidget(self.strip)
-        self._stack = QStackedLayout()
+        self._stack = QStackedWidget()
         for page in (self.map, frame, self.state):
             self._stack.addWidget(page)
         return self._stack

@@ -13,7 +13,7 @@ from PySide6.QtWidgets import (
     QLabel,
     QScrollArea,
     QSpinBox,
-    QStackedLayout,
+    QStackedWidget,
     QVBoxLayout,
     QWidget,
 )
@@ -66,12 +66,12 @@ class PairPane(QWidget):
         self.keys.chosen.connect(lambda token: self._part and self._part.choose_key(token))
         self.caption = MutedLabel()
         self.state = StateView()
-        self._stack = QStackedLayout()
+        self._stack = QStackedWidget()
         self._stack.addWidget(self._lay_out())
         self._stack.addWidget(self.state)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addLayout(self._stack)
+        layout.addWidget(self._stack)
 
     def _lay_out(self) -> QWidget:
         page = QWidget()

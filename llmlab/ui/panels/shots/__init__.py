@@ -5,6 +5,7 @@ from __future__ import annotations
 from llmlab.engine.types import Feature
 from llmlab.ui.panel import Panel, PanelContext, PanelSpec
 from llmlab.ui.panels.shots.answer.scenes import SCENES as ANSWER
+from llmlab.ui.panels.shots.build.files import takes
 from llmlab.ui.panels.shots.build.scenes import SCENES as BUILD
 from llmlab.ui.panels.shots.measure.scenes import SCENES as MEASURE
 
@@ -24,4 +25,5 @@ PANEL = PanelSpec(
     create=_create,
     scenes=(*BUILD, *ANSWER, *MEASURE),
     prompt=False,
+    takes=takes,
 )

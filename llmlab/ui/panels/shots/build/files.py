@@ -17,6 +17,11 @@ def kinds(in_front: Callable[[], bool], dropped: Callable[[Path], None]) -> tupl
     )
 
 
+def takes(path: Path) -> bool:
+    """Files with data, wherever they are dropped."""
+    return _is_one_of(TABLE_SUFFIXES, path)
+
+
 def name_for(project: str) -> str:
     """A file name for a project of that name, without its suffix."""
     plain = "".join(letter if letter.isalnum() else "-" for letter in project.lower()).strip("-")
@@ -25,9 +30,13 @@ def name_for(project: str) -> str:
 
 def _kind(name: str, suffixes: Collection[str], now: Callable[[], bool], dropped: Callable[[Path], None]) -> Kind:
     def accepts(path: Path) -> bool:
-        return path.is_file() and path.suffix.lower() in suffixes and not _of_model(path) and now()
+        return _is_one_of(suffixes, path) and now()
 
     return Kind(name, accepts, lambda path: f"Look at {path.name} as examples", dropped)
+
+
+def _is_one_of(suffixes: Collection[str], path: Path) -> bool:
+    return path.is_file() and path.suffix.lower() in suffixes and not _of_model(path)
 
 
 def _of_model(path: Path) -> bool:
