@@ -13,7 +13,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, overload
 
-from PySide6.QtCore import QTimer
 from PySide6.QtWidgets import QApplication, QFileDialog
 
 from llmlab import cli
@@ -238,9 +237,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.panel and not lab.window.show_panel_named(arguments.panel):
         names = ", ".join(spec.name for spec in PANELS)
         lab.window.banner.say(f"There is no panel “{arguments.panel}”.", f"The panels are: {names}.")
+    lab.window.seen.connect(lambda: _open_first(lab, arguments))  # opening a model imports torch
     lab.window.show()
-    # After the first frame: opening a model imports torch, and the window should be seen before.
-    QTimer.singleShot(0, lambda: _open_first(lab, arguments))
     status = app.exec()
     lab.close()
     return status

@@ -6,14 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from PySide6.QtCore import QByteArray, Qt, QTimer, QUrl, Slot
+from PySide6.QtCore import QByteArray, Qt, QTimer, QUrl, Signal, Slot
 from PySide6.QtGui import (
     QCloseEvent,
     QDragEnterEvent,
     QDragLeaveEvent,
     QDropEvent,
+    QPaintEvent,
     QResizeEvent,
-    QShowEvent,
 )
 from PySide6.QtWidgets import QHBoxLayout, QMainWindow, QSplitter, QStackedWidget, QVBoxLayout, QWidget
 
@@ -55,6 +55,8 @@ class Actions:
 class MainWindow(QMainWindow):
     """The frame. It knows panels only as two widgets each."""
 
+    seen = Signal()  # the first frame is on screen
+
     def __init__(self, specs: Sequence[PanelSpec], actions: Actions, drops: DropRegistry) -> None:
         super().__init__()
         self.setWindowTitle("LLM Lab")
@@ -66,7 +68,7 @@ class MainWindow(QMainWindow):
         self._panels: dict[int, Panel] = {}  # those that were shown or asked for, by their places
         self._layout: dict[str, str] = {}  # states of splitters, also of panels that are not there yet
         self._current = -1
-        self._was_shown = False
+        self._was_seen = False
         self.model_bar = ModelBar(actions.open_model, actions.browse_models, actions.cancel_open)
         self.banner = Banner()
         self.rail = Rail(specs, self.show_panel)
@@ -108,20 +110,21 @@ class MainWindow(QMainWindow):
         self._controls.setCurrentIndex(index)
         self.prompt.setVisible(self._specs[index].prompt)
         self.rail.set_current(index)
-        if self._was_shown:
+        if self._was_seen:
             self._panels[index].activate()
 
-    def showEvent(self, event: QShowEvent) -> None:
-        """The panel in front may begin to work, which may import torch, once the window is there to be seen."""
-        super().showEvent(event)
-        if not self._was_shown:
-            self._was_shown = True
-            QTimer.singleShot(0, self._activate)
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Work, which may import torch, begins when the window is there to be seen."""
+        super().paintEvent(event)
+        if not self._was_seen:
+            self._was_seen = True
+            QTimer.singleShot(0, self._begin)
 
     @Slot()
-    def _activate(self) -> None:
+    def _begin(self) -> None:
         if self._current >= 0 and self.isVisible():
             self._panels[self._current].activate()
+        self.seen.emit()
 
     @property
     def panel_name(self) -> str:
