@@ -262,13 +262,13 @@ def test_run_without_a_window_needs_no_screen(option: str, started, monkeypatch)
 def test_test_runs_every_stage_and_names_what_failed(started, capsys) -> None:
     assert lab.main(["test", "-k", "decoding"]) == 1
     assert len(started) == 5
-    assert started[-1][0][1:] == ["-m", "pytest", "-k", "decoding"]
+    assert started[-1][0][1:] == ["-m", "pytest", *lab.AT_ONCE, "-k", "decoding"]
     assert "FAILED: lint, format, types, imports, tests" in capsys.readouterr().err
 
 
 def test_check_leaves_slow_tests_out(started) -> None:
     lab.main(["check"])
-    assert started[-1][0][-2:] == ["-m", "not slow"]
+    assert started[-1][0][-3:] == ["-m", "not slow", "--hypothesis-profile=quick"]
 
 
 def test_unknown_command_is_named(capsys) -> None:

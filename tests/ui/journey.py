@@ -30,7 +30,8 @@ def open_lab(qtbot: QtBot, tmp_path: Path) -> Iterator[OpenLab]:
         lab = Lab(settings or settings_file.load(path), path, offline=True)
         opened.append(lab)
         qtbot.addWidget(lab.window)
-        lab.window.show()
+        with qtbot.waitSignal(lab.window.seen, timeout=WAIT):
+            lab.window.show()
         app._open_first(lab, cli.parser().parse_args(argv))
         return lab
 

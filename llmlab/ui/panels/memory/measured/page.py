@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import Qt, Slot
-from PySide6.QtWidgets import QCheckBox, QSplitter, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtCore import Slot
+from PySide6.QtWidgets import QCheckBox, QVBoxLayout, QWidget
 
 from llmlab.engine.memory_measure.types import Measurement
 from llmlab.ui import theme
 from llmlab.ui.panels.memory.measured import figures, plots
 from llmlab.ui.panels.memory.measured.params import LIMITS, PHASES, Params
 from llmlab.ui.panels.memory.measured.presenter import Measuring, Screen
-from llmlab.ui.screen import Kind
+from llmlab.ui.tab_page import StagedPage, split
 from llmlab.ui.view import PanelView
 from llmlab.ui.widgets.chart.chart import Chart
 from llmlab.ui.widgets.column import ControlColumn, FactList, group
 from llmlab.ui.widgets.help import Help, HelpButton
-from llmlab.ui.widgets.parts import Choice, ElidedLabel, MainButton, MutedLabel, heading, menu_button, row
+from llmlab.ui.widgets.parts import Choice, MainButton, MutedLabel, heading
 from llmlab.ui.widgets.rowtable import Column, Row, RowTable
 from llmlab.ui.widgets.scale import Scale
 from llmlab.ui.widgets.slider import Knob, LabelledSlider
-from llmlab.ui.widgets.states import StateView
 
 HELP = Help(
     "Measured beside predicted",
@@ -57,84 +54,48 @@ ALIVE = (
     Column("shape", "Its dimensions", 11, number=False),
     Column("made by", "The operation that made it", 0, number=False),
 )
+EXPORTS = (
+    ("Copy the table", "copy"),
+    ("Export as CSV…", "csv"),
+    ("Export as JSON…", "json"),
+    ("Copy as Python", "python"),
+)
 
 
-class MeasuredPage(QWidget):
+class MeasuredPage(StagedPage):
     """The table of components over the history; is the view of `Measuring`."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._tab: Measuring | None = None
-        self._panel: PanelView | None = None
-        self.controls = MeasuredControls()
-        self.state = StateView()
+        super().__init__("Copy the table of all phases", EXPORTS, parent)
+        self.controls: MeasuredControls = MeasuredControls()
         self.phases = Choice(list(zip(PHASES, TOOLTIPS, strict=True)), "Phase")
-        self.headline = ElidedLabel()
-        self.export = menu_button("export", "Copy the table of all phases", "Copy or export")
         self.table = RowTable(PARTS, "Components, predicted and measured")
         self.alive = RowTable(ALIVE, "Largest tensors at the peak, beside the weights")
         self.chart = Chart("Memory after each operation")
         self.notes = MutedLabel()
         self.notes.setWordWrap(True)
-        self._stack = QStackedWidget()
         self._lay_out()
-        self.state.acted.connect(lambda name: self._tab and self._tab.act(name))
         self.phases.chosen.connect(lambda index: self._tab and self._tab.choose_phase(PHASES[index]))
-        self._offer_copies(self.table)
-        self._offer_copies(self.alive)
-        self.export.clicked.connect(lambda: self._export("copy"))
-        for label, kind in (
-            ("Copy the table", "copy"),
-            ("Export as CSV…", "csv"),
-            ("Export as JSON…", "json"),
-            ("Copy as Python", "python"),
-        ):
-            self.export.menu().addAction(label, lambda kind=kind: self._export(kind))
-
-    def _offer_copies(self, table: RowTable) -> None:
-        """Ctrl+C copies, the right button offers all copies and exports."""
-        table.copy_asked.connect(lambda: self._export("copy"))
-        table.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
-        table.customContextMenuRequested.connect(
-            lambda place: self.export.menu().popup(table.viewport().mapToGlobal(place))
-        )
+        for table in (self.table, self.alive):
+            table.copy_asked.connect(lambda: self._export("copy"))
+            self._offer_copies(table)
 
     def _lay_out(self) -> None:
-        tables = QSplitter()
-        tables.setChildrenCollapsible(False)
-        tables.addWidget(_titled("Components, in bytes", self.table))
-        tables.addWidget(_titled("Largest tensors at the peak, beside the weights", self.alive))
-        tables.setSizes([515, 335])
-        halves = QSplitter(Qt.Orientation.Vertical)
-        halves.setChildrenCollapsible(False)
-        halves.addWidget(tables)
-        halves.addWidget(self.chart)
-        halves.setSizes([230, 300])
-        picture = QWidget()
-        inside = QVBoxLayout(picture)
-        inside.setContentsMargins(0, 0, 0, 0)
-        inside.setSpacing(theme.SPACE // 2)
-        head = row((self.phases, self.headline, self.export, HelpButton(HELP)), stretch=self.headline)
-        inside.addWidget(head)
-        inside.addWidget(halves, stretch=1)
-        inside.addWidget(self.notes)
-        self._stack.addWidget(self.state)
-        self._stack.addWidget(picture)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self._stack)
+        components = _titled("Components, in bytes", self.table)
+        alive = _titled("Largest tensors at the peak, beside the weights", self.alive)
+        tables = split(components, alive, (515, 335), upright=False)
+        head = (self.phases, self.headline, self.export, HelpButton(HELP))
+        self._fill(head, split(tables, self.chart, (230, 300)), self.notes)
 
     def attach(self, tab: Measuring, panel: PanelView) -> None:
-        """`tab` is told what the user does; `panel` has the clipboard and the dialogs."""
-        self._tab, self._panel = tab, panel
+        super().attach(tab, panel)
         self.controls.attach(tab)
         panel.attach_chart(self.chart, "memory-history")
 
     # --- what the presenter asks for ------------------------------------------------------------------------------
 
     def show_screen(self, screen: Screen) -> None:
-        self._stack.setCurrentIndex(int(screen.stage.kind is Kind.READY))
-        self.state.show_stage(screen.stage)
+        self._show_stage(screen.stage)
         self.controls.show_screen(screen)
 
     def show_params(self, params: Params) -> None:
@@ -154,18 +115,6 @@ class MeasuredPage(QWidget):
         self.alive.set_rows([Row(figures.alive_cells(each), tooltip=figures.alive_tip(each)) for each in one.alive])
         self.notes.setText(figures.notes(found))
         self.notes.setVisible(bool(found.warnings))
-
-    def copy(self, text: str) -> None:
-        if self._panel is not None:
-            self._panel.copy(text)
-
-    def ask_path(self, name: str, kinds: tuple[str, ...], then: Callable[[Path], None]) -> None:
-        if self._panel is not None:
-            self._panel.ask_path(name, kinds, then)
-
-    def _export(self, kind: str) -> None:
-        if self._tab is not None:
-            self._tab.export(kind)
 
 
 class MeasuredControls(ControlColumn):

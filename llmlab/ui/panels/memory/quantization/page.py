@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import Qt, Slot
@@ -17,6 +15,7 @@ from llmlab.ui.panels.memory.quantization.presenter import Quantization
 from llmlab.ui.panels.memory.quantization.screen import LabScreen, Pictures
 from llmlab.ui.panels.memory.quantization.texts import CompletionsPane, DamagedText
 from llmlab.ui.screen import Kind
+from llmlab.ui.tab_page import TabPage
 from llmlab.ui.view import PanelView
 from llmlab.ui.widgets.chart.chart import Chart
 from llmlab.ui.widgets.help import Help, HelpButton
@@ -59,13 +58,11 @@ VIEWS = (
 )
 
 
-class QuantizationPage(QWidget):
+class QuantizationPage(TabPage):
     """The table above, four views of the selected scheme below; settings in `controls`."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._tab: Quantization | None = None
-        self._panel: PanelView | None = None
         self._measured: Any = None
         self.controls = LabColumn()
         self.view = Choice(VIEWS, "What is shown of the selected scheme")
@@ -130,8 +127,7 @@ class QuantizationPage(QWidget):
         self._stack.addWidget(self.state)
 
     def attach(self, tab: Quantization, panel: PanelView) -> None:
-        """Connect it with its part of the presenter and with the panel."""
-        self._tab, self._panel = tab, panel
+        super().attach(tab, panel)
         self.controls.attach(tab)
         for chart, name in (
             (self.matrices, "sqnr"), (self.weights, "weights"), (self.errors, "errors"), (self.damage, "damage"),
@@ -175,16 +171,6 @@ class QuantizationPage(QWidget):
             self._measured = pictures.measured
             self.text.show_damage(pictures.measured, pictures.problem)
             self.completions.show_completions(pictures.measured, pictures.problem)
-
-    def copy(self, text: str) -> None:
-        """To the clipboard."""
-        if self._panel is not None:
-            self._panel.copy(text)
-
-    def ask_path(self, name: str, kinds: tuple[str, ...], then: Callable[[Path], None]) -> None:
-        """Let the user choose a file to write."""
-        if self._panel is not None:
-            self._panel.ask_path(name, kinds, then)
 
     # --- what the user does ---------------------------------------------------------------------------------------
 

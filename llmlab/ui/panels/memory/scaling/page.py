@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-
-from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QSplitter, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from llmlab.ui import theme
 from llmlab.ui.panels.memory.scaling.controls import ScalingColumn
 from llmlab.ui.panels.memory.scaling.params import View
 from llmlab.ui.panels.memory.scaling.presenter import Scaling, ScalingScreen
+from llmlab.ui.tab_page import TabPage, split
 from llmlab.ui.view import PanelView
 from llmlab.ui.widgets.chart.chart import Chart
 from llmlab.ui.widgets.help import Help, HelpButton
@@ -41,14 +38,12 @@ COLUMNS = (
 )
 
 
-class ScalingPage(QWidget):
+class ScalingPage(TabPage):
     """The picture above, the figures below; settings in `controls`."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._tab: Scaling | None = None
-        self._panel: PanelView | None = None
-        self.controls = ScalingColumn()
+        self.controls: ScalingColumn = ScalingColumn()
         self.view = Choice(VIEWS, "The picture")
         self.chart = Chart("Scaling laws")
         self.headline, self.problem = heading(""), ElidedLabel()
@@ -72,13 +67,9 @@ class ScalingPage(QWidget):
         below.setSpacing(theme.SPACE // 2)
         below.addWidget(self.headline)
         below.addWidget(self.table, stretch=1)
-        splitter = QSplitter(Qt.Orientation.Vertical)
-        splitter.setChildrenCollapsible(False)
-        splitter.addWidget(self.chart)
-        splitter.addWidget(lower)
+        splitter = split(self.chart, lower, (370, 270))
         splitter.setStretchFactor(0, 3)
         splitter.setStretchFactor(1, 2)
-        splitter.setSizes([370, 270])
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(theme.SPACE)
@@ -86,8 +77,7 @@ class ScalingPage(QWidget):
         layout.addWidget(splitter, stretch=1)
 
     def attach(self, tab: Scaling, panel: PanelView) -> None:
-        """Connect it with its part of the presenter and with the panel."""
-        self._tab, self._panel = tab, panel
+        super().attach(tab, panel)
         self.controls.attach(tab)
         panel.attach_chart(self.chart, "scaling")
 
@@ -99,17 +89,3 @@ class ScalingPage(QWidget):
         self.chart.show_plot(screen.plot)
         self.headline.setText(f"Your run: {screen.headline}")
         self.table.set_rows([Row(cells, tooltip=note) for cells, note in zip(screen.rows, screen.notes, strict=True)])
-
-    def copy(self, text: str) -> None:
-        """To the clipboard."""
-        if self._panel is not None:
-            self._panel.copy(text)
-
-    def ask_path(self, name: str, kinds: tuple[str, ...], then: Callable[[Path], None]) -> None:
-        """Let the user choose a file to write."""
-        if self._panel is not None:
-            self._panel.ask_path(name, kinds, then)
-
-    def _export(self, kind: str) -> None:
-        if self._tab is not None:
-            self._tab.export(kind)

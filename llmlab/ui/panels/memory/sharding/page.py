@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import Qt, Slot
-from PySide6.QtWidgets import QCheckBox, QProgressBar, QSplitter, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtCore import Slot
+from PySide6.QtWidgets import QCheckBox, QProgressBar, QWidget
 
 from llmlab.engine.memory.sharding import Strategy
 from llmlab.engine.sharding.types import DEVICES, METHODS, RANKS, MethodResult, ShardingRun
@@ -16,17 +14,16 @@ from llmlab.ui.panels.memory.sharding import figures, plots
 from llmlab.ui.panels.memory.sharding.params import LIMITS, Params
 from llmlab.ui.panels.memory.sharding.presenter import Screen, Sharding
 from llmlab.ui.panels.memory.sharding.stacks import bars
-from llmlab.ui.screen import Kind
+from llmlab.ui.tab_page import StagedPage, split
 from llmlab.ui.view import PanelView
 from llmlab.ui.widgets.chart.chart import Chart
 from llmlab.ui.widgets.chart.stacks import StackedBars
 from llmlab.ui.widgets.column import ControlColumn, combo_box, group, labelled
 from llmlab.ui.widgets.help import Help, HelpButton
-from llmlab.ui.widgets.parts import Choice, ElidedLabel, MainButton, MutedLabel, menu_button, row
+from llmlab.ui.widgets.parts import Choice, MainButton, MutedLabel
 from llmlab.ui.widgets.rowtable import Column, Row, RowTable
 from llmlab.ui.widgets.scale import Scale
 from llmlab.ui.widgets.slider import Knob, LabelledSlider
-from llmlab.ui.widgets.states import StateView
 from llmlab.ui.words import size
 
 HELP = Help(
@@ -58,72 +55,36 @@ TABLE = (
     Column("error", "(predicted − measured) / measured, of the rank that is furthest off", 9),
 )
 FIRST_RANK = 3  # its column
+EXPORTS = (
+    ("Copy the table", "copy"),
+    ("Export as CSV…", "csv"),
+    ("Export as JSON…", "json"),
+    ("Copy as Python", "python"),
+)
 
 
-class ShardingPage(QWidget):
+class ShardingPage(StagedPage):
     """Bars and losses over the table of all ranks; is the view of `Sharding`."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._tab: Sharding | None = None
-        self._panel: PanelView | None = None
-        self.controls = ShardingControls()
-        self.state = StateView()
-        self.headline = ElidedLabel()
-        self.export = menu_button("export", "Copy the table of all ranks", "Copy or export")
+        super().__init__("Copy the table of all ranks", EXPORTS, parent)
+        self.controls: ShardingControls = ShardingControls()
         self.bars = StackedBars("What one rank holds, predicted and measured", size)
         self.losses = Chart("Loss of every step")
         self.table = RowTable(TABLE, "What every rank holds and sends, predicted and measured")
         self.notes = MutedLabel()
         self.notes.setWordWrap(True)
-        self._stack = QStackedWidget()
         self._lay_out()
-        self.state.acted.connect(lambda name: self._tab and self._tab.act(name))
+        self.table.copy_asked.connect(lambda: self._export("copy"))
         self._offer_copies(self.table)
-        self.export.clicked.connect(lambda: self._export("copy"))
-        for label, kind in (
-            ("Copy the table", "copy"),
-            ("Export as CSV…", "csv"),
-            ("Export as JSON…", "json"),
-            ("Copy as Python", "python"),
-        ):
-            self.export.menu().addAction(label, lambda kind=kind: self._export(kind))
-
-    def _offer_copies(self, table: RowTable) -> None:
-        """Ctrl+C copies, the right button offers all copies and exports."""
-        table.copy_asked.connect(lambda: self._export("copy"))
-        table.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
-        table.customContextMenuRequested.connect(
-            lambda place: self.export.menu().popup(table.viewport().mapToGlobal(place))
-        )
 
     def _lay_out(self) -> None:
-        pictures = QSplitter()
-        pictures.setChildrenCollapsible(False)
-        pictures.addWidget(self.bars)
-        pictures.addWidget(self.losses)
-        pictures.setSizes([520, 330])
-        halves = QSplitter(Qt.Orientation.Vertical)
-        halves.setChildrenCollapsible(False)
-        halves.addWidget(pictures)
-        halves.addWidget(self.table)
-        halves.setSizes([290, 260])
-        picture = QWidget()
-        inside = QVBoxLayout(picture)
-        inside.setContentsMargins(0, 0, 0, 0)
-        inside.setSpacing(theme.SPACE // 2)
-        inside.addWidget(row((self.headline, self.export, HelpButton(HELP)), stretch=self.headline))
-        inside.addWidget(halves, stretch=1)
-        inside.addWidget(self.notes)
-        self._stack.addWidget(self.state)
-        self._stack.addWidget(picture)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self._stack)
+        pictures = split(self.bars, self.losses, (520, 330), upright=False)
+        head = (self.headline, self.export, HelpButton(HELP))
+        self._fill(head, split(pictures, self.table, (290, 260)), self.notes)
 
     def attach(self, tab: Sharding, panel: PanelView) -> None:
-        """`tab` is told what the user does; `panel` has the clipboard and the dialogs."""
-        self._tab, self._panel = tab, panel
+        super().attach(tab, panel)
         self.controls.attach(tab)
         panel.attach_chart(self.losses, "sharding-losses")
         panel.attach_chart(self.bars, "sharding-bytes")
@@ -131,8 +92,7 @@ class ShardingPage(QWidget):
     # --- what the presenter asks for ------------------------------------------------------------------------------
 
     def show_screen(self, screen: Screen) -> None:
-        self._stack.setCurrentIndex(int(screen.stage.kind is Kind.READY))
-        self.state.show_stage(screen.stage)
+        self._show_stage(screen.stage)
         self.controls.show_screen(screen)
 
     def show_params(self, params: Params) -> None:
@@ -156,18 +116,6 @@ class ShardingPage(QWidget):
         self.losses.show_plot(plots.losses(results, run))
         self.headline.setText(figures.headline(results, run))
         self.notes.setText(figures.notes(results))
-
-    def copy(self, text: str) -> None:
-        if self._panel is not None:
-            self._panel.copy(text)
-
-    def ask_path(self, name: str, kinds: tuple[str, ...], then: Callable[[Path], None]) -> None:
-        if self._panel is not None:
-            self._panel.ask_path(name, kinds, then)
-
-    def _export(self, kind: str) -> None:
-        if self._tab is not None:
-            self._tab.export(kind)
 
 
 class ShardingControls(ControlColumn):

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import numpy as np
-from PySide6.QtCore import QSignalBlocker, Qt, Slot
+from PySide6.QtCore import QSignalBlocker, Slot
 from PySide6.QtGui import QColor, QFont, QKeySequence, QShortcut, QTextCharFormat, QTextCursor
 from PySide6.QtWidgets import (
     QCheckBox,
     QPlainTextEdit,
     QPushButton,
     QSpinBox,
-    QSplitter,
-    QStackedWidget,
     QVBoxLayout,
     QWidget,
 )
@@ -24,15 +21,15 @@ from llmlab.ui import theme
 from llmlab.ui.panels.shots.answer.params import Params
 from llmlab.ui.panels.shots.answer.picture import Picture, Screen, cells
 from llmlab.ui.panels.shots.answer.presenter import Answering
-from llmlab.ui.screen import Fact, Kind
+from llmlab.ui.screen import Fact
+from llmlab.ui.tab_page import StagedPage, split
 from llmlab.ui.view import PanelView
 from llmlab.ui.widgets.chart.chart import Chart
 from llmlab.ui.widgets.chart.plot import Axis, Draw, Plot, Series
 from llmlab.ui.widgets.column import ControlColumn, FactList, group, labelled
 from llmlab.ui.widgets.help import Help, HelpButton
-from llmlab.ui.widgets.parts import Choice, ElidedLabel, MainButton, MutedLabel, heading, icon_button, menu_button, row
+from llmlab.ui.widgets.parts import Choice, MainButton, MutedLabel, heading, icon_button, row
 from llmlab.ui.widgets.rowtable import Column, Row, RowTable
-from llmlab.ui.widgets.states import StateView
 
 HELP = Help(
     "The answer",
@@ -58,38 +55,30 @@ COLUMNS = (
     Column("p", "Its share of the labels' probability, as the scores are read", 10),
     Column("calibrated", "The same after contextual calibration", 10),
 )
+EXPORTS = (
+    ("Copy the table", "copy"),
+    ("Copy the prompt", "prompt"),
+    ("Copy as Python", "python"),
+    ("Export as CSV…", "csv"),
+    ("Export as JSON…", "json"),
+)
 
 
-class AnswerPage(QWidget):
+class AnswerPage(StagedPage):
     """Bars and numbers of the labels, the line over the shots, the completion; is the view of `Answering`."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._tab: Answering | None = None
-        self._panel: PanelView | None = None
-        self._escape: QShortcut | None = None
-        self.controls = AnswerControls()
-        self.state = StateView()
-        self.headline = ElidedLabel()
-        self.export = menu_button("export", "Copy the labels' numbers", "Copy or export")
+        super().__init__("Copy the labels' numbers", EXPORTS, parent)
+        self.controls: AnswerControls = AnswerControls()
         self.bars, self.line = Chart("Probability of each label"), Chart("With every shot")
         self.table = RowTable(COLUMNS, "Labels and their scores")
         self.completion = PromptText()
-        self._stack = QStackedWidget()
         self._lay_out()
-        self._connect()
+        self.table.copy_asked.connect(lambda: self._export("copy"))
 
     def _lay_out(self) -> None:
-        charts = QSplitter(Qt.Orientation.Horizontal)
-        charts.setChildrenCollapsible(False)
-        charts.addWidget(self.bars)
-        charts.addWidget(self.line)
-        charts.setSizes([400, 500])
-        self._labels = QSplitter(Qt.Orientation.Vertical)
-        self._labels.setChildrenCollapsible(False)
-        self._labels.addWidget(charts)
-        self._labels.addWidget(self.table)
-        self._labels.setSizes([300, 120])
+        charts = split(self.bars, self.line, (400, 500), upright=False)
+        self._labels = split(charts, self.table, (300, 120))
         self._text = QWidget()
         below = QVBoxLayout(self._text)
         below.setContentsMargins(0, 0, 0, 0)
@@ -97,60 +86,24 @@ class AnswerPage(QWidget):
         self._text_title = heading("Prompt and completion")
         below.addWidget(self._text_title)
         below.addWidget(self.completion, stretch=1)
-        halves = QSplitter(Qt.Orientation.Vertical)
-        halves.setChildrenCollapsible(False)
-        halves.addWidget(self._labels)
-        halves.addWidget(self._text)
-        halves.setSizes([410, 160])
-        picture = QWidget()
-        inside = QVBoxLayout(picture)
-        inside.setContentsMargins(0, 0, 0, 0)
-        inside.setSpacing(theme.SPACE // 2)
-        inside.addWidget(row((self.headline, self.export, HelpButton(HELP)), stretch=self.headline))
-        inside.addWidget(halves, stretch=1)
-        self._stack.addWidget(self.state)
-        self._stack.addWidget(picture)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self._stack)
-
-    def _connect(self) -> None:
-        self.state.acted.connect(lambda name: self._tab and self._tab.act(name))
-        self.table.copy_asked.connect(lambda: self._export("copy"))
-        self.export.clicked.connect(lambda: self._export("copy"))
-        for label, kind in (
-            ("Copy the table", "copy"),
-            ("Copy the prompt", "prompt"),
-            ("Copy as Python", "python"),
-            ("Export as CSV…", "csv"),
-            ("Export as JSON…", "json"),
-        ):
-            self.export.menu().addAction(label, lambda kind=kind: self._export(kind))
+        self._fill((self.headline, self.export, HelpButton(HELP)), split(self._labels, self._text, (410, 160)))
 
     def attach(self, tab: Answering, panel: PanelView) -> None:
-        """`tab` is told what the user does; `panel` has the clipboard and the dialogs."""
-        self._tab, self._panel = tab, panel
+        super().attach(tab, panel)
         self.controls.attach(tab)
-        calls = {"Ctrl+Return": tab.complete, "Ctrl+Enter": tab.complete}
-        calls |= {"Alt+Left": lambda: tab.step_item(-1), "Alt+Right": lambda: tab.step_item(1)}
-        for keys, call in calls.items():
-            QShortcut(QKeySequence(keys), self).activated.connect(call)
-        self._escape = QShortcut(QKeySequence("Esc"), self)
-        self._escape.activated.connect(tab.stop)
-        self._escape.setEnabled(False)
+        self._add_keys(tab.complete, tab.stop)
+        for keys, by in (("Alt+Left", -1), ("Alt+Right", 1)):
+            QShortcut(QKeySequence(keys), self).activated.connect(lambda by=by: tab.step_item(by))
         panel.attach_chart(self.bars, "labels")
         panel.attach_chart(self.line, "labels-with-every-shot")
 
     # --- what the presenter asks for ------------------------------------------------------------------------------
 
     def show_screen(self, screen: Screen) -> None:
-        self._stack.setCurrentIndex(int(screen.stage.kind is Kind.READY))
-        self.state.show_stage(screen.stage)
+        self._show_stage(screen.stage, running=screen.completing)
         self._labels.setVisible(screen.has_labels)
         self._text_title.setText("Prompt and completion" if screen.completes else "Prompt")
         self.controls.show_screen(screen)
-        if self._escape is not None:
-            self._escape.setEnabled(screen.completing)
 
     def show_params(self, params: Params) -> None:
         self.controls.show_params(params)
@@ -167,18 +120,6 @@ class AnswerPage(QWidget):
 
     def add_completion(self, text: str) -> None:
         self.completion.add(text)
-
-    def copy(self, text: str) -> None:
-        if self._panel is not None:
-            self._panel.copy(text)
-
-    def ask_path(self, name: str, kinds: tuple[str, ...], then: Callable[[Path], None]) -> None:
-        if self._panel is not None:
-            self._panel.ask_path(name, kinds, then)
-
-    def _export(self, kind: str) -> None:
-        if self._tab is not None:
-            self._tab.export(kind)
 
 
 class PromptText(QPlainTextEdit):
