@@ -158,7 +158,7 @@ def test_a_shorter_plot_forgets_the_point_that_was_looked_at(chart: Chart, qtbot
         qtbot.keyClick(chart, Qt.Key.Key_Right)
     chart.show_plot(Plot(Axis(), Axis(), (Series("a", SHOTS[:2], RISE[:2]),)))
     chart.grab()
-    assert chart._guide is None
+    assert chart._under is None
 
 
 def test_the_numbers_are_copied_whole(chart: Chart) -> None:
@@ -202,7 +202,7 @@ def test_parts_are_as_long_as_their_values_and_tell_their_facts(bars: StackedBar
     weights, cache = bars.box(0, 0), bars.box(0, 1)
     assert weights.width() / cache.width() == pytest.approx(7)
     assert cache.left() == pytest.approx(weights.right())
-    assert bars.part_at(cache.center()) == (0, 1)
+    assert bars.mark_at(cache.center()) == (0, 1)
     card = bars.card(0, 0)
     assert ("share", "87.5% of 16.0 GB") in card.facts
     assert ("formula", "7e9 · 2") in card.facts

@@ -44,7 +44,7 @@ def test_pictures_say_marks_notes_and_scale(bars: StackedBars, tmp_path: Path) -
 
 
 def test_a_bar_without_parts_can_be_painted_and_passed(bars: StackedBars) -> None:
-    assert bars.part_at(bars.box(1, 0).center()) == (1, 0)
+    assert bars.mark_at(bars.box(1, 0).center()) == (1, 0)
     assert bars.grab().width() == 600
     bars.show_stacks(STACKS[2:])
     assert bars.grab().width() == 600

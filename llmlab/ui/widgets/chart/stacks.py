@@ -6,29 +6,21 @@ import csv
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from PySide6.QtCore import QEvent, QPoint, QPointF, QRectF, QSize, Qt, Signal, Slot
+from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt
 from PySide6.QtGui import (
     QColor,
-    QContextMenuEvent,
     QFontMetricsF,
-    QGuiApplication,
-    QHideEvent,
     QKeyEvent,
-    QMouseEvent,
     QPainter,
-    QPaintEvent,
     QPen,
     QResizeEvent,
 )
-from PySide6.QtWidgets import QMenu, QWidget
+from PySide6.QtWidgets import QWidget
 
-from llmlab import textfile
 from llmlab.ui import theme
-from llmlab.ui.widgets import saving
-from llmlab.ui.widgets.card import Card, HoverCard
-from llmlab.ui.widgets.chart.chart import PICTURES
+from llmlab.ui.widgets.card import Card
+from llmlab.ui.widgets.chart.drawn import Pointed
 from llmlab.ui.widgets.chart.paint import color_of
 from llmlab.ui.widgets.chart.plot import Axis, short, ticks
 
@@ -80,11 +72,8 @@ class Mark:
     name: str
 
 
-class StackedBars(QWidget):
+class StackedBars(Pointed):
     """One bar below the other, all on one scale. `picked` carries bar and part; `export_asked` a kind of file."""
-
-    picked = Signal(int, int)
-    export_asked = Signal(str)
 
     def __init__(
         self,
@@ -96,7 +85,7 @@ class StackedBars(QWidget):
         axis: bool = False,
     ) -> None:
         """`label` writes a value, with its unit; `axis`: a scale stands below the bars."""
-        super().__init__(parent)
+        super().__init__(name, parent)
         self.stacks: tuple[Stack, ...] = ()
         self._marks: tuple[Mark, ...] = ()
         self._axis = axis
@@ -104,12 +93,6 @@ class StackedBars(QWidget):
         self._end = 1.0  # of the scale
         self._label = label
         self._empty = empty
-        self._under: tuple[int, int] | None = None
-        self._card = HoverCard(self)
-        self.setAccessibleName(name)
-        self.setMouseTracking(True)
-        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        theme.changed.connect(self.update)
 
     def show_stacks(self, stacks: Sequence[Stack], marks: Sequence[Mark] = ()) -> None:
         """Show these instead."""
@@ -216,15 +199,7 @@ class StackedBars(QWidget):
 
     # --- painting -----------------------------------------------------------------------------------------------
 
-    def paintEvent(self, event: QPaintEvent) -> None:
-        painter = QPainter(self)
-        self._paint(painter)
-        if self.hasFocus():
-            painter.setPen(theme.current().accent)
-            painter.drawRect(self.rect().adjusted(0, 0, -1, -1))
-        painter.end()
-
-    def _paint(self, painter: QPainter) -> None:
+    def _draw(self, painter: QPainter) -> None:
         colors = theme.current()
         painter.setFont(self.font())
         painter.fillRect(QRectF(self.rect()), colors.base)
@@ -311,7 +286,7 @@ class StackedBars(QWidget):
 
     # --- the exact values ---------------------------------------------------------------------------------------
 
-    def part_at(self, position: QPointF) -> tuple[int, int] | None:
+    def mark_at(self, position: QPointF) -> tuple[int, int] | None:
         """The bar and the part at a place."""
         for row, stack in enumerate(self.stacks):
             for part, segment in enumerate(stack.segments):
@@ -326,24 +301,6 @@ class StackedBars(QWidget):
         facts = (("value", self._label(segment.value)), ("share", f"{share:.1%} of {self._label(stack.total)}"))
         title = f"{stack.name}: {segment.name}" if stack.name else segment.name
         return Card(title, (*facts, *segment.facts))
-
-    def _look(self, under: tuple[int, int] | None, position: QPoint | None = None) -> None:
-        if under != self._under:
-            self._under = under
-            self.update()
-        if under is None or position is None:
-            self._card.hide()
-        else:
-            self._card.show_at(self.card(*under), position)
-
-    def mouseMoveEvent(self, event: QMouseEvent) -> None:
-        self._look(self.part_at(event.position()), event.globalPosition().toPoint())
-
-    def mousePressEvent(self, event: QMouseEvent) -> None:
-        super().mousePressEvent(event)
-        found = self.part_at(event.position())
-        if event.button() is Qt.MouseButton.LeftButton and found is not None:
-            self.picked.emit(*found)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """The arrow keys go through the parts, Enter picks."""
@@ -364,28 +321,7 @@ class StackedBars(QWidget):
         else:
             super().keyPressEvent(event)
 
-    def leaveEvent(self, event: QEvent) -> None:
-        self._look(None)
-
-    def hideEvent(self, event: QHideEvent) -> None:
-        self._card.hide()
-
     # --- copies ---------------------------------------------------------------------------------------------------
-
-    def contextMenuEvent(self, event: QContextMenuEvent) -> None:
-        menu = QMenu(self)
-        menu.addAction("Copy numbers", self.copy_numbers)
-        menu.addSeparator()
-        menu.addAction("Save numbers as CSV…", lambda: self.export_asked.emit("csv"))
-        for kind in PICTURES:
-            menu.addAction(f"Save picture as {kind.upper()}…", lambda kind=kind: self.export_asked.emit(kind))
-        menu.aboutToHide.connect(menu.deleteLater)
-        menu.popup(event.globalPos())
-
-    @Slot()
-    def copy_numbers(self) -> None:
-        """All values, for a spreadsheet."""
-        QGuiApplication.clipboard().setText(self.text("\t"))
 
     def text(self, separator: str = ",") -> str:
         """All values as a table."""
@@ -394,15 +330,6 @@ class StackedBars(QWidget):
         writer.writerow(("bar", "part", "value"))
         writer.writerows((each.name, part.name, repr(part.value)) for each in self.stacks for part in each.segments)
         return buffer.getvalue()
-
-    def writer(self, kind: str) -> Callable[[Path], None]:
-        """What writes a file of `kind`, in any thread. Raises OSError."""
-        if kind == "csv":
-            text = self.text()
-            return lambda path: textfile.write(path, text)
-        if kind == "png":
-            return saving.png_writer(self.grab().toImage())
-        return saving.drawing_writer(kind, self.size(), lambda painter, _: self._paint(painter), self.accessibleName())
 
 
 def _shade(segment: Segment) -> QColor:

@@ -6,12 +6,11 @@ import csv
 import io
 from collections.abc import Iterator
 
-from PySide6.QtCore import QEvent, QPoint, QPointF, QRectF, QSize, Qt, Signal
+from PySide6.QtCore import QPoint, QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import (
     QColor,
     QFocusEvent,
     QFontMetricsF,
-    QHideEvent,
     QKeyEvent,
     QMouseEvent,
     QPainter,
@@ -21,9 +20,9 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QWidget
 
 from llmlab.ui import theme
-from llmlab.ui.panels.memory.formats.drawn import Drawn
 from llmlab.ui.panels.memory.formats.screen import FormatRow
-from llmlab.ui.widgets.card import Card, HoverCard
+from llmlab.ui.widgets.card import Card
+from llmlab.ui.widgets.chart.drawn import Drawn
 
 PAD = float(theme.SPACE)
 ROW = 32.0
@@ -46,7 +45,6 @@ class BitTable(Drawn):
         self._rows: tuple[FormatRow, ...] = ()
         self._row = 0  # with the keyboard's mark
         self._bit = 0  # from the left
-        self._card = HoverCard(self)
         self._measures: tuple[float, float] | None = None  # until something changes
         self.setMouseTracking(True)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
@@ -257,12 +255,6 @@ class BitTable(Drawn):
     def _flip(self) -> None:
         each = self._rows[self._row]
         self.flipped.emit(each.name, len(each.bits) - 1 - self._bit)
-
-    def leaveEvent(self, event: QEvent) -> None:
-        self._card.hide()
-
-    def hideEvent(self, event: QHideEvent) -> None:
-        self._card.hide()
 
     def focusInEvent(self, event: QFocusEvent) -> None:
         super().focusInEvent(event)

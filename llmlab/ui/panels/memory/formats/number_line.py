@@ -6,14 +6,14 @@ import csv
 import io
 import math
 
-from PySide6.QtCore import QEvent, QLineF, QPointF, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QFontMetricsF, QHideEvent, QKeyEvent, QMouseEvent, QPainter, QPen, QResizeEvent, QWheelEvent
+from PySide6.QtCore import QLineF, QPointF, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import QFontMetricsF, QKeyEvent, QMouseEvent, QPainter, QPen, QResizeEvent, QWheelEvent
 from PySide6.QtWidgets import QWidget
 
 from llmlab.ui import theme
-from llmlab.ui.panels.memory.formats.drawn import Drawn
 from llmlab.ui.panels.memory.formats.screen import Line, Ticks
-from llmlab.ui.widgets.card import Card, HoverCard
+from llmlab.ui.widgets.card import Card
+from llmlab.ui.widgets.chart.drawn import Drawn
 from llmlab.ui.widgets.chart.plot import Axis, ticks
 
 PAD = float(theme.SPACE)
@@ -31,7 +31,6 @@ class NumberLine(Drawn):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__("Values of every format around the number", parent)
         self._line: Line | None = None
-        self._card = HoverCard(self)
         self._placed: QRectF | None = None  # where the values are, until something changes
         self.setMouseTracking(True)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
@@ -195,12 +194,6 @@ class NumberLine(Drawn):
             self.zoomed.emit(CLOSER if event.text() == "+" else WIDER)
         else:
             super().keyPressEvent(event)
-
-    def leaveEvent(self, event: QEvent) -> None:
-        self._card.hide()
-
-    def hideEvent(self, event: QHideEvent) -> None:
-        self._card.hide()
 
     def text(self, separator: str = ",") -> str:
         buffer = io.StringIO()

@@ -11,12 +11,12 @@ from PySide6.QtWidgets import QLabel, QLineEdit, QMenu, QPushButton, QVBoxLayout
 
 from llmlab.ui import theme
 from llmlab.ui.panels.memory.formats.bit_table import BitTable
-from llmlab.ui.panels.memory.formats.drawn import Drawn
 from llmlab.ui.panels.memory.formats.number_line import CLOSER, WIDER, NumberLine
 from llmlab.ui.panels.memory.formats.params import OVERFLOW, Params
 from llmlab.ui.panels.memory.formats.presenter import Formats
 from llmlab.ui.panels.memory.formats.screen import FormatsScreen
 from llmlab.ui.view import PanelView
+from llmlab.ui.widgets.chart.drawn import Drawn
 from llmlab.ui.widgets.column import ControlColumn, FactList, combo_box, group, labelled
 from llmlab.ui.widgets.help import Help, HelpButton
 from llmlab.ui.widgets.parts import MutedLabel, heading, icon_button, menu_button, row
