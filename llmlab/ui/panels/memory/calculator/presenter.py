@@ -18,7 +18,7 @@ from llmlab.engine.memory.terms import Estimate
 from llmlab.engine.types import Feature
 from llmlab.jobs.job import ErrorInfo
 from llmlab.ui.panel import Desk, PanelContext
-from llmlab.ui.panels.memory.calculator import export, gpurows, pictures, snippet, words
+from llmlab.ui.panels.memory.calculator import export, facts, gpurows, pictures, snippet, words, work
 from llmlab.ui.panels.memory.calculator.params import (
     FIRST,
     LISTED,
@@ -35,11 +35,9 @@ from llmlab.ui.widgets.chart.plot import Plot
 from llmlab.workbench import Status
 
 if TYPE_CHECKING:
-    from llmlab.engine.engine import Engine
     from llmlab.engine.memory.sources import Described
     from llmlab.engine.memory.speed import MeasuredSpeed
     from llmlab.engine.progress import Progress
-    from llmlab.jobs.job import JobControl
     from llmlab.ui.tabbed import TabbedPresenter
 
 Picture = pictures.Parts | gpurows.Gpus | pictures.Sharing | pictures.Rules | Plot
@@ -236,7 +234,7 @@ class Calculator:
                 self._ask(source)
         if self.shape is not None and not self._machine_asked:
             self._machine_asked = True
-            self._asking.beside(self, "machine", _machine, self._machine_found, lambda _: self._machine_found(()))
+            self._asking.beside(self, "machine", work.machine, self._machine_found, lambda _: self._machine_found(()))
         self._show()
 
     def _ask(self, source: str) -> None:
@@ -257,9 +255,11 @@ class Calculator:
             self._page.show_params(self.params, self.shape)
 
         if not source:
-            self._asking.engine(self, "shape", _of_loaded, done, title="Looking at the model", failed=failed)
+            self._asking.engine(self, "shape", work.of_loaded, done, title="Looking at the model", failed=failed)
         else:
-            self._asking.beside(self, "shape", functools.partial(_of_source, source), done, failed, self._progressed)
+            self._asking.beside(
+                self, "shape", functools.partial(work.of_source, source), done, failed, self._progressed
+            )
 
     def _progressed(self, progress: Progress) -> None:
         if self._waiting:
@@ -306,9 +306,9 @@ class Calculator:
                 self._asking.notifier.error(error)
             self._show()
 
-        work = functools.partial(_measure, text)
+        asked = functools.partial(work.measure, text)
         title = "Measuring the decode speed"
-        self._asking.engine(self, "speed", work, done, title=title, failed=ended, stopped=ended)
+        self._asking.engine(self, "speed", asked, done, title=title, failed=ended, stopped=ended)
         self._show()
 
     @property
@@ -393,9 +393,9 @@ class Calculator:
             self._page.show_facts((), (), ())
             return
         self._page.show_stage(stage)
-        notes = (*self._shapes[self.source].notes, *_beyond(self.shape, self.params), *estimate.warnings)
-        facts = _facts(self.shape, estimate.total, estimate.host, self.params)
-        self._page.show_facts(facts, _groups(self.shape), notes)
+        notes = (*self._shapes[self.source].notes, *facts.beyond(self.shape, self.params), *estimate.warnings)
+        headline = facts.facts(self.shape, estimate.total, estimate.host, self.params)
+        self._page.show_facts(headline, facts.groups(self.shape), notes)
         self.shown = self._picture(self.shape, estimate)
         self._page.show_picture(self.shown)
 
@@ -454,39 +454,12 @@ class Calculator:
         return machine[place] if place < len(machine) - 1 else None
 
 
-def _facts(shape: ModelShape, total: int, host: int, params: Params) -> tuple[Fact, ...]:
-    found = [
-        Fact("parameters", words.count(shape.parameters), f"{shape.parameters:,}, tied ones once"),
-        Fact("each GPU" if params.training and params.gpus > 1 else "needs", words.both(total), f"{total:,} bytes"),
-    ]
-    if host:
-        found.append(Fact("main memory", words.both(host), f"{host:,} bytes wait in the computer's main memory"))
-    if shape.context:
-        found.append(Fact("reads", f"{shape.context:,}", "The longest context that the architecture is made for"))
-    return tuple(found)
-
-
 def _in_agreement(params: Params, *, page_asked: bool) -> Params:
     """Some pages are about training or about inference alone: the page that was asked for says which, or gives way."""
     about = ABOUT.get(params.page, params.purpose)
     if about == params.purpose:
         return params
     return replace(params, purpose=about) if page_asked else replace(params, page=PAGES[0])
-
-
-def _beyond(shape: ModelShape, params: Params) -> tuple[str, ...]:
-    if shape.context is None or params.tokens <= shape.context:
-        return ()
-    return (f"{params.tokens:,} tokens are more than the {shape.context:,} that the architecture was made for.",)
-
-
-def _groups(shape: ModelShape) -> tuple[Fact, ...]:
-    whole = shape.parameters
-    groups = [Fact(g.value, f"{size:,}", f"{size / whole:.1%} of all parameters") for g, size in shape.groups.items()]
-    if shape.experts:
-        tip = "How many of the experts of a layer each token goes through"
-        groups.append(Fact("experts used", f"{shape.active_experts} of {shape.experts}", tip))
-    return (*groups, Fact("all", f"{whole:,}", "Tied parameters once"))
 
 
 def _short(spec: str) -> str:
@@ -497,29 +470,3 @@ def _short(spec: str) -> str:
 
 def _promise(path: Path) -> str:
     return f"Calculate what the model of {path.name} takes"
-
-
-def _machine(control: JobControl) -> tuple[Gpu, ...]:
-    from llmlab.engine.memory.machine import machine_gpus
-
-    return machine_gpus(control)
-
-
-def _of_loaded(engine: Engine, _control: JobControl) -> Described:
-    from llmlab.engine.memory.sources import from_loaded
-
-    return from_loaded(engine.loaded)
-
-
-def _of_source(source: str, control: JobControl) -> Described:
-    from llmlab.engine.memory import sources
-
-    if source.startswith(LISTED):
-        return sources.from_list(source.removeprefix(LISTED))
-    return sources.from_spec(source.removeprefix(OPENED), control)
-
-
-def _measure(text: str, engine: Engine, control: JobControl) -> MeasuredSpeed:
-    from llmlab.engine.memory.speed import measure_decode
-
-    return measure_decode(engine, text, control=control)
