@@ -22,7 +22,7 @@ from llmlab.engine.memory.shape import ModelShape
 from llmlab.engine.memory.sources import Described
 from llmlab.engine.memory.speed import MeasuredSpeed
 from llmlab.ui.panel import PanelContext
-from llmlab.ui.panels.memory.calculator import gpurows, pictures, presenter, words
+from llmlab.ui.panels.memory.calculator import gpurows, pictures, words, work
 from llmlab.ui.panels.memory.calculator.gpurows import Gpus
 from llmlab.ui.panels.memory.calculator.params import FIRST, LISTED, MARKED, PAGES, PRECISIONS, Params, targets
 from llmlab.ui.panels.memory.calculator.presenter import Calculator, Source, Speed
@@ -106,10 +106,10 @@ def without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
         known = source.removeprefix(LISTED) if source.startswith(LISTED) else "gpt2"
         return Described(shape(known), () if source.startswith(LISTED) else ("n_head is missing.",))
 
-    monkeypatch.setattr(presenter, "_of_source", of_source)
-    monkeypatch.setattr(presenter, "_of_loaded", lambda _engine, _control: Described(shape("gpt2")))
-    monkeypatch.setattr(presenter, "_machine", lambda _control: (OWN,))
-    monkeypatch.setattr(presenter, "_measure", lambda _text, _engine, _control: MeasuredSpeed(20, 2.0, 100))
+    monkeypatch.setattr(work, "of_source", of_source)
+    monkeypatch.setattr(work, "of_loaded", lambda _engine, _control: Described(shape("gpt2")))
+    monkeypatch.setattr(work, "machine", lambda _control: (OWN,))
+    monkeypatch.setattr(work, "measure", lambda _text, _engine, _control: MeasuredSpeed(20, 2.0, 100))
 
 
 # --- where the architecture comes from
