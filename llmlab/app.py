@@ -6,12 +6,12 @@ import argparse
 import logging
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
 from PySide6.QtWidgets import QApplication, QFileDialog
 
@@ -43,28 +43,21 @@ CLOSE_TIMEOUT = 3.0  # seconds that a running job gets to reach its next check p
 log = logging.getLogger(__name__)
 
 
-class Panels(Sequence[Panel]):
+class Panels:
     """The panels in the order of their specs, each made when it is first asked for: the window is there sooner."""
 
     def __init__(self, make: Callable[[int], Panel]) -> None:
         self._make = make
         self.made: dict[int, Panel] = {}
 
-    def __len__(self) -> int:
-        return len(PANELS)
-
-    @overload
-    def __getitem__(self, index: int) -> Panel: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Panel]: ...
-    def __getitem__(self, index: int | slice) -> Panel | Sequence[Panel]:
+    def __getitem__(self, index: int) -> Panel:
         """Make the panel if nobody has asked for it before."""
-        if isinstance(index, slice):
-            return [self[place] for place in range(*index.indices(len(self)))]
-        place = range(len(self))[index]
-        if place not in self.made:
-            self.made[place] = self._make(place)
-        return self.made[place]
+        if index not in self.made:
+            self.made[index] = self._make(index)
+        return self.made[index]
+
+    def __iter__(self) -> Iterator[Panel]:
+        return (self[index] for index in range(len(PANELS)))
 
 
 class Lab:

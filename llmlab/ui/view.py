@@ -11,8 +11,7 @@ from PySide6.QtWidgets import QWidget
 
 from llmlab.ui.presenter import PanelPresenter
 from llmlab.ui.widgets import saving
-from llmlab.ui.widgets.chart.chart import Chart
-from llmlab.ui.widgets.chart.stacks import StackedBars
+from llmlab.ui.widgets.chart.drawn import Drawn
 
 
 class PanelView:
@@ -46,7 +45,7 @@ class PanelView:
         """Let the user choose a file to write, such as "map.png", of one of `kinds` (suffixes)."""
         saving.ask_path(self.picture, name, kinds, then)
 
-    def attach_chart(self, chart: Chart | StackedBars, name: str) -> None:
+    def attach_chart(self, chart: Drawn, name: str) -> None:
         """Let `chart` be written to files that are first called `name`."""
 
         def export(kind: str) -> None:

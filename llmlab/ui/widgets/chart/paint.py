@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,16 +80,22 @@ def _legend_rows(plot: Plot, metrics: QFontMetricsF, width: float) -> list[list[
     named = [number for number, each in enumerate(plot.series) if each.name]
     if len(named) < 2:
         return []
-    rows: list[list[int]] = [[]]
-    left = 0.0
-    for number in named:
-        room = SWATCH + PAD / 2 + metrics.horizontalAdvance(plot.series[number].name) + 2 * PAD
-        if rows[-1] and left + room > width:
-            rows.append([])
+    lines = in_lines([plot.series[number].name for number in named], metrics, width)
+    return [[named[place] for place in line] for line in lines]
+
+
+def in_lines(names: Sequence[str], metrics: QFontMetricsF, width: float) -> list[list[int]]:
+    """The places of the names that have room beside each other in each line of a legend."""
+    lines: list[list[int]] = []
+    left = width
+    for number, name in enumerate(names):
+        room = SWATCH + PAD / 2 + metrics.horizontalAdvance(name) + 2 * PAD
+        if not lines or left + room > width:
+            lines.append([])
             left = 0.0
-        rows[-1].append(number)
+        lines[-1].append(number)
         left += room
-    return rows
+    return lines
 
 
 def color_of(number: int) -> QColor:

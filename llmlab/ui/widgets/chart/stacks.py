@@ -21,7 +21,7 @@ from PySide6.QtWidgets import QWidget
 from llmlab.ui import theme
 from llmlab.ui.widgets.card import Card
 from llmlab.ui.widgets.chart.drawn import Pointed
-from llmlab.ui.widgets.chart.paint import color_of
+from llmlab.ui.widgets.chart.paint import color_of, in_lines
 from llmlab.ui.widgets.chart.plot import Axis, short, ticks
 
 PAD = float(theme.SPACE)
@@ -181,17 +181,9 @@ class StackedBars(Pointed):
         return {part.name: part for each in self.stacks for part in each.segments if part.value > 0}
 
     def _legend_rows(self) -> list[list[str]]:
-        advance = QFontMetricsF(self.font()).horizontalAdvance
-        rows: list[list[str]] = [[]]
-        left = 0.0
-        for name in self._named():
-            room = 14 + advance(name) + 2 * PAD
-            if rows[-1] and left + room > self.width() - 2 * PAD:
-                rows.append([])
-                left = 0.0
-            rows[-1].append(name)
-            left += room
-        return rows if rows[0] else []
+        names = list(self._named())
+        lines = in_lines(names, QFontMetricsF(self.font()), self.width() - 2 * PAD)
+        return [[names[place] for place in line] for line in lines]
 
     def _legend_height(self) -> float:
         rows = len(self._legend_rows())

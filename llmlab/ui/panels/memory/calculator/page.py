@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import Qt, Slot
@@ -22,6 +20,7 @@ from llmlab.ui.panels.memory.calculator.params import PAGES, Params
 from llmlab.ui.panels.memory.calculator.pictures import Parts, Rules, Sharing
 from llmlab.ui.panels.memory.calculator.presenter import Calculator, Picture, Source, Speed
 from llmlab.ui.screen import Fact, Kind, Stage
+from llmlab.ui.tab_page import TabPage
 from llmlab.ui.view import PanelView
 from llmlab.ui.widgets import saving
 from llmlab.ui.widgets.chart.chart import Chart
@@ -42,7 +41,7 @@ LABELS = {
 FACTS = ("parameters", "needs", "each GPU", "main memory", "reads")
 
 
-class CalculatorPage(QWidget):
+class CalculatorPage(TabPage):
     """Is the `Page` of its `Calculator`."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -58,13 +57,11 @@ class CalculatorPage(QWidget):
         self.state.acted.connect(self._read_again)
         self.cancel = QPushButton("Cancel")
         self.cancel.setToolTip("Do not wait for this model any longer")
-        self.cancel.clicked.connect(lambda _checked: self._calculator.cancel())
+        self.cancel.clicked.connect(lambda _checked: self._tab.cancel())
         self.parts, self.gpus, self.sharing = PartsPane(), GpuPane(), SharingPane()
         self.rules, self.speed = RulesPane(), SpeedPane()
         self.contour = Chart("Context over batch, a line for each GPU")
         self._helps = {name: HelpButton(help_texts.HELP[name]) for name in PAGES}
-        self._panel: PanelView | None = None
-        self._calculator: Any = None  # until it is attached
         self._lay_out()
 
     def _lay_out(self) -> None:
@@ -100,7 +97,7 @@ class CalculatorPage(QWidget):
 
     def attach(self, tab: Calculator, panel: PanelView) -> None:
         """`tab` is told what the user does."""
-        self._calculator, self._panel = tab, panel
+        super().attach(tab, panel)
         self.controls.changed.connect(self._change)
         self.controls.opened.connect(tab.open)
         self.controls.file_asked.connect(self._ask_file)
@@ -124,45 +121,37 @@ class CalculatorPage(QWidget):
 
     @Slot(object)
     def _change(self, changes: dict[str, Any]) -> None:
-        self._calculator.change(**changes)
-        self.show_params(self._calculator.params, self._calculator.shape)
+        self._tab.change(**changes)
+        self.show_params(self._tab.params, self._tab.shape)
 
     @Slot(int, int)
     def _pick_place(self, series: int, point: int) -> None:
         each = self.contour.plot.series[series]
         if each.y[point] > 0:
-            self._calculator.pick_place(int(each.x[point]), int(each.y[point]))
+            self._tab.pick_place(int(each.x[point]), int(each.y[point]))
 
     def _export(self, what: str, _checked: bool = False) -> None:
-        self._calculator.export(what)
+        self._tab.export(what)
 
     @Slot(str)
     def _read_again(self, _action: str) -> None:
-        self._calculator.read_again()  # the only button there is
+        self._tab.read_again()  # the only button there is
 
     def _ask_file(self) -> None:
         assert self._panel is not None
-        self._panel.ask_file("Open a config.json", ("json",), lambda path: self._calculator.open(str(path)))
+        self._panel.ask_file("Open a config.json", ("json",), lambda path: self._tab.open(str(path)))
 
     def _ask_folder(self) -> None:
-        saving.ask_folder(self, "Open a model's folder", lambda path: self._calculator.open(str(path)))
+        saving.ask_folder(self, "Open a model's folder", lambda path: self._tab.open(str(path)))
 
     @Slot(object)
     def _edit(self, gpu: Gpu | None) -> None:
         def keep(name: str, memory: float, bandwidth: float) -> str:
-            return str(self._calculator.keep_gpu(name, memory, bandwidth, gpu))
+            return str(self._tab.keep_gpu(name, memory, bandwidth, gpu))
 
         GpuDialog(keep, gpu, self).open()
 
     # --- to the presenter -----------------------------------------------------------------------------------
-
-    def copy(self, text: str) -> None:
-        assert self._panel is not None
-        self._panel.copy(text)
-
-    def ask_path(self, name: str, kinds: tuple[str, ...], then: Callable[[Path], None]) -> None:
-        assert self._panel is not None
-        self._panel.ask_path(name, kinds, then)
 
     def show_stage(self, stage: Stage) -> None:
         ready = stage.kind is Kind.READY
@@ -202,4 +191,4 @@ class CalculatorPage(QWidget):
             self.rules.show_rules(picture)
         else:
             self.speed.show_speed(picture)
-        self._stack.setCurrentWidget(self._panes[self._calculator.params.page])
+        self._stack.setCurrentWidget(self._panes[self._tab.params.page])

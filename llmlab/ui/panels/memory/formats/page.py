@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from pathlib import Path
 
 from PySide6.QtCore import QSignalBlocker, Qt, Signal, Slot
 from PySide6.QtWidgets import QLabel, QLineEdit, QMenu, QPushButton, QVBoxLayout, QWidget
@@ -15,8 +13,8 @@ from llmlab.ui.panels.memory.formats.number_line import CLOSER, WIDER, NumberLin
 from llmlab.ui.panels.memory.formats.params import OVERFLOW, Params
 from llmlab.ui.panels.memory.formats.presenter import Formats
 from llmlab.ui.panels.memory.formats.screen import FormatsScreen
+from llmlab.ui.tab_page import TabPage
 from llmlab.ui.view import PanelView
-from llmlab.ui.widgets.chart.drawn import Drawn
 from llmlab.ui.widgets.column import ControlColumn, FactList, combo_box, group, labelled
 from llmlab.ui.widgets.help import Help, HelpButton
 from llmlab.ui.widgets.parts import MutedLabel, heading, icon_button, menu_button, row
@@ -124,7 +122,7 @@ class FormatsControls(ControlColumn):
         self.undo.setEnabled(shown.any_turned)
 
 
-class FormatsPage(QWidget):
+class FormatsPage(TabPage):
     """Is the `Page` of its `Formats`."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -136,8 +134,6 @@ class FormatsPage(QWidget):
         wider = _button("Wider", "See more of the line (− or the wheel)")
         closer.clicked.connect(lambda: self.line.zoomed.emit(CLOSER))
         wider.clicked.connect(lambda: self.line.zoomed.emit(WIDER))
-        self._tab: Formats | None = None
-        self._panel: PanelView | None = None
         gap, between = QWidget(), QWidget()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -150,7 +146,7 @@ class FormatsPage(QWidget):
 
     def attach(self, tab: Formats, panel: PanelView) -> None:
         """`tab` is told what the user does."""
-        self._tab, self._panel = tab, panel
+        super().attach(tab, panel)
         self.controls.changed.connect(lambda changes: tab.change(**changes))
         self.controls.taken.connect(tab.take)
         self.controls.undone.connect(tab.undo)
@@ -169,26 +165,13 @@ class FormatsPage(QWidget):
         ):
             self.export.menu().addAction(label).triggered.connect(functools.partial(self._export, what))
         for picture, name in ((self.bits, "bits"), (self.line, "number-line")):
-            picture.export_asked.connect(functools.partial(self._save, picture, name))
+            panel.attach_chart(picture, name)
 
     def _export(self, what: str, _checked: bool = False) -> None:
         assert self._tab is not None
         self._tab.export(what)
 
-    def _save(self, picture: Drawn, name: str, kind: str) -> None:
-        assert self._panel is not None
-        writer, asking = picture.writer(kind), self._panel.presenter.asking
-        self.ask_path(f"{name}.{kind}", (kind,), lambda path: asking.store(path, writer))
-
     # --- to the presenter -----------------------------------------------------------------------------------
-
-    def copy(self, text: str) -> None:
-        assert self._panel is not None
-        self._panel.copy(text)
-
-    def ask_path(self, name: str, kinds: tuple[str, ...], then: Callable[[Path], None]) -> None:
-        assert self._panel is not None
-        self._panel.ask_path(name, kinds, then)
 
     def show_params(self, params: Params) -> None:
         self.controls.show_params(params)

@@ -31,6 +31,7 @@ from llmlab.ui.panels.shots.build.prompt_view import PromptView, visible
 from llmlab.ui.panels.shots.build.query_form import QueryForm
 from llmlab.ui.panels.shots.build.screen import Preview, Screen, Shown
 from llmlab.ui.screen import Kind, Stage
+from llmlab.ui.tab_page import TabPage
 from llmlab.ui.view import PanelView
 from llmlab.ui.widgets.help import Help, HelpButton
 from llmlab.ui.widgets.parts import Choice, ElidedLabel, MutedLabel, heading, icon_button, row
@@ -49,7 +50,7 @@ HELP = Help(
 LISTS = (Listed.EXAMPLES, Listed.TEST)
 
 
-class BuildPage(QWidget):
+class BuildPage(TabPage):
     """Left what the prompt is made of, right the prompt; or a file that is looked at. Is the view of `BuildTab`."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -67,13 +68,12 @@ class BuildPage(QWidget):
         self.summary, self.notice, self.remark, self.reading = ElidedLabel(), QLabel(), QLabel(), QLabel()
         self.preview = PreviewPane()
         self._remedy = ""
-        self._panel: PanelView | None = None
         self._build_tools()
         self._lay_out()
 
     def attach(self, tab: BuildTab, panel: PanelView) -> None:
         """Connect what the user does with what decides."""
-        self._panel = panel
+        super().attach(tab, panel)
         self._connect_controls(tab)
         self._connect_rows(tab)
         self.instruction.typed.connect(lambda text: tab.type_spec("instruction", text))
@@ -190,16 +190,6 @@ class BuildPage(QWidget):
         """Bring the tab to the front of its panel."""
         if self._panel is not None:
             self._panel.choose("build")  # type: ignore[attr-defined]
-
-    def copy(self, text: str) -> None:
-        """Put `text` on the clipboard."""
-        if self._panel is not None:
-            self._panel.copy(text)
-
-    def ask_path(self, name: str, kinds: tuple[str, ...], then: Callable[[Path], None]) -> None:
-        """Let the user choose a file to write."""
-        if self._panel is not None:
-            self._panel.ask_path(name, kinds, then)
 
     def ask_data(self, then: Callable[[Path], None]) -> None:
         """Let the user choose a file to open."""
