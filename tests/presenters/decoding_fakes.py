@@ -108,6 +108,7 @@ class FakeEngine:
         self.info = info
         self.read: list[str] = []
         self.generated: list[dict[str, Any]] = []
+        self.words = WORDS  # of its vocabulary
         self.weights = "of the fake"
         self.fails: Exception | None = None
         self.own_settings: dict[str, object] = {}
@@ -129,6 +130,9 @@ class FakeEngine:
 
     def word_ids(self, words: Sequence[str]) -> tuple[tuple[tuple[int, ...], ...], ...]:
         return tuple(((WORDS.index(f" {word}"),),) if f" {word}" in WORDS else () for word in words)
+
+    def token_texts(self, ids: Sequence[int]) -> tuple[str, ...]:
+        return tuple(self.words[i] for i in ids)
 
     def generate(self, text: str, *, control: Any, **settings: Any) -> Iterator[GenerationStep]:
         self.generated.append({"text": text, **settings})
@@ -297,12 +301,14 @@ class FakeNotifier:
     def __init__(self) -> None:
         self.errors: list[ErrorInfo] = []
         self.said: list[str] = []
+        self.hints: list[str] = []
 
     def error(self, error: ErrorInfo) -> None:
         self.errors.append(error)
 
     def say(self, message: str, hint: str = "") -> None:
         self.said.append(message)
+        self.hints.append(hint)
 
 
 def set_model(bench: Workbench, state: ModelState) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QApplication, QDoubleSpinBox
+from PySide6.QtWidgets import QApplication, QDoubleSpinBox, QLabel, QToolButton
 from pytestqt.qtbot import QtBot
 
 from llmlab.engine.knobs import STAGES
@@ -12,7 +12,11 @@ from llmlab.ui.panels.decoding.controls import Controls
 from llmlab.ui.panels.decoding.knob_specs import KNOBS, STAGE_NAMES
 from llmlab.ui.panels.decoding.order_list import OTHER, STANDARD, OrderList
 from llmlab.ui.panels.decoding.params import GROUPS, LIMITS, Params
+from llmlab.ui.panels.decoding.stops import StopStrings
+from llmlab.ui.panels.decoding.text_list import SHORT
 from llmlab.ui.panels.decoding.word_list import WordList
+from llmlab.ui.panels.decoding.words import TokenWord
+from llmlab.ui.widgets.parts import MutedLabel
 
 
 @pytest.fixture
@@ -87,6 +91,44 @@ def test_words_are_added_weighed_and_removed(qtbot: QtBot) -> None:
     assert len(values) == 3, "already there"
     words._change({"a\nb": 2.0})
     assert words.values == (("a\nb", 2.0),)
+
+
+def test_words_by_ids_show_their_tokens_and_are_muted_under_another_tokenizer(qtbot: QtBot) -> None:
+    words = WordList("Biased words", "tip", biased=True)
+    qtbot.addWidget(words)
+    cat = TokenWord((7, 5), (" the", " cat"))
+    words.set_values((("cat", 1.0), (cat, -2.125)))
+    label = words._shown[1].findChildren(QLabel)[0]
+    assert label.text() == "␣the|␣cat"
+    assert label.toolTip() == "Exactly these tokens, in no other spelling: 7 ␣the, 5 ␣cat"
+    number = words._shown[1].findChildren(QDoubleSpinBox)[0]
+    assert number.text() == f"{words.locale().toString(-2.125, 'g', 7)}", "not rounded"
+    assert not isinstance(label, MutedLabel)
+    words.set_inactive((cat,))
+    muted = words._shown[1].findChildren(QLabel)[0]
+    assert isinstance(muted, MutedLabel)
+    assert "another tokenizer" in muted.toolTip()
+    values: list[object] = []
+    words.changed.connect(values.append)
+    words._shown[1].findChildren(QToolButton)[0].click()
+    assert values == [(("cat", 1.0),)]
+
+
+def test_of_a_long_list_the_first_are_shown_and_all_can_be_removed_at_once(qtbot: QtBot) -> None:
+    stops = StopStrings()
+    qtbot.addWidget(stops)
+    stops.show()
+    stops.set_values(tuple(f"s{index}" for index in range(SHORT)))
+    assert not stops._long.isVisible()
+    stops.set_values(tuple(f"s{index}" for index in range(SHORT + 4)))
+    assert (len(stops._shown), stops._all.text()) == (SHORT, f"Show all {SHORT + 4}")
+    stops._all.click()
+    assert (len(stops._shown), stops._all.text()) == (SHORT + 4, "Show fewer")
+    values: list[object] = []
+    stops.changed.connect(values.append)
+    stops._none.click()
+    assert values == [()]
+    assert not stops._long.isVisible()
 
 
 def test_groups_fold_and_say_how_much_is_in_use(controls: Controls) -> None:

@@ -205,10 +205,12 @@ class Controls(ControlColumn):
         stages = params.sampling.stages
         self.order.set_acting(stages)
         self._order_note.setVisible(not params.sampling.standard_order)
+        for words in (self.banned, self.biases):
+            words.set_inactive(params.inactive)
         counts = {
             "Cut-offs": sum(name in stages for name in CUT_OFFS),
             "Penalties": sum(name in stages for name in PENALTIES),
-            "Words": len(params.words),
+            "Words": len(set(params.words).difference(params.inactive)),
         }
         for name, count in counts.items():
             self.groups[name].set_note(f"{count} on" if count else "")

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-from llmlab import textfile
-from llmlab.jobs.worker import Jobs
-from llmlab.ui.panel import Desk, Notifier
+from llmlab.ui.asking import Asking
+from llmlab.ui.panel import Desk
 from llmlab.ui.panels.decoding import export
 from llmlab.ui.panels.decoding.picture import Picture
 from llmlab.ui.panels.decoding.run import Run
@@ -18,14 +16,13 @@ from llmlab.ui.panels.decoding.run import Run
 class Copies:
     """Writes in the background: 152,000 rows take a while, and the window must not wait."""
 
-    def __init__(self, jobs: Jobs, notifier: Notifier, desk: Desk) -> None:
-        self._jobs = jobs
-        self._notifier = notifier
+    def __init__(self, asking: Asking, desk: Desk) -> None:
+        self._asking = asking
         self._desk = desk
 
     def close(self) -> None:
         """Nothing more is delivered."""
-        self._jobs.forget(self)
+        self._asking.forget(self)
 
     def run(self, run: Run, kind: str) -> None:
         """A completion to a file: "csv" or "json"."""
@@ -38,29 +35,17 @@ class Copies:
         def text() -> str:
             return export.distribution_text(picture.shaped, picture.text_of, picture.reasons, kind, title)
 
-        if kind == "copy":
-            self._submit(text, self._desk.copy)
-        else:
-            self._save(f"distribution.{kind}", kind, text)
+        self._take("distribution", kind, text)
 
     def table(self, columns: Sequence[str], rows: Sequence[tuple[Any, ...]], name: str, kind: str) -> None:
         """Rows to a file ("csv", "json"), or tab-separated to the clipboard ("copy")."""
+        self._take(name, kind, lambda: export.table_text(columns, rows, kind))
 
-        def text() -> str:
-            return export.table_text(columns, rows, kind)
-
+    def _take(self, name: str, kind: str, text: Callable[[], str]) -> None:
         if kind == "copy":
-            self._submit(text, self._desk.copy)
+            self._asking.beside(self, "copy", lambda _: text(), self._desk.copy)
         else:
             self._save(f"{name}.{kind}", kind, text)
 
     def _save(self, name: str, kind: str, text: Callable[[], str]) -> None:
-        def save(path: Path) -> None:
-            self._submit(
-                lambda: textfile.write(path, text()), lambda _: self._notifier.say(f"Saved as {path.name}.", str(path))
-            )
-
-        self._desk.ask_path(name, (kind,), save)
-
-    def _submit(self, work: Callable[[], Any], done: Callable[[Any], None]) -> None:
-        self._jobs.submit(self, "write", lambda *_: work(), done=done, failed=self._notifier.error, needs_model=False)
+        self._desk.ask_path(name, (kind,), lambda path: self._asking.write(path, text))

@@ -9,12 +9,13 @@ from typing import Any
 
 from llmlab.engine.knobs import OVERFLOWS, STAGES, Tokens
 from llmlab.engine.sampling import GenerationSettings, SamplingSettings
+from llmlab.ui.panels.decoding import words
+from llmlab.ui.panels.decoding.words import TokenWord, Word
 
 MAX_SEED = 2**31 - 1  # what a number field can hold
 MAX_STOPS = 16
 MAX_STOP_LENGTH = 200
-MAX_WORDS = 32  # that are banned, and as many that are biased
-MAX_WORD_LENGTH = 100
+MAX_WORDS = 256  # that are banned, and as many that are biased
 GROUPS = ("Shape", "Cut-offs", "Penalties", "Words", "Length", "Order")  # of the controls
 WAYS = ("greedy", "sample", "beam search", "beam sample", "prompt lookup", "assisted")  # that Strategies compares
 MAX_TYPED = 20_000  # characters that a tab keeps of what was typed
@@ -35,7 +36,7 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "frequency_penalty": (-2.0, 2.0),
     "no_repeat_ngram_size": (0, 20),
     "min_new_tokens": (0, 4000),
-    "bias": (-50.0, 50.0),
+    "bias": (-100.0, 100.0),
     "max_new_tokens": (1, 4000),
     "seed": (0, MAX_SEED),
     "samples": (1, 8),
@@ -68,8 +69,8 @@ class Params:
     frequency_penalty: float = 0.0
     no_repeat_ngram_size: int = 0
     min_new_tokens: int = 0
-    banned: tuple[str, ...] = ()
-    biases: tuple[tuple[str, float], ...] = ()
+    banned: tuple[Word, ...] = ()
+    biases: tuple[tuple[Word, float], ...] = ()
     order: tuple[str, ...] = ()  # of the settings; empty is transformers'
     folded: tuple[str, ...] = ("Penalties", "Words", "Order")
     overflow: str = OVERFLOWS[0]  # what happens when the context window is full
@@ -84,14 +85,16 @@ class Params:
     asked: str = ""  # continuations, one a line
     asked_spaced: bool = True
     system: str = ""  # what a chat model is told before the conversation
-    spelled: Mapping[str, tuple[Tokens, ...]] = field(
+    spelled: Mapping[Word, tuple[Tokens, ...]] = field(
         default_factory=dict, compare=False
     )  # words as the model's tokens
 
     @property
     def sampling(self) -> SamplingSettings:
-        """What reshapes the distribution. Words of which the tokens are not known yet are left out."""
-        biases = {tokens: bias for word, bias in self.biases for tokens in self.spelled.get(word, ()) if bias}
+        """What reshapes the distribution. Words of which the tokens are not known (yet) are left out."""
+        # Where a typed word is spelled as one that is named by its ids, the more exact one has the say.
+        exact_last = sorted(self.biases, key=lambda pair: isinstance(pair[0], TokenWord))
+        biases = {tokens: bias for word, bias in exact_last for tokens in self.spelled.get(word, ()) if bias}
         return SamplingSettings(
             do_sample=self.do_sample,
             temperature=self.temperature,
@@ -113,9 +116,14 @@ class Params:
         )
 
     @property
-    def words(self) -> tuple[str, ...]:
+    def words(self) -> tuple[Word, ...]:
         """Those whose tokens must be known."""
         return tuple(dict.fromkeys((*self.banned, *(word for word, _ in self.biases))))
+
+    @property
+    def inactive(self) -> tuple[TokenWord, ...]:
+        """Those that name tokens of another tokenizer than the loaded model's."""
+        return words.inactive(self.words, self.spelled)
 
     @property
     def generation(self) -> GenerationSettings:
@@ -125,7 +133,10 @@ class Params:
     def to_dict(self) -> dict[str, Any]:
         """JSON values."""
         values = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "spelled"}
-        return values | {name: list(values[name]) for name in CHECKED_LISTS} | {"biases": list(map(list, self.biases))}
+        values |= {name: list(values[name]) for name in CHECKED_LISTS}
+        values["banned"] = [words.saved(word) for word in self.banned]
+        values["biases"] = [[words.saved(word), bias] for word, bias in self.biases]
+        return values
 
     @classmethod
     def from_dict(cls, saved: Mapping[str, Any]) -> Params:
@@ -166,17 +177,17 @@ def checked_stops(values: Sequence[Any]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(good))[:MAX_STOPS]
 
 
-def checked_words(values: Sequence[Any]) -> tuple[str, ...]:
+def checked_words(values: Sequence[Any]) -> tuple[Word, ...]:
     """The usable words among `values`, each once, not too many."""
-    good = [value for value in values if isinstance(value, str) and 0 < len(value) <= MAX_WORD_LENGTH]
-    return tuple(dict.fromkeys(good))[:MAX_WORDS]
+    good = (words.checked(value) for value in values)
+    return tuple(dict.fromkeys(word for word in good if word is not None))[:MAX_WORDS]
 
 
-def checked_biases(values: Sequence[Any]) -> tuple[tuple[str, float], ...]:
+def checked_biases(values: Sequence[Any]) -> tuple[tuple[Word, float], ...]:
     """The usable (word, bias) among `values`, each word once, not too many."""
     pairs = [tuple(value) for value in values if isinstance(value, (list, tuple)) and len(value) == 2]
-    good = {word: bias for word, bias in pairs if checked_words((word,)) and _checked("bias", bias, 0.0) is not None}
-    return tuple((word, float(bias)) for word, bias in good.items())[:MAX_WORDS]
+    good = {words.checked(word): float(bias) for word, bias in pairs if _checked("bias", bias, 0.0) is not None}
+    return tuple((word, bias) for word, bias in good.items() if word is not None)[:MAX_WORDS]
 
 
 def checked_order(values: Sequence[Any]) -> tuple[str, ...] | None:
@@ -199,7 +210,7 @@ def checked_ways(values: Sequence[Any]) -> tuple[str, ...] | None:
 
 def checked_axis(values: Sequence[Any]) -> tuple[str, ...]:
     """A setting and its values as they were typed; empty if `values` are something else."""
-    good = len(values) == 2 and all(isinstance(value, str) and len(value) <= MAX_WORD_LENGTH for value in values)
+    good = len(values) == 2 and all(isinstance(value, str) and len(value) <= words.MAX_LENGTH for value in values)
     return tuple(values) if good else ()
 
 

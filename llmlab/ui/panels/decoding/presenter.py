@@ -12,7 +12,7 @@ from llmlab.engine.sorted_logits import SortedLogits
 from llmlab.engine.types import GenerationStep, ModelInfo
 from llmlab.jobs.job import ErrorInfo
 from llmlab.ui.panel import Desk, PanelContext
-from llmlab.ui.panels.decoding import stages
+from llmlab.ui.panels.decoding import stages, words
 from llmlab.ui.panels.decoding.asking import Asking
 from llmlab.ui.panels.decoding.branching import Branching
 from llmlab.ui.panels.decoding.changing import Changing
@@ -33,6 +33,7 @@ from llmlab.ui.panels.decoding.spelling import Spelling
 from llmlab.ui.panels.decoding.sweeping import Sweeping
 from llmlab.ui.panels.decoding.tabs import Part, PartMaker
 from llmlab.ui.panels.decoding.waterfalling import Waterfalling
+from llmlab.ui.panels.decoding.words import Word
 from llmlab.ui.presenter import Closing, PanelPresenter
 from llmlab.workbench import Completion, ModelState
 
@@ -95,9 +96,9 @@ class DecodingPresenter(PanelPresenter):
         )
         self._spelling = Spelling(context.jobs, self._spelled, context.notifier.error)
         self._changing = Changing(context.jobs, self._refresh, context.notifier.error)
-        self.presets = Presetting(context.jobs, context.notifier, view, self._take_preset, self._refresh)
-        self.recording = Recording(context.jobs, context.notifier, view, self.completions.again)
-        self.copies = Copies(context.jobs, context.notifier, view)
+        self.presets = Presetting(self.asking, context.workbench, view, self._take_preset, self._refresh)
+        self.recording = Recording(self.asking, view, self.completions.again)
+        self.copies = Copies(self.asking, view)
         self.desk: Desk = view
         self.places = Places(context.workbench, self._readings, self.completions, view)
         self.runs = Runs(context.workbench, self, self.places, self._readings, self.completions, self._changing)
@@ -190,8 +191,11 @@ class DecodingPresenter(PanelPresenter):
         if self.params.words and self.info is not None and self._workbench.model.ready:
             self._spelling.want(self.params.words)
 
-    def _spelled(self, spelled: Mapping[str, tuple[Tokens, ...]]) -> None:
-        self.params = replace(self.params, spelled=spelled)
+    def _spelled(self, spelled: Mapping[Word, tuple[Tokens, ...]]) -> None:
+        before, self.params = self.params.inactive, replace(self.params, spelled=spelled)
+        inactive = self.params.inactive
+        if set(inactive) - set(before):
+            self.asking.notifier.say(*words.inactive_words(len(inactive)))
         self._view.request_frame()
 
     def frame(self) -> None:

@@ -7,17 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from llmlab import textfile
 from llmlab.engine.types import ModelInfo
 from llmlab.jobs.job import JobControl
-from llmlab.jobs.worker import Jobs
-from llmlab.ui.panel import Desk, Notifier
+from llmlab.ui.asking import Asking
+from llmlab.ui.panel import Desk
 from llmlab.ui.panels.decoding import export, records
 from llmlab.ui.panels.decoding.records import Record
 from llmlab.ui.panels.decoding.run import Outcome, Run
 
 if TYPE_CHECKING:
-    from llmlab.engine.session import Session
+    from llmlab.engine.engine import Engine
 
 
 class RecordDesk(Desk, Protocol):
@@ -30,29 +29,27 @@ class RecordDesk(Desk, Protocol):
 class Recording:
     """`start` begins a run from a record and returns it; `look` is called when a run has changed."""
 
-    def __init__(
-        self, jobs: Jobs, notifier: Notifier, desk: RecordDesk, start: Callable[[ModelInfo, Record], Run | None]
-    ) -> None:
-        self._jobs = jobs
-        self._notifier = notifier
+    def __init__(self, asking: Asking, desk: RecordDesk, start: Callable[[ModelInfo, Record], Run | None]) -> None:
+        self._asking = asking
         self._desk = desk
         self._start = start
         self._replayed: tuple[Run, Record] | None = None
 
     def close(self) -> None:
         """Deliver nothing more."""
-        self._jobs.forget(self)
+        self._asking.forget(self)
 
     def save(self, run: Run) -> None:
         """To a file, with a hash of the weights that made it."""
         frozen = replace(run, steps=list(run.steps))
 
-        def hashed(weights: str) -> None:
-            self._desk.ask_path("completion.json", ("json",), lambda path: self._write(path, frozen, weights))
+        def write(path: Path, weights: str) -> None:
+            self._asking.write(path, lambda: export.run_text(frozen, "json", weights))
 
-        self._jobs.submit(
-            self, "save", _fingerprint, title="Hashing the weights", done=hashed, failed=self._notifier.error
-        )
+        def hashed(weights: str) -> None:
+            self._desk.ask_path("completion.json", ("json",), lambda path: write(path, weights))
+
+        self._asking.engine(self, "save", _fingerprint, hashed, title="Hashing the weights")
 
     def replay(self) -> None:
         """Let the user choose a record, and make its run again."""
@@ -60,14 +57,7 @@ class Recording:
 
     def read(self, path: Path) -> None:
         """Make the run of a record again."""
-        self._jobs.submit(
-            self,
-            "read",
-            lambda *_: records.read(path),
-            done=self._check,
-            failed=self._notifier.error,
-            needs_model=False,
-        )
+        self._asking.beside(self, "read", lambda _: records.read(path), self._check)
 
     def look(self, run: Run | None) -> None:
         """Say how a replay compares, once it has ended."""
@@ -76,28 +66,18 @@ class Recording:
         (run, record), self._replayed = self._replayed, None
         if run.outcome is Outcome.FINISHED:
             verdict = records.compare(record, run.steps)
-            self._notifier.say(verdict.words, "" if verdict.identical else _why(record, verdict.largest))
-
-    def _write(self, path: Path, run: Run, weights: str) -> None:
-        self._jobs.submit(
-            self,
-            "write",
-            lambda *_: textfile.write(path, export.run_text(run, "json", weights)),
-            done=lambda _: self._notifier.say(f"Saved as {path.name}.", str(path)),
-            failed=self._notifier.error,
-            needs_model=False,
-        )
+            self._asking.notifier.say(verdict.words, "" if verdict.identical else _why(record, verdict.largest))
 
     def _check(self, record: Record) -> None:
         """Whether the loaded model is the one that made it."""
 
-        def work(session: Session, control: JobControl) -> tuple[str, ModelInfo]:
-            return session.engine.weights_sha256(control), session.engine.info
+        def work(engine: Engine, control: JobControl) -> tuple[str, ModelInfo]:
+            return engine.weights_sha256(control), engine.info
 
         def done(answer: tuple[str, ModelInfo]) -> None:
             weights, info = answer
             if weights != record.weights_sha256:
-                self._notifier.say(
+                self._asking.notifier.say(
                     f"The record is a run of {record.model}, and the loaded model has other weights.",
                     f"Open {record.spec} in {record.dtype}, and replay it then.",
                 )
@@ -107,11 +87,11 @@ class Recording:
                 self._replayed = (run, record)
                 self.look(run)
 
-        self._jobs.submit(self, "check", work, title="Hashing the weights", done=done, failed=self._notifier.error)
+        self._asking.engine(self, "check", work, done, title="Hashing the weights")
 
 
-def _fingerprint(session: Session, control: JobControl) -> str:
-    return session.engine.weights_sha256(control)
+def _fingerprint(engine: Engine, control: JobControl) -> str:
+    return engine.weights_sha256(control)
 
 
 def _why(record: Record, largest: float) -> str:

@@ -43,6 +43,9 @@ class StopStrings(TextList):
     def _remove_text(self, text: str) -> None:
         self._change(tuple(other for other in self._texts if other != text))
 
+    def _remove_all(self) -> None:
+        self._change(())
+
     def _change(self, values: tuple[str, ...]) -> None:
         if values != self._texts:
             self._show_texts(values)
