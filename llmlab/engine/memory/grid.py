@@ -84,11 +84,11 @@ def inference_totals(shape: ModelShape, settings: InferenceSettings) -> Totals:
         term.bytes for term in weight_terms(shape, settings.dtype, settings.quantization, double=settings.double)
     )
     windows: dict[int | None, int] = {}
-    for layer in shape.cache:
-        window = None if settings.convention == "paged" else layer.window
-        windows[window] = windows.get(window, 0) + layer.elements
+    for own, elements in shape.windows.items():
+        window = None if settings.convention == "paged" else own
+        windows[window] = windows.get(window, 0) + elements
     source = settings.source_tokens if shape.encodes_first else 0
-    crossed = sum(layer.elements for layer in shape.cache) if source else 0
+    crossed = sum(shape.windows.values()) if source else 0
 
     def totals(tokens: Float64, batch: Float64) -> Float64:
         paged = np.ceil(tokens / PAGE) * PAGE if settings.convention == "paged" else tokens

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 from llmlab.engine.errors import InputError
 from llmlab.engine.memory.checks import at_least, share
 from llmlab.engine.memory.formats import GGUF_BITS, bits, cache_format, matrix_bytes
 from llmlab.engine.memory.shape import Block, Group, ModelShape
 from llmlab.engine.memory.terms import Estimate, Term, plain, with_margin
-from llmlab.engine.memory.weights import elements_of, packed_of, scales_of, weight_bytes
+from llmlab.engine.memory.weights import packed_of, scales_of, weight_bytes
 
 CUDA_CONTEXT = 500 * 2**20
 PAGE = 16  # tokens in one block of a paged cache
@@ -56,6 +57,7 @@ def inference(shape: ModelShape, settings: InferenceSettings) -> Estimate:
     )
 
 
+@lru_cache(maxsize=256)  # does not depend on what a slider moves
 def weight_terms(
     shape: ModelShape, dtype: str, quantization: str | None = None, *, double: bool = False
 ) -> tuple[Term, ...]:
@@ -72,7 +74,7 @@ def weight_terms(
     matrices = shape.layout.matrices
     packed = packed_of(matrices, dtype, quantization)
     scales = scales_of(matrices, quantization, double=double)
-    elements = elements_of(matrices)
+    elements = shape.layout.quantizable
     per = "1" if quantization == "int8" else "1/2"
     return (
         Term("Quantized weights", packed, f"elements · {per}", f"{elements:,} · {per}"),
@@ -93,7 +95,7 @@ def cache_terms(shape: ModelShape, settings: InferenceSettings) -> tuple[Term, .
         return ()
     terms = [_own_cache(shape, settings)]
     if shape.encodes_first and settings.source_tokens:
-        elements = sum(layer.elements for layer in shape.cache)
+        elements = sum(shape.windows.values())
         kind = cache_format(settings.cache_dtype)
         size = _stored(elements, settings.source_tokens, settings.batch, settings.cache_dtype)
         terms.append(
@@ -185,6 +187,7 @@ def cache_pool(gpu_bytes: int, utilization: float, weights: int, activations: in
     return max(0, math.floor(gpu_bytes * utilization) - weights - activations - other)
 
 
+@lru_cache(maxsize=256)
 def quantization_warnings(
     shape: ModelShape, dtype: str, quantization: str | None, *, double: bool = False
 ) -> tuple[str, ...]:
@@ -242,15 +245,15 @@ def _state_formula(shape: ModelShape, quantization: str, *, double: bool) -> tup
 def _own_cache(shape: ModelShape, settings: InferenceSettings) -> Term:
     kind = cache_format(settings.cache_dtype)
     kept: dict[int, int] = {}
-    for layer in shape.cache:
-        tokens = _kept(layer.window, settings)
-        kept[tokens] = kept.get(tokens, 0) + layer.elements
+    for window, elements in shape.windows.items():
+        tokens = _kept(window, settings)
+        kept[tokens] = kept.get(tokens, 0) + elements
     size = sum(_stored(each, tokens, settings.batch, settings.cache_dtype) for tokens, each in kept.items())
     sums = " + ".join(f"{each:,} · {tokens:,}" for tokens, each in sorted(kept.items(), reverse=True))
     notes = [kind.note] if kind.note else []
     if len(kept) > 1:
         notes.append("Sliding layers keep their window less one token.")
-    if settings.convention == "paged" and any(layer.window for layer in shape.cache):
+    if settings.convention == "paged" and any(shape.windows):
         notes.append("A paged engine without a manager for sliding layers keeps full pages in them too.")
     return Term(
         "KV cache",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from enum import StrEnum
-from functools import lru_cache
 
 _BNB_BLOCK = 256  # elements that share one scale in bitsandbytes' 8-bit optimizers
 _BNB_SMALLEST = 4096  # elements below which their states stay in float32
@@ -41,15 +40,9 @@ def state_of(optimizer: Optimizer, shapes: Iterable[tuple[int, ...]], width: int
     8-bit: bitsandbytes' blockwise AdamW, two states of a byte, a float32 scale for 256 of each, two codebooks a
     tensor. Adafactor: arXiv:1804.04235, section 3, without momentum.
     """
-    return _states(optimizer, tuple(shapes), width)
-
-
-@lru_cache(maxsize=64)  # plans over many GPUs ask for the same sum again and again
-def _states(optimizer: Optimizer, shapes: tuple[tuple[int, ...], ...], width: int) -> int:
     return sum(_state(optimizer, shape, width) for shape in shapes)
 
 
-@lru_cache(maxsize=64)
 def elements_of(shapes: tuple[tuple[int, ...], ...]) -> int:
     """All elements of all these shapes."""
     return sum(map(math.prod, shapes))

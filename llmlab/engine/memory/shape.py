@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from llmlab.engine.memory.weights import WeightLayout
@@ -65,6 +66,9 @@ class ModelShape:
     `layers` are those of the encoder and of the decoder together; `cache` has those that cache. `query` and
     `key_value` are the widths heads · head size. `intermediate` is the width of one MLP, or of the experts that one
     token goes through together. `active_experts` of `experts` experts see a token; both 0 where there are none.
+
+    `groups` are the parameters by kind, which add up to `parameters` (a tied output layer counts as embeddings);
+    `windows` the elements that a token leaves in all layers of the same sliding window.
     """
 
     name: str
@@ -85,6 +89,21 @@ class ModelShape:
     primitive_gelu: bool = False  # GELU written out in single operations, as GPT-2's
     experts: int = 0
     active_experts: int = 0
+    groups: Mapping[Group, int] = field(init=False, compare=False, repr=False)
+    windows: Mapping[int | None, int] = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Add hundreds of tensors up once: every move of a slider asks for these sums."""
+        found = {group: sum(t.elements for t in self.tensors if t.group is group) for group in Group}
+        object.__setattr__(self, "groups", {group: size for group, size in found.items() if size})
+        windows: dict[int | None, int] = {}
+        for layer in self.cache:
+            windows[layer.window] = windows.get(layer.window, 0) + layer.elements
+        object.__setattr__(self, "windows", windows)
+
+    def __hash__(self) -> int:
+        """Of a few numbers: what is worked out for an architecture is kept under it."""
+        return hash((self.name, self.layers, self.hidden, self.vocabulary, len(self.tensors)))
 
     @property
     def parameters(self) -> int:
@@ -98,9 +117,4 @@ class ModelShape:
 
     def group(self, group: Group) -> int:
         """Parameters of one kind of modules."""
-        return sum(tensor.elements for tensor in self.tensors if tensor.group is group)
-
-    @property
-    def groups(self) -> dict[Group, int]:
-        """Parameters by kind; they add up to `parameters`. A tied output layer counts as embeddings."""
-        return {group: self.group(group) for group in Group if self.group(group)}
+        return self.groups.get(group, 0)

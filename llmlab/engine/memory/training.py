@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 from llmlab.engine.errors import InputError
-from llmlab.engine.memory import weights
 from llmlab.engine.memory.activations import Checkpointing, Saved, saved_by_layer
 from llmlab.engine.memory.checks import at_least
 from llmlab.engine.memory.formats import GGUF_BITS
@@ -81,21 +81,28 @@ def training(shape: ModelShape, settings: TrainingSettings) -> Estimate:
 
 def state_terms(shape: ModelShape, settings: TrainingSettings) -> tuple[Term, ...]:
     """Weights, gradients and optimizer states: what does not depend on the batch."""
-    trained = trained_shapes(shape, settings.lora)
+    return _states(shape, settings.lora, settings.precision, settings.optimizer, fused=settings.fused_backward)
+
+
+@lru_cache(maxsize=64)  # a slider that moves the batch, or plans over many GPUs, ask for the same again and again
+def _states(
+    shape: ModelShape, lora: Lora | None, precision: Precision, optimizer: Optimizer, *, fused: bool
+) -> tuple[Term, ...]:
+    trained = trained_shapes(shape, lora)
     count = elements_of(trained)
-    terms = [*(_base(shape, settings, settings.lora) if settings.lora else _weights(shape, settings))]
-    if settings.lora:
+    terms = [*(_base(shape, precision, lora) if lora else _weights(shape, precision))]
+    if lora:
         terms.append(_times("LoRA weights", "adapter parameters", count, 4))
-    precision = Precision.FLOAT32 if settings.lora else settings.precision
+        precision = Precision.FLOAT32
     width = 2 if precision in (Precision.MASTER, Precision.BFLOAT16) else 4
-    if settings.fused_backward:
+    if fused:
         largest = max(map(math.prod, trained), default=0)
         terms.append(_times("Gradients", "largest parameter", largest, width, "Used up as soon as they are there."))
     else:
         terms.append(_times("Gradients", "trained parameters", count, width))
     if precision is Precision.MASTER:
         terms.append(_times("Float32 weights", "trained parameters", count, 4, "The optimizer's own copy."))
-    terms.append(_optimizer(settings.optimizer, trained, 2 if precision is Precision.BFLOAT16 else 4))
+    terms.append(_optimizer(optimizer, trained, 2 if precision is Precision.BFLOAT16 else 4))
     return tuple(terms)
 
 
@@ -181,20 +188,19 @@ def check(settings: TrainingSettings) -> None:
         raise InputError("GGUF weights cannot be trained on.", "Choose nf4, fp4, int8 or no quantization.")
 
 
-def _weights(shape: ModelShape, settings: TrainingSettings) -> tuple[Term, ...]:
-    width = 2 if settings.precision in (Precision.MASTER, Precision.BFLOAT16) else 4
+def _weights(shape: ModelShape, precision: Precision) -> tuple[Term, ...]:
+    width = 2 if precision in (Precision.MASTER, Precision.BFLOAT16) else 4
     terms = [_times("Weights", "parameters", shape.parameters, width)]
-    if settings.precision is Precision.AUTOCAST:
-        matrices = weights.elements_of(shape.layout.matrices)
+    if precision is Precision.AUTOCAST:
         note = "autocast keeps the 16-bit copies of linear layers until the step ends."
-        terms.append(_times("16-bit copies", "elements of linear layers", matrices, 2, note))
+        terms.append(_times("16-bit copies", "elements of linear layers", shape.layout.quantizable, 2, note))
     return tuple(terms)
 
 
-def _base(shape: ModelShape, settings: TrainingSettings, lora: Lora) -> tuple[Term, ...]:
+def _base(shape: ModelShape, precision: Precision, lora: Lora) -> tuple[Term, ...]:
     """The frozen weights."""
     if lora.quantization is None:
-        dtype = "float32" if settings.precision in (Precision.FLOAT32, Precision.AUTOCAST) else "bfloat16"
+        dtype = "float32" if precision in (Precision.FLOAT32, Precision.AUTOCAST) else "bfloat16"
         return weight_terms(shape, dtype)
     return weight_terms(shape, "float32" if lora.upcast else "bfloat16", lora.quantization, double=lora.double)
 

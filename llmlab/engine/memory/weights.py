@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, field
 
 from llmlab.engine.memory.formats import bits, packed_bytes, state_bytes
 
@@ -27,11 +26,16 @@ class WeightLayout:
     float32_in_bfloat16: int
     other_buffers: int
     largest: int
+    quantizable: int = field(init=False, compare=False, repr=False)  # elements of all `matrices`
+
+    def __post_init__(self) -> None:
+        """Add hundreds of matrices up once: every move of a slider asks for their sum."""
+        object.__setattr__(self, "quantizable", sum(outputs * inputs for outputs, inputs in self.matrices))
 
     @property
     def parameters(self) -> int:
         """All elements of all parameters, a tied one counted once."""
-        return elements_of(self.matrices) + self.others
+        return self.quantizable + self.others
 
 
 def weight_bytes(
@@ -50,22 +54,11 @@ def weight_bytes(
     return rest + packed + scales_of(layout.matrices, quantization, double=double)
 
 
-# A slider asks for the same sums again and again, so the last ones are kept.
-
-
-@lru_cache(maxsize=64)
-def elements_of(matrices: Matrices) -> int:
-    """All elements of all matrices."""
-    return sum(outputs * inputs for outputs, inputs in matrices)
-
-
-@lru_cache(maxsize=256)
 def packed_of(matrices: Matrices, dtype: str, quantization: str | None) -> int:
     """`packed_bytes` of all matrices together. Raises InputError."""
     return sum(packed_bytes(outputs, inputs, dtype, quantization) for outputs, inputs in matrices)
 
 
-@lru_cache(maxsize=256)
 def scales_of(matrices: Matrices, quantization: str | None, *, double: bool = False) -> int:
     """`state_bytes` of all matrices together."""
     return sum(state_bytes(outputs, inputs, quantization, double=double) for outputs, inputs in matrices)
