@@ -85,7 +85,8 @@ class Lab:
         )
         self._files.register(self.drops)
         for index, spec in enumerate(PANELS):
-            self.drops.add(self._kind_for(index, spec), first=True)
+            self.drops.add(self._kind_for(index, spec, spec.takes), first=True)
+            self.drops.add(self._kind_for(index, spec, spec.recognises, looks_inside=True), first=True)
         self.panels = Panels(self._make_panel)
         self.window.restore_layout(settings.geometry, settings.layout)
         if not self.window.show_panel_named(settings.panel):
@@ -137,7 +138,9 @@ class Lab:
         self.window.add_panel(index, panel)
         return panel
 
-    def _kind_for(self, index: int, spec: PanelSpec) -> Kind:
+    def _kind_for(
+        self, index: int, spec: PanelSpec, takes: Callable[[Path], bool], *, looks_inside: bool = False
+    ) -> Kind:
         """Files for a panel that was never shown. Once it is there it takes them itself."""
 
         def handle(path: Path) -> None:
@@ -146,9 +149,10 @@ class Lab:
 
         return Kind(
             f"for {spec.name}",
-            lambda path: index not in self.panels.made and spec.takes(path),
+            lambda path: index not in self.panels.made and takes(path),
             lambda path: f"Look at {path.name} in the {spec.title} panel",
             handle,
+            looks_inside,
         )
 
     def browse_models(self) -> None:

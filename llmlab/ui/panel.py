@@ -93,3 +93,4 @@ class PanelSpec:
     scenes: tuple[Scene, ...]
     prompt: bool = True  # whether it shows the prompt that the panels share
     takes: Callable[[Path], bool] = lambda _path: False  # dropped files that are for it wherever they are dropped
+    recognises: Callable[[Path], bool] = lambda _path: False  # the same, of files that it tells by what is in them

@@ -29,14 +29,14 @@ def applied(params: Params, text: str) -> Params:
 
 
 def test_only_what_differs_is_written() -> None:
-    assert presets.to_yaml(Params()) == presets.HEADER
-    assert presets.to_yaml(Params(top_p=0.5, seed=9)) == presets.HEADER + "top_p: 0.5\n"
+    assert presets.to_yaml(Params()) == presets.FIRST_LINE
+    assert presets.to_yaml(Params(top_p=0.5, seed=9)) == presets.FIRST_LINE + "top_p: 0.5\n"
 
 
 def test_a_preset_comes_back_whole_and_leaves_the_seed_alone() -> None:
     back = applied(Params(seed=77, top_k=3), presets.to_yaml(FULL))
     assert back == replace(FULL, seed=77)
-    assert applied(FULL, presets.HEADER) == Params(seed=FULL.seed)
+    assert applied(FULL, presets.FIRST_LINE) == Params(seed=FULL.seed)
 
 
 @given(

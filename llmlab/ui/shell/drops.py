@@ -13,7 +13,8 @@ from llmlab import textfile
 class Kind:
     """One kind of thing that can be dropped.
 
-    `accepts` is asked while dragging, so it may look at names and at the file system's entries, never at contents.
+    `accepts` is asked while dragging, so it looks at names and at the file system's entries. One that `looks_inside`
+    tells its files by what is in them, of which it may read a little, and is asked before the others.
     `promise` says what would happen, as the overlay shows it.
     """
 
@@ -21,6 +22,7 @@ class Kind:
     accepts: Callable[[Path], bool]
     promise: Callable[[Path], str]
     handle: Callable[[Path], None]
+    looks_inside: bool = False
 
 
 class DropRegistry:
@@ -37,7 +39,8 @@ class DropRegistry:
 
     def kind_of(self, path: Path) -> Kind | None:
         """The first kind that accepts `path`."""
-        return next((kind for kind in self._kinds if kind.accepts(path)), None)
+        kinds = sorted(self._kinds, key=lambda kind: not kind.looks_inside)
+        return next((kind for kind in kinds if kind.accepts(path)), None)
 
     def promise(self, paths: Sequence[Path]) -> tuple[bool, str]:
         """Whether `paths` can be used, and the words for it: what would happen, or why nothing can."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from PySide6.QtCore import QMimeData, Qt, Signal, Slot
-from PySide6.QtGui import QDragEnterEvent, QDropEvent
+from PySide6.QtCore import Qt, Signal, Slot
 from PySide6.QtWidgets import QComboBox, QLabel, QMenu, QPushButton, QSpinBox, QWidget
 
 from llmlab.ui import theme
@@ -58,7 +57,6 @@ class Controls(ControlColumn):
     own_settings = Signal()  # the model's own, instead of these
     open_preset = Signal()
     save_preset = Signal()
-    dropped = Signal(str)  # a file of settings
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -92,7 +90,6 @@ class Controls(ControlColumn):
         )
         self.reset.clicked.connect(self._reset)
         self.presets = self._make_presets()
-        self.setAcceptDrops(True)
         self._generating = False
         self._seed = self._seed_row()
         self.groups = self._make_groups()
@@ -130,7 +127,7 @@ class Controls(ControlColumn):
 
     def _make_presets(self) -> QPushButton:
         button = QPushButton("Presets")
-        button.setToolTip("The model's own settings, and settings kept in files; a file can be dropped here as well")
+        button.setToolTip("The model's own settings, and settings kept in files, which can be dropped as well")
         menu = QMenu(button)
         self._own = menu.addAction("The model's own settings", self.own_settings.emit)
         menu.addSeparator()
@@ -138,16 +135,6 @@ class Controls(ControlColumn):
         menu.addAction("Save as preset…", self.save_preset.emit)
         button.setMenu(menu)
         return button
-
-    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
-        if _dropped_file(event.mimeData()):
-            event.acceptProposedAction()
-
-    def dropEvent(self, event: QDropEvent) -> None:
-        path = _dropped_file(event.mimeData())
-        if path:
-            event.acceptProposedAction()
-            self.dropped.emit(path)
 
     def _make_groups(self) -> dict[str, Fold]:
         sliders = self.sliders
@@ -267,12 +254,6 @@ class Controls(ControlColumn):
         self.biases.set_values(())
         self.order.set_order(())
         self.changed.emit(changes)
-
-
-def _dropped_file(data: QMimeData) -> str:
-    """The file of settings that is dragged; empty if it is something else."""
-    paths = [url.toLocalFile() for url in data.urls() if url.isLocalFile()]
-    return paths[0] if len(paths) == 1 and paths[0].lower().endswith((".yaml", ".yml", ".json")) else ""
 
 
 class OrderNote(QLabel):

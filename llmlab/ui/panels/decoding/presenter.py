@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Protocol
 
 from llmlab.engine.errors import InputError
@@ -12,7 +13,7 @@ from llmlab.engine.sorted_logits import SortedLogits
 from llmlab.engine.types import GenerationStep, ModelInfo
 from llmlab.jobs.job import ErrorInfo
 from llmlab.ui.panel import Desk, PanelContext
-from llmlab.ui.panels.decoding import stages, words
+from llmlab.ui.panels.decoding import recognising, stages, words
 from llmlab.ui.panels.decoding.asking import Asking
 from llmlab.ui.panels.decoding.branching import Branching
 from llmlab.ui.panels.decoding.changing import Changing
@@ -35,6 +36,7 @@ from llmlab.ui.panels.decoding.tabs import Part, PartMaker
 from llmlab.ui.panels.decoding.waterfalling import Waterfalling
 from llmlab.ui.panels.decoding.words import Word
 from llmlab.ui.presenter import Closing, PanelPresenter
+from llmlab.ui.shell.drops import Kind
 from llmlab.workbench import Completion, ModelState
 
 # What is on the tabs besides the completion; their pages are in view.py.
@@ -108,6 +110,10 @@ class DecodingPresenter(PanelPresenter):
             context.workbench.prompt_changed.connect(self._prompt_changed),
             context.workbench.model_changed.connect(self._model_changed),
         )
+        context.drops.add(
+            Kind("settings", recognising.holds_settings, recognising.promise, self._dropped, looks_inside=True)
+        )
+        self._come = context.come
         view.show_params(self.params)
         self._refresh()
 
@@ -181,6 +187,10 @@ class DecodingPresenter(PanelPresenter):
         self.params = replace(self.params, **changes)
         self._spell()
         self._view.request_frame()
+
+    def _dropped(self, path: Path) -> None:
+        self._come()
+        self.presets.read(path)
 
     def _take_preset(self, changes: Mapping[str, Any]) -> None:
         self.change(**changes)

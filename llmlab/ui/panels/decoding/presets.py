@@ -14,28 +14,20 @@ from llmlab.engine.wording import some_of
 from llmlab.ui.panels.decoding import words
 from llmlab.ui.panels.decoding.knob_specs import KNOBS, STAGE_NAMES
 from llmlab.ui.panels.decoding.params import LIMITS, MAX_WORDS, Params, checked_biases
+from llmlab.ui.panels.decoding.recognising import HEADER, MAX_BYTES, UNTOLD
 from llmlab.ui.panels.decoding.words import TokenWord, Word
 
-MAX_BYTES = 100_000
 DEFAULTS = Params()
 PRESET = (
     "do_sample", *(name for name in KNOBS), "stop", "banned", "biases", "order",
 )  # fmt: skip
 """What a preset has: everything that decides how a token is chosen and when a completion ends, but the seed."""
-HEADER = "# LLM Lab: settings of decoding; what is not named has its default\n"
+FIRST_LINE = f"{HEADER}; what is not named has its default\n"
 # What transformers assumes where a generation_config.json is silent, as far as it is not off.
 TRANSFORMERS = {"do_sample": False, "temperature": 1.0, "top_k": 50, "top_p": 1.0}
 OFF = {"min_p": 0.0, "typical_p": 1.0, "epsilon_cutoff": 0.0, "eta_cutoff": 0.0, "repetition_penalty": 1.0}
 OFF |= {"encoder_repetition_penalty": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0}
 OFF |= {"no_repeat_ngram_size": 0, "min_new_tokens": 0}
-# What says nothing about how tokens are chosen, or is the same in our loop.
-UNTOLD = frozenset((
-    "_from_model_config", "transformers_version", "bos_token_id", "eos_token_id", "pad_token_id", "use_cache",
-    "decoder_start_token_id", "output_attentions", "output_hidden_states", "output_scores", "output_logits",
-    "return_dict_in_generate", "max_length", "num_return_sequences", "forced_bos_token_id", "suppress_tokens",
-    "_commit_hash",
-))  # fmt: skip
-
 BY_IDS = ("bad_words_ids", "sequence_bias")  # words as transformers names them, by the ids of their tokens
 
 
@@ -98,7 +90,7 @@ def to_yaml(params: Params) -> str:
     typed = (text for word in params.words for text in ((word,) if isinstance(word, str) else word.texts))
     readable = "".join((*typed, *params.stop)).isprintable()
     body = yaml.safe_dump(different, allow_unicode=readable, sort_keys=False) if different else ""
-    return HEADER + body
+    return FIRST_LINE + body
 
 
 def read(path: Path) -> Imported:

@@ -102,7 +102,6 @@ class DecodingPanel(PanelView):
         controls.own_settings.connect(presenter.presets.use_own)
         controls.open_preset.connect(presenter.presets.open)
         controls.save_preset.connect(lambda: presenter.presets.save(presenter.params))
-        controls.dropped.connect(lambda path: presenter.presets.read(Path(path)))
         distribution.went.connect(presenter.places.go)
         distribution.logarithmic.connect(lambda on: presenter.change(logarithmic=on))
         distribution.logarithmic.connect(distribution.bars.set_logarithmic)
