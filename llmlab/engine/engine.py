@@ -34,6 +34,8 @@ from llmlab.engine.reading import completion_ids, guarded
 from llmlab.engine.sampling import GenerationSettings, Knobs, SamplingSettings
 from llmlab.engine.shelf import Shelf
 from llmlab.engine.sorted_logits import Captured
+from llmlab.engine.static_cache import Recorder
+from llmlab.engine.static_steps import StaticSteps
 from llmlab.engine.tokens.types import EmbeddingMap, HiddenPath, Neighbours
 from llmlab.engine.types import (
     Architecture,
@@ -60,11 +62,13 @@ class Engine:
     and UnsupportedFeatureError where the architecture does not offer what is asked for.
     """
 
-    def __init__(self, loaded: LoadedModel) -> None:
+    def __init__(self, loaded: LoadedModel, recorder: Recorder | None = None) -> None:
+        """`recorder` records the passes that read one token; by default that is done on CUDA devices only."""
         self._loaded: LoadedModel | None = loaded
         self._info = loaded.info
         self._speller = tokenization.Speller(loaded.tokenizer, loaded.info.vocabulary)
         self._shelf = Shelf()
+        self._steps = StaticSteps.of(loaded) if recorder is None else StaticSteps(loaded, recorder)
         self._draft: LoadedModel | None = None  # of assisted decoding
         self._weights_sha256: str | None = None
         self._map: EmbeddingMap | None = None
@@ -100,7 +104,9 @@ class Engine:
     def close(self) -> None:
         """Give the model's memory back."""
         self._shelf.clear()
-        self._loaded = self._draft = None
+        if self._steps is not None:
+            self._steps.clear()
+        self._loaded = self._draft = self._steps = None
         self._captures.clear()
         release_memory()
 
@@ -172,6 +178,7 @@ class Engine:
         capture: bool = False,
         keep_cache: bool = False,
         add_special_tokens: bool = True,
+        cuda_graphs: bool = True,
         control: Control = UNCONTROLLED,
         **knobs: Unpack[Knobs],
     ) -> Iterator[GenerationStep]:
@@ -181,7 +188,9 @@ class Engine:
         Where the context window is full the completion stops, or `overflow` lets it slide or refuses it beforehand.
         The same text, settings and seed give the same completion, whatever else ran meanwhile. `capture` keeps the
         whole sorted logits with each step. `add_special_tokens=False` reads `text` as it stands, which has its special
-        tokens written out then. A branch begins with the tokens `given`, of which the first `known` are not
+        tokens written out then. On a CUDA device tokens are read by a recorded pass, a CUDA graph over a static cache,
+        where that pays and gives the same as a plain one; `step.computed` says so, and `cuda_graphs=False` has all of
+        them plain. A branch begins with the tokens `given`, of which the first `known` are not
         told again; with `keep_cache` it reads little more than what is new in it, if the completion that it parts from
         was made with `keep_cache` too. Every token's random number depends on seed and place alone, so a branch with
         nothing but known tokens given repeats the rest. Raises InputError at once for what makes no sense, and
@@ -189,7 +198,7 @@ class Engine:
         """
         sampling = SamplingSettings(**knobs)
         stops = (stop,) if isinstance(stop, str) else tuple(stop)
-        settings = GenerationSettings(sampling, max_new_tokens, seed, stops, overflow)
+        settings = GenerationSettings(sampling, max_new_tokens, seed, stops, overflow, cuda_graphs)
         return generation.generate(
             self.loaded,
             self._speller,
@@ -199,6 +208,7 @@ class Engine:
             capture=capture,
             special=add_special_tokens,
             shelf=self._shelf if keep_cache else None,
+            steps=self._steps if cuda_graphs else None,
             control=control,
         )
 

@@ -22,9 +22,10 @@ from llmlab.engine.progress import UNCONTROLLED, Control
 from llmlab.engine.reading import Reader, check_ids, decoder_start, end_tokens, prompt_ids
 from llmlab.engine.sampling import GenerationSettings
 from llmlab.engine.shelf import Shelf
+from llmlab.engine.static_steps import StaticSteps
 from llmlab.engine.stepping import stepwise
 from llmlab.engine.tokenization import Speller
-from llmlab.engine.types import Alternatives, Architecture, Feature, GenerationStep
+from llmlab.engine.types import PLAIN, Alternatives, Architecture, Feature, GenerationStep
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +66,15 @@ def generate(
     capture: bool = False,
     special: bool = True,
     shelf: Shelf | None = None,
+    steps: StaticSteps | None = None,
     control: Control = UNCONTROLLED,
 ) -> Iterator[GenerationStep]:
     """Continue `text`, or answer it where the model has an encoder.
 
     What cannot work raises InputError at once, not at the first step. `capture` keeps each step's sorted logits;
     `special`: the text is read with the special tokens that the tokenizer adds. What was read goes on the `shelf` in
-    the end; a completion with a `beginning` looks there for what it need not read.
+    the end; a completion with a `beginning` looks there for what it need not read. Tokens after the text are read
+    through `steps`, where there are any.
     """
     require(loaded, Feature.GENERATE)
     settings.validated()
@@ -80,7 +83,7 @@ def generate(
     if settings.overflow == "refuse":
         _refuse(loaded, ids, settings)
     return stepwise(
-        CompletionState(loaded, speller, ids, settings, beginning, capture, shelf),
+        CompletionState(loaded, speller, ids, settings, beginning, capture, shelf, steps),
         lambda step: step.finish_reason,
         control,
     )
@@ -111,6 +114,7 @@ class CompletionState:
         beginning: Beginning,
         capture: bool,
         shelf: Shelf | None,
+        steps: StaticSteps | None = None,
     ) -> None:
         self._loaded = loaded
         self._speller = speller
@@ -119,6 +123,7 @@ class CompletionState:
         self._beginning = beginning
         self._capture = capture
         self._shelf = shelf
+        self._steps = steps
         self._random = torch.Generator().manual_seed(settings.seed)
         self._ends = end_tokens(loaded)
         self._stop = StopStrings(settings.stop)
@@ -132,9 +137,9 @@ class CompletionState:
         known = list(self._beginning.given[: self._beginning.known])
         # Only a branch takes what was read before: a text from its start is the same whatever else ran.
         if self._beginning.given and self._shelf is not None:
-            self._reader, self._unread = self._shelf.reader(self._loaded, self._prompt, known, control)
+            self._reader, self._unread = self._shelf.reader(self._loaded, self._prompt, known, control, self._steps)
         else:
-            self._reader = Reader(self._loaded, self._prompt, control)
+            self._reader = Reader(self._loaded, self._prompt, control, self._steps)
             self._unread = [*self._reader.start, *known]
         self.begin_text(self._reader.start)
         self._control = control
@@ -168,7 +173,7 @@ class CompletionState:
         """A reader that begins anew with the last `kept` tokens; what an encoder has read stays."""
         decodes = self._loaded.info.architecture is Architecture.DECODER
         tail = list(self._context.ids[-kept:])
-        reader = Reader(self._loaded, tail if decodes else self._prompt, self._control)
+        reader = Reader(self._loaded, tail if decodes else self._prompt, self._control, self._steps)
         self._unread = tail if decodes else [*reader.start, *tail]
         self._window = len(self._unread)
         return reader
@@ -200,6 +205,7 @@ class CompletionState:
             sorted=position if self._capture else None,
             uniform=uniform,
             given=given is not None,
+            computed=PLAIN if self._reader is None else self._reader.computed,
         )
 
     @property
@@ -222,6 +228,8 @@ class CompletionState:
             self._reader = None
         if self._shelf is not None:
             self._shelf.clear()
+        if self._steps is not None:
+            self._steps.clear()
 
     def _uniform(self) -> float | None:
         """The next random number; None where the best token is taken always.

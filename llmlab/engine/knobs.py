@@ -178,7 +178,8 @@ class GenerationSettings:
 
     `stop` are strings that end the completion; they are not part of it. `overflow` says what happens where text and
     completion fill the context window: "stop" ends the completion, "slide" goes on with the last half of the window,
-    "refuse" does not begin what may not fit.
+    "refuse" does not begin what may not fit. `cuda_graphs`: on a CUDA device tokens are read by a recorded pass where
+    that pays; False has the model read them by itself always.
     """
 
     sampling: SamplingSettings = field(default_factory=SamplingSettings)
@@ -186,6 +187,7 @@ class GenerationSettings:
     seed: int = 0
     stop: tuple[str, ...] = ()
     overflow: str = "stop"
+    cuda_graphs: bool = True
 
     def validated(self) -> GenerationSettings:
         """Itself. Raises InputError, in words, if a setting is outside what it can mean."""

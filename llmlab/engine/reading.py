@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from transformers import PreTrainedModel
@@ -15,8 +15,12 @@ from llmlab.engine.devices import is_out_of_memory, release_memory
 from llmlab.engine.errors import InputError, OutOfMemoryError, UnsupportedModelError
 from llmlab.engine.loading import LoadedModel
 from llmlab.engine.progress import UNCONTROLLED, Control
+from llmlab.engine.static_cache import Kept
 from llmlab.engine.tokenization import encode
-from llmlab.engine.types import Architecture
+from llmlab.engine.types import PLAIN, Architecture, Computed
+
+if TYPE_CHECKING:
+    from llmlab.engine.static_steps import StaticSteps
 
 Result = TypeVar("Result")
 
@@ -160,17 +164,26 @@ class Reader:
 
     For an encoder-decoder model the text is read by the encoder, and the sequence is the decoder's.
     Models without a key-value cache (state-space models) read all tokens again each time.
+    Where there are `steps`, tokens that come one at a time are read through them; `computed` is how the last one was.
     """
 
-    def __init__(self, loaded: LoadedModel, text_ids: list[int], control: Control = UNCONTROLLED) -> None:
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        text_ids: list[int],
+        control: Control = UNCONTROLLED,
+        steps: StaticSteps | None = None,
+    ) -> None:
         self._loaded = loaded
         self._control = control
-        self._cache: Any = None
+        self._steps = steps
+        self.computed: Computed = PLAIN
+        self._kept = Kept()
         self._text_ids = text_ids
         self._read: list[int] = []
         self._encoded: Any = None
         self._forbidden = forbidden(loaded.model)
-        self._lean = {"logits_to_keep": 1} if "logits_to_keep" in _forward_parameters(loaded.model) else {}
+        self._lean = {"logits_to_keep": 1} if "logits_to_keep" in forward_parameters(loaded.model) else {}
         if loaded.info.architecture is Architecture.ENCODER_DECODER:
             self.start = decoder_start(loaded)
             self._encode(text_ids)
@@ -188,12 +201,15 @@ class Reader:
 
     def plain_logits(self, ids: Sequence[int]) -> torch.Tensor:
         """Read `ids`; the logits (vocabulary,) of what follows, whatever the model's own settings forbid."""
+        if self._steps is not None and len(ids) == 1 and self._kept.read:
+            return self._step(self._steps, ids[0])
+        self.computed = PLAIN
         return self._forward_in_parts(list(ids))
 
     def given_up(self) -> tuple[Any, Any, list[int]]:
         """Cache, encoder's output and tokens read, for somebody who goes on with them; nothing of it stays here."""
-        parts = self._cache, self._encoded, self._read
-        self._cache = self._encoded = None
+        parts = self._kept.cache, self._encoded, self._read
+        self.drop()
         return parts
 
     def all_logits(self, ids: Sequence[int], *, forbids: bool = False) -> torch.Tensor:
@@ -211,27 +227,27 @@ class Reader:
 
     def forget(self, count: int) -> None:
         """Have read only the first `count` tokens. Where the cache cannot go back, they are read again."""
-        if count < len(self._read) and self._cache is not None:
+        if count < len(self._read) and self._kept.cache is not None:
             if self.can_resume(count):
-                self._cache.crop(count - len(self._read))
+                self._kept.cache.crop(count - len(self._read))
             else:
-                self._cache = None
+                self._kept.cache = None
         del self._read[count:]
 
     def fork(self) -> Reader:
         """Another reader that has read the same, without reading it again."""
         other = copy.copy(self)
         with torch.inference_mode():
-            other._cache = copy.deepcopy(self._cache)
+            other._kept = Kept(copy.deepcopy(self._kept.cache))
         other._read = list(self._read)
         return other
 
-    def resumed(self, count: int, control: Control) -> Reader:
+    def resumed(self, count: int, control: Control, steps: StaticSteps | None = None) -> Reader:
         """Another reader that has read the first `count` tokens of this one's; `can_resume` must allow it."""
         other = self.fork()
-        other._control = control
-        if other._cache is not None and count < len(self._read):
-            other._cache.crop(count - len(self._read))
+        other._control, other._steps = control, steps
+        if other._kept.cache is not None and count < len(self._read):
+            other._kept.cache.crop(count - len(self._read))
         del other._read[count:]
         return other
 
@@ -240,7 +256,7 @@ class Reader:
 
         What has left a sliding window is gone, and a recurrent state holds only its last moment.
         """
-        return count == len(self._read) or all(map(_can_crop, layers(self._cache)))
+        return count == len(self._read) or all(map(_can_crop, layers(self._kept.cache)))
 
     def shared(self, text_ids: list[int], ids: Sequence[int]) -> int:
         """How many of `ids` this reader has read as its first ones; none if its encoder has read another text."""
@@ -252,12 +268,12 @@ class Reader:
     @property
     def cache_bytes(self) -> int:
         """What its key-value cache takes, the encoder's part included."""
-        tensors = [tensor for layer in layers(self._cache) for tensor in (layer.keys, layer.values)]
+        tensors = [tensor for layer in layers(self._kept.cache) for tensor in (layer.keys, layer.values)]
         return sum(tensor.nbytes for tensor in tensors if isinstance(tensor, torch.Tensor))
 
     def drop(self) -> None:
         """Let go of every tensor."""
-        self._cache = self._encoded = None
+        self._kept.cache = self._encoded = None
 
     @torch.inference_mode()
     def _encode(self, ids: list[int]) -> None:
@@ -265,6 +281,13 @@ class Reader:
         self._control.check()
         inputs = torch.tensor([ids], device=self._loaded.device)
         self._encoded = model.get_encoder()(input_ids=inputs, attention_mask=torch.ones_like(inputs), return_dict=True)
+
+    def _step(self, steps: StaticSteps, token: int) -> torch.Tensor:
+        """Read one token after others; a recorded pass or the plain one, as `steps` know better."""
+        count = len(self._read)
+        logits, self.computed = steps.logits(self._kept, token, count, lambda: self._forward([token]).logits[0, -1])
+        self._read[count:] = [token]
+        return logits
 
     def _forward_in_parts(self, ids: list[int]) -> torch.Tensor:
         logits: torch.Tensor | None = None
@@ -277,16 +300,16 @@ class Reader:
     @torch.inference_mode()
     def _forward(self, ids: list[int]) -> Any:
         """What the model answers; what it read is in the cache then."""
-        first_again = bool(self._read) and self._cache is None
+        first_again = bool(self._read) and self._kept.cache is None
         self._read += ids
         given = torch.tensor([self._read if first_again else ids], device=self._loaded.device)
         model: Any = self._loaded.model
-        arguments: dict[str, Any] = {"past_key_values": self._cache, "use_cache": True, **self._lean}
+        arguments: dict[str, Any] = {"past_key_values": self._kept.cache, "use_cache": True, **self._lean}
         if self._encoded is not None:
             output = model(encoder_outputs=self._encoded, decoder_input_ids=given, **arguments)
         else:
             output = model(input_ids=given, **arguments)
-        self._cache = output.get("past_key_values")
+        self._kept.cache = output.get("past_key_values")
         return output
 
 
@@ -303,5 +326,6 @@ def _can_crop(layer: Any) -> bool:
     return type(layer) is DynamicLayer
 
 
-def _forward_parameters(model: PreTrainedModel) -> frozenset[str]:
+def forward_parameters(model: PreTrainedModel) -> frozenset[str]:
+    """The names of what the model's forward pass takes."""
     return frozenset(inspect.signature(model.forward).parameters)

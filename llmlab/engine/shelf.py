@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from llmlab.engine.loading import LoadedModel
 from llmlab.engine.progress import UNCONTROLLED, Control
 from llmlab.engine.reading import Reader, decoder_start
 from llmlab.engine.types import Architecture
+
+if TYPE_CHECKING:
+    from llmlab.engine.static_steps import StaticSteps
 
 MOST_READERS = 16
 MOST_BYTES = 512_000_000
@@ -19,7 +24,12 @@ class Shelf:
         self._readers: list[Reader] = []
 
     def reader(
-        self, loaded: LoadedModel, text_ids: list[int], completion: list[int], control: Control = UNCONTROLLED
+        self,
+        loaded: LoadedModel,
+        text_ids: list[int],
+        completion: list[int],
+        control: Control = UNCONTROLLED,
+        steps: StaticSteps | None = None,
     ) -> tuple[Reader, list[int]]:
         """A reader for a text with the beginning of its completion, and the tokens that it has yet to read.
 
@@ -36,10 +46,10 @@ class Shelf:
             default=(0, None),
         )
         if kept is None or count < len(start) or not kept.can_resume(count):
-            return Reader(loaded, text_ids, control), ids
+            return Reader(loaded, text_ids, control, steps), ids
         self._readers.remove(kept)
         self._readers.insert(0, kept)
-        return kept.resumed(count, control), ids[count:]
+        return kept.resumed(count, control, steps), ids[count:]
 
     def keep(self, reader: Reader) -> None:
         """Put a reader on the shelf; the ones that were not used for longest make room."""

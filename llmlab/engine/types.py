@@ -172,6 +172,20 @@ class Alternatives:
 
 
 @dataclass(frozen=True, slots=True)
+class Computed:
+    """How a step's logits were computed: by the model's plain pass, or by a recorded one (a CUDA graph), replayed.
+
+    `note` says in a sentence why it was a plain one where a recorded one was wanted.
+    """
+
+    replayed: bool = False
+    note: str = ""
+
+
+PLAIN = Computed()
+
+
+@dataclass(frozen=True, slots=True)
 class GenerationStep:
     """One generated token. `"".join(step.text)` over all steps is the completion.
 
@@ -183,7 +197,7 @@ class GenerationStep:
     once it has been looked at, 4 before.
     `uniform` is the number from [0, 1) that the token was drawn with: `draw(shape(step.sorted, settings), uniform)`
     tells what other settings would have drawn; None where nothing was drawn, because the decoding was greedy, or the
-    token was `given` by the caller.
+    token was `given` by the caller. `computed` says how its logits came about.
     """
 
     index: int
@@ -200,6 +214,7 @@ class GenerationStep:
     sorted: SortedLogits | None = None
     uniform: float | None = None
     given: bool = False
+    computed: Computed = PLAIN
 
 
 class BeamState(StrEnum):
