@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from transformers import Gemma3ForCausalLM, Gemma3TextConfig, MambaConfig, MambaForCausalLM
+from transformers import (
+    Gemma3ForCausalLM,
+    Gemma3TextConfig,
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    MambaConfig,
+    MambaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+    PreTrainedModel,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
 
 from llmlab.engine import Engine, reading
 from llmlab.engine.errors import InputError
@@ -191,24 +206,83 @@ def test_the_shelf_is_bounded_and_emptied_with_the_model() -> None:
     assert engine._shelf._readers == []
 
 
+# --- long prompts -----------------------------------------------------------------------------------------------
+
+LONG = 1_200  # positions that the models of this section have
+SMALL: dict[str, Any] = {
+    "vocab_size": checkpoints.VOCABULARY,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": LONG,
+    "bos_token_id": 0,
+    "pad_token_id": 1,
+    "eos_token_id": 2,
+}
+POSITIONS: dict[str, Callable[[], PreTrainedModel]] = {
+    "rotary": lambda: LlamaForCausalLM(LlamaConfig(**SMALL)),
+    "learned": lambda: GPT2LMHeadModel(
+        GPT2Config(vocab_size=checkpoints.VOCABULARY, n_embd=32, n_layer=2, n_head=4, n_positions=LONG, eos_token_id=2)
+    ),
+    "normed queries": lambda: Qwen3ForCausalLM(Qwen3Config(head_dim=8, **SMALL)),
+    "sliding window": lambda: MistralForCausalLM(MistralConfig(head_dim=8, sliding_window=64, **SMALL)),
+}
+
+
+def long_engine(positions: str) -> Engine:
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        model = POSITIONS[positions]()
+    return tiny.wrap(model, checkpoints.tokenizer(), context=LONG)
+
+
+def prompt_of(engine: Engine, tokens: int) -> str:
+    """A text of about so many tokens."""
+    ids = engine.tokenize(f"{checkpoints.TEXT} A little girl read it once more, and found that it was another. " * 60)
+    return str(engine.loaded.tokenizer.decode(ids.ids[:tokens].tolist()))
+
+
+def by_transformers(engine: Engine, ids: list[int], new: int) -> list[int]:
+    with torch.inference_mode():
+        made = engine.loaded.model.generate(
+            torch.tensor([ids]), do_sample=False, max_new_tokens=new, pad_token_id=1, top_k=None, top_p=None
+        )
+    return list(made[0, len(ids) :].tolist())
+
+
+def check_at(engine: Engine, prompt: str, new: int) -> None:
+    """Greedy text before and after a branch is `generate`'s, and every logit that of reading all of it again."""
+    start = engine.tokenize(prompt).ids.tolist()
+    options: dict[str, Any] = {"max_new_tokens": new, "do_sample": False, "capture": True, "keep_cache": True}
+    first = ids_of(list(engine.generate(prompt, **options)))
+    assert first == by_transformers(engine, start, new)
+    for at in (len(first) // 2, 1):
+        other = next(index for index in (9, 10) if index != first[at])
+        given = [*first[:at], other]
+        branch = list(engine.generate(prompt, given=given, known=at, **options))
+        assert ids_of(branch)[1:] == by_transformers(engine, start + given, new - len(given))
+        for step in (branch[0], branch[1], branch[-1]):
+            read = [*start, *first[:at], *ids_of(branch)[: step.index - at]]
+            with torch.inference_mode():
+                logits = engine.loaded.model(torch.tensor([read]), use_cache=False).logits[0, -1].numpy()
+            np.testing.assert_allclose(logits_of(step), logits, atol=1e-4)
+
+
+@pytest.mark.parametrize("tokens", [128, 512, 1024])
+@pytest.mark.parametrize("positions", POSITIONS)
+def test_branches_at_long_contexts(positions: str, tokens: int) -> None:
+    engine = long_engine(positions)
+    prompt = prompt_of(engine, tokens)
+    assert abs(len(engine.tokenize(prompt).ids) - tokens) <= 4
+    check_at(engine, prompt, 16)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("context", [128, 512])
-def test_branches_of_the_bundled_decoder_at_long_contexts(context: int) -> None:
-    """Branch logits equal reading all again to 1e-4, and greedy goes on with the same text."""
+@pytest.mark.parametrize("tokens", [128, 440])
+def test_branches_of_the_bundled_decoder_at_long_contexts(tokens: int) -> None:
     engine = Engine.open("bundled:decoder", device="cpu", dtype="float32")
     story = "Once upon a time, there was a little girl named Lily. She loved to play outside. " * 40
-    ids = engine.tokenize(story).ids.tolist()[: context - 60]
-    prompt = engine.loaded.tokenizer.decode(ids)
-    start = engine.tokenize(prompt).ids.tolist()
-    options: dict[str, Any] = {"max_new_tokens": 40, "do_sample": False, "capture": True}
-    first = ids_of(list(engine.generate(prompt, keep_cache=True, **options)))
-    at = len(first) // 2
-    given = [*first[:at], int(np.random.default_rng(0).integers(300, 4000))]
-    branch = list(engine.generate(prompt, given=given, known=at, keep_cache=True, **options))
-    alone = list(engine.generate(prompt, given=given, known=at, **options))
-    assert ids_of(branch) == ids_of(alone)
-    for step in (branch[1], branch[-1]):
-        read = [*start, *first[:at], *ids_of(branch)[: step.index - at]]
-        with torch.inference_mode():
-            logits = engine.loaded.model(torch.tensor([read]), use_cache=False).logits[0, -1].numpy()
-        np.testing.assert_allclose(logits_of(step), logits, atol=1e-4)
+    ids = engine.tokenize(story).ids.tolist()[:tokens]
+    check_at(engine, engine.loaded.tokenizer.decode(ids), 40)
