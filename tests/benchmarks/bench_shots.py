@@ -1,4 +1,4 @@
-"""Items a second of label scoring at eight shots, against one forward pass for every label of every item."""
+"""Items a second at eight shots: labels against a forward pass for each, free text against one prompt at a time."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import torch
 
 from llmlab.engine import Engine
 from llmlab.engine.shots.budget import Prompts
+from llmlab.engine.shots.completion import complete
 from llmlab.engine.shots.compose import pair
 from llmlab.engine.shots.labels import score_labels
 from llmlab.engine.shots.types import Example, PromptSpec, Rendered
@@ -14,6 +15,7 @@ from tests.benchmarks.measure import Row, interleaved
 SHOTS = 8
 ITEMS = 24
 TIMES_FASTER = 3.0
+ANSWER = 24  # tokens of an answer in free text
 THINGS = ("soup", "film", "book", "park", "train", "song", "game", "cake")
 WORDS = (("good", "stone"), ("awful", "cloud"), ("lovely", "stone"), ("boring", "cloud"))
 SPEC = PromptSpec(
@@ -36,11 +38,29 @@ def run() -> list[Row]:
         for prompt in prompts.all(shots, items):
             _naive(engine, prompt.rendered)
 
+    texts = [prompt.rendered.text for prompt in prompts.all(shots, items)]
+
+    def together() -> None:
+        assert len(list(complete(engine.loaded, texts, ANSWER))) == ITEMS
+
+    def one_by_one() -> None:
+        for text in texts:
+            list(complete(engine.loaded, [text], ANSWER))
+
+    def generated() -> None:
+        for text in texts:
+            _generate(engine, text)
+
     compared = interleaved(theirs, ours, repeats=3)
+    written = interleaved(generated, together, repeats=2)
+    alone = interleaved(one_by_one, together, repeats=2)
     return [
         Row("label scoring ÷ naive loop, 8 shots", compared.ratio, "×", "at least 3 ×", compared.ratio >= TIMES_FASTER),
         Row("label scoring, 8 shots, 3 labels", ITEMS / compared.second, "items/s", "", None),
         Row("naive loop, 8 shots, 3 labels", ITEMS / compared.first, "items/s", "", None),
+        Row("free text side by side ÷ `generate`, 8 shots", written.ratio, "×", "", None),
+        Row("free text side by side ÷ one by one, 8 shots", alone.ratio, "×", "", None),
+        Row(f"free text side by side, {ANSWER} tokens", ITEMS / written.second, "items/s", "", None),
     ]
 
 
@@ -61,3 +81,8 @@ def _naive(engine: Engine, rendered: Rendered) -> list[float]:
         found = model(input_ids=ids).logits[0].log_softmax(-1)
         sums.append(sum(float(found[place - 1, ids[0, place]]) for place in range(begin, ids.shape[1])))
     return sums
+
+
+def _generate(engine: Engine, text: str) -> None:
+    inputs = engine.loaded.tokenizer(text, return_tensors="pt", return_token_type_ids=False)
+    engine.loaded.model.generate(**inputs, do_sample=False, max_new_tokens=ANSWER)

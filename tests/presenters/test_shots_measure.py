@@ -97,6 +97,39 @@ def test_outcomes_are_read_anew_without_the_model() -> None:
     assert bed.tab.found.metric is Metric.ACCURACY
 
 
+def test_nearest_shots_are_calibrated_when_that_is_asked_for() -> None:
+    bed = Bed(Measuring, {**SWEEP, "counts": [0, 2], "choice": "nearest to the query"})
+    bed.open()
+    bed.tab.run()
+    bed.jobs.run_all()
+    assert bed.tab.is_measured
+    assert (bed.screen.uncalibrated, bed.screen.resumes) == (0, False)
+    before = bed.tab.found.items
+    bed.tab.change({"calibrate": True})
+    assert (bed.screen.uncalibrated, bed.screen.resumes) == (len(ITEMS), True)
+    assert not bed.tab.is_measured
+    bed.tab.export("json")
+    run = bed.tab.runs[Comparison.SWEEP]
+    bed.tab.run()
+    bed.jobs.run_all()
+    assert bed.tab.runs[Comparison.SWEEP] is run, "only what is missing was asked"
+    assert (bed.screen.uncalibrated, bed.screen.resumes) == (0, False)
+    assert [line.probabilities for line in bed.tab.found.items] != [line.probabilities for line in before]
+    assert bed.tab.is_measured
+    bed.tab.export("python")
+    assert "items, calibrate=True" in bed.page.copied[-1]
+
+
+def test_labels_of_the_items_own_cannot_be_calibrated() -> None:
+    bed = Bed(Measuring, {**SWEEP, "calibrate": True})
+    bed.open(replace(PROJECT, test=tuple(replace(item, choices=("time", "model")) for item in ITEMS)))
+    assert not bed.screen.can_calibrate
+    bed.tab.run()
+    bed.jobs.run_all()
+    assert bed.tab.is_measured
+    assert bed.screen.uncalibrated == 0
+
+
 def test_a_stopped_measurement_goes_on_where_it_was() -> None:
     bed = Bed(Measuring, SWEEP)
     bed.open()

@@ -45,12 +45,13 @@ def _unless_full(work: Callable[[list[int]], list[list[float]]], places: list[in
     return None
 
 
-def padded(rows: Sequence[Sequence[int]], padding: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """(ids, mask), int64 (rows, longest): the rows filled up on the right, and 1 where a token is real."""
+def padded(rows: Sequence[Sequence[int]], padding: int, *, left: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
+    """(ids, mask), int64 (rows, longest): the rows filled up on the right, or the left, and 1 where a token is real."""
     longest = max(map(len, rows))
     ids = torch.full((len(rows), longest), padding, dtype=torch.long)
     mask = torch.zeros(len(rows), longest, dtype=torch.long)
     for number, row in enumerate(rows):
-        ids[number, : len(row)] = torch.tensor(row)
-        mask[number, : len(row)] = 1
+        begin = longest - len(row) if left else 0
+        ids[number, begin : begin + len(row)] = torch.tensor(row)
+        mask[number, begin : begin + len(row)] = 1
     return ids, mask

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import time
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from llmlab.engine.errors import InputError
 from llmlab.engine.loading import LoadedModel
 from llmlab.engine.progress import UNCONTROLLED, Control
 from llmlab.engine.shots.budget import Prompts, refuse_overflow
-from llmlab.engine.shots.calibration import content_free
+from llmlab.engine.shots.calibration import CONTENT_FREE, content_free
 from llmlab.engine.shots.completion import complete, stops
 from llmlab.engine.shots.compose import Composer
 from llmlab.engine.shots.labels import score_labels
@@ -21,7 +23,6 @@ from llmlab.engine.shots.types import Example, Form, Prompt, PromptSpec
 from llmlab.engine.types import Int64
 
 BLOCK = 256  # items whose prompts are made at a time, so that a large test set can be stopped at any moment
-CALIBRATION = -1  # stands for the item, where a condition's content-free prompts are known
 
 
 def measure(
@@ -30,25 +31,30 @@ def measure(
     items: Sequence[Example],
     *,
     known: Collection[tuple[str, int]] = (),
-    calibrate: bool = True,
+    calibrate: bool | None = None,
     control: Control = UNCONTROLLED,
 ) -> Iterator[Outcome | ContentFree]:
     """What the model answers to every item under every condition but those (condition's key, item) that are `known`.
 
-    Before a condition's outcomes comes what its content-free prompts say, where there are labels that all items
-    share and the same shots for all. Raises InputError for items that cannot be asked, and Cancelled in between:
-    everything told until then stays good, and makes up `known` when the rest is measured later.
+    Before outcomes comes what content-free prompts say, where there are labels that all items share: with the same
+    shots for all items once for each condition; with `calibrate` also where every item has shots of its own, which
+    takes up to three more prompts an item; without it (False) never. `known` has them as `ContentFree.place`. Raises
+    InputError for items that cannot be asked, and Cancelled in between: everything told until then stays good, and
+    makes up `known` when the rest is measured later.
     """
-    done = set(known)
-    clock = _Clock(sum((each.key, item) not in done for each in conditions for item in range(len(items))), control)
-    for condition in conditions:
-        missing = [item for item in range(len(items)) if (condition.key, item) not in done]
+    done = frozenset(known)
+    todo = [_Todo.of(condition, items, done, calibrate) for condition in conditions]
+    clock = _Clock(sum(each.prompts for each in todo), control)
+    for condition, each in zip(conditions, todo, strict=True):
         asking = Prompts(loaded, condition.spec)
-        if calibrate and (condition.key, CALIBRATION) not in done and _can_calibrate(condition, items):
-            yield ContentFree(condition.key, _content_free(loaded, asking, condition, items[0], control))
-        for begin in range(0, len(missing), BLOCK):
-            control.check()
-            for outcome in _outcomes(loaded, asking, condition, items, missing[begin : begin + BLOCK], control):
+        if each.shared:
+            yield from _content_free(loaded, asking, condition, items, [0], clock)
+        for begin in range(0, len(items), BLOCK):
+            clock.check()
+            places = range(begin, min(begin + BLOCK, len(items)))
+            own, missing = (sorted(some.intersection(places)) for some in (each.own, each.missing))
+            yield from _content_free(loaded, asking, condition, items, own, clock)
+            for outcome in _outcomes(loaded, asking, condition, items, missing, clock):
                 clock.tick()
                 yield outcome
 
@@ -89,19 +95,60 @@ def check_items(spec: PromptSpec, items: Sequence[Example]) -> None:
         )
 
 
-def _can_calibrate(condition: Condition, items: Sequence[Example]) -> bool:
-    own = any(item.choices for item in items)
-    return bool(condition.spec.labels) and not own and len(condition.shots) == 1 and bool(items)
+@dataclass(frozen=True, slots=True)
+class _Todo:
+    """What is to be asked under one condition: the items that are `missing`, content-free prompts that all items
+    share, or those of items that have their `own`.
+    """
+
+    missing: frozenset[int]
+    shared: bool
+    own: frozenset[int]
+
+    @classmethod
+    def of(
+        cls, condition: Condition, items: Sequence[Example], known: frozenset[tuple[str, int]], calibrate: bool | None
+    ) -> _Todo:
+        """All but what is `known`."""
+        key, places = condition.key, range(len(items))
+        can = bool(condition.spec.labels) and not any(item.choices for item in items) and calibrate is not False
+        alike = len(condition.shots) == 1
+        own = places if can and not alike and calibrate else ()
+        return cls(
+            missing=frozenset(place for place in places if (key, place) not in known),
+            shared=can and alike and bool(items) and (key, -1) not in known,
+            own=frozenset(place for place in own if (key, -2 - place) not in known),
+        )
+
+    @property
+    def prompts(self) -> int:
+        """How many prompts that takes."""
+        return len(self.missing) + len(CONTENT_FREE) * (self.shared + len(self.own))
 
 
 def _content_free(
-    loaded: LoadedModel, asking: Prompts, condition: Condition, item: Example, control: Control
-) -> tuple[LabelScores, ...]:
-    prompts = asking.all(condition.shots[0], content_free(item))
+    loaded: LoadedModel,
+    asking: Prompts,
+    condition: Condition,
+    items: Sequence[Example],
+    places: Sequence[int],
+    clock: _Clock,
+) -> Iterator[ContentFree]:
+    """What the content-free prompts of the items at `places` say; items with the same shots have the same prompts."""
+    queries = [query for place in places for query in content_free(items[place])]
+    prompts = asking.each([condition.of(place) for place in places for _ in CONTENT_FREE], queries)
     for prompt in prompts:
         refuse_overflow(prompt)
-    found = dict(score_labels(loaded, [prompt.rendered for prompt in prompts], control))
-    return tuple(found[place] for place in range(len(prompts)))
+    uses = Counter(prompt.rendered.text for prompt in prompts)
+    alone = {prompt.rendered.text: prompt.rendered for prompt in prompts}
+    texts, found = list(alone), {}
+    for at, scores in score_labels(loaded, list(alone.values()), clock):
+        found[texts[at]] = scores
+        clock.tick(uses[texts[at]])
+    said = iter(found[prompt.rendered.text] for prompt in prompts)
+    for place in places:
+        scores_here = tuple(itertools.islice(said, len(CONTENT_FREE)))
+        yield ContentFree(condition.key, scores_here, place if len(condition.shots) > 1 else None)
 
 
 def _outcomes(
@@ -110,21 +157,22 @@ def _outcomes(
     condition: Condition,
     items: Sequence[Example],
     places: Sequence[int],
-    control: Control,
+    clock: _Clock,
 ) -> Iterator[Outcome]:
     prompts = asking.each([condition.of(place) for place in places], [items[place] for place in places])
     for place, prompt in zip(places, prompts, strict=True):
         _refuse(place, prompt)
     scored = [number for number, prompt in enumerate(prompts) if prompt.rendered.choices]
     written = [number for number, prompt in enumerate(prompts) if not prompt.rendered.choices]
-    for at, scores in score_labels(loaded, [prompts[number].rendered for number in scored], control):
+    for at, scores in score_labels(loaded, [prompts[number].rendered for number in scored], clock):
         yield _outcome(condition, places[scored[at]], prompts[scored[at]], scores, "")
     if not written:
         return
     if condition.spec.form is Form.CLOZE:
         raise InputError("A mask is filled in with one of the labels, but there are none.", "List the labels.")
     texts = [prompts[number].rendered.text for number in written]
-    for at, text in complete(loaded, texts, condition.spec.room, stops(condition.spec), control):
+    clock.write(len(texts))
+    for at, text in complete(loaded, texts, condition.spec.room, stops(condition.spec), clock):
         yield _outcome(condition, places[written[at]], prompts[written[at]], None, text)
 
 
@@ -151,18 +199,41 @@ def _outcome(condition: Condition, item: int, prompt: Prompt, scores: LabelScore
 
 
 class _Clock:
-    """Says how far the measurement is, how fast it goes and how long it will take."""
+    """Says how far the measurement is, how fast it goes and how long it will take; answers on their way count in part.
+
+    It is the control of what the measurement consists of.
+    """
 
     def __init__(self, total: int, control: Control) -> None:
-        self._total, self._done, self._control = total, 0, control
+        self._total, self._control = total, control
+        self._done, self._base, self._writing, self._far = 0, 0, 0, 0.0
         self._start = time.monotonic()
 
-    def tick(self) -> None:
-        self._done += 1
-        speed = self._done / max(1e-6, time.monotonic() - self._start)
-        left = (self._total - self._done) / speed
-        text = f"{self._done:,} of {self._total:,} prompts · {speed:,.0f}/s · {_duration(left)} left"
-        self._control.report(text, self._done / self._total)
+    def check(self) -> None:
+        """Raise `Cancelled` if the measurement is no longer wanted."""
+        self._control.check()
+
+    def write(self, count: int) -> None:
+        """So many answers are written next."""
+        self._base, self._writing = self._done, count
+
+    def report(self, text: str, fraction: float | None = None) -> None:
+        """How far those answers are."""
+        self._tell(self._base + self._writing * (fraction or 0.0))
+
+    def tick(self, prompts: int = 1) -> None:
+        """So many more prompts are asked."""
+        self._done += prompts
+        self._tell(self._done)
+
+    def _tell(self, far: float) -> None:
+        self._far = max(self._far, far)
+        speed = self._far / max(1e-6, time.monotonic() - self._start)
+        text = f"{self._done:,} of {self._total:,} prompts"
+        if self._far:
+            left = (self._total - self._far) / speed
+            text += f" · {speed:,.{0 if speed >= 10 else 1}f}/s · {_duration(left)} left"
+        self._control.report(text, self._far / max(1, self._total))
 
 
 def _duration(seconds: float) -> str:

@@ -85,10 +85,19 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ContentFree:
-    """The label scores of a condition's prompts whose query says nothing; one for each of such queries."""
+    """The label scores of a condition's prompts whose query says nothing; one for each of such queries.
+
+    `item` is the place of the one item that they are for, where every item has shots of its own; else None.
+    """
 
     condition: str
     scores: tuple[LabelScores, ...]
+    item: int | None = None
+
+    @property
+    def place(self) -> int:
+        """What stands for it among the items of what is known: −1, or −2 − item where it is for one item."""
+        return -1 if self.item is None else -2 - self.item
 
 
 @dataclass(frozen=True, slots=True, eq=False)

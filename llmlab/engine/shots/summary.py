@@ -110,37 +110,57 @@ class Results:
 
     def __init__(self) -> None:
         self._outcomes: dict[str, dict[int, Outcome]] = {}
-        self._free: dict[str, ContentFree] = {}
+        self._free: dict[str, dict[int | None, ContentFree]] = {}  # by condition, and by item where it is for one
         self._read: dict[tuple[str, Judge], dict[int, tuple[str, float]]] = {}  # what was judged once
         self._intervals: dict[tuple[str, Judge], Interval] = {}
 
     def add(self, told: Outcome | ContentFree) -> None:
         """Take one in."""
         if isinstance(told, ContentFree):
-            self._free[told.condition] = told
-            self._read = {of: found for of, found in self._read.items() if of[0] != told.condition}
+            self._free.setdefault(told.condition, {})[told.item] = told
+            self._judge_again(told)
         else:
             self._outcomes.setdefault(told.condition, {})[told.item] = told
 
+    def _judge_again(self, free: ContentFree) -> None:
+        """What was judged without `free` does not count any more."""
+        for of in [of for of in self._intervals if of[0] == free.condition]:
+            del self._intervals[of]
+        for (key, _), read in self._read.items():
+            if key == free.condition and free.item is None:
+                read.clear()
+            elif key == free.condition and free.item is not None:
+                read.pop(free.item, None)
+
     @property
     def known(self) -> frozenset[tuple[str, int]]:
-        """What need not be measured again; the content-free prompts as item −1."""
+        """What need not be measured again; content-free prompts as `ContentFree.place`."""
         items = {(key, item) for key, found in self._outcomes.items() for item in found}
-        return frozenset(items | {(key, -1) for key in self._free})
+        return frozenset(items | {(key, each.place) for key, found in self._free.items() for each in found.values()})
 
     @property
     def count(self) -> int:
         """How many outcomes there are."""
         return sum(map(len, self._outcomes.values()))
 
+    def count_of(self, key: str) -> int:
+        """How many outcomes a condition has."""
+        return len(self._outcomes.get(key, {}))
+
     def of(self, key: str) -> tuple[Outcome, ...]:
         """A condition's outcomes, in the order of the items."""
         found = self._outcomes.get(key, {})
         return tuple(found[item] for item in sorted(found))
 
-    def free(self, key: str) -> ContentFree | None:
-        """What a condition's content-free prompts say, if that is known."""
-        return self._free.get(key)
+    @property
+    def own_free_count(self) -> int:
+        """Of how many outcomes, each with shots of its own, the content-free prompts are known."""
+        return sum(len(found) - (None in found) for found in self._free.values())
+
+    def free(self, key: str, item: int) -> ContentFree | None:
+        """What a condition's content-free prompts say, or an item's own, if that is known."""
+        found = self._free.get(key, {})
+        return found.get(item, found.get(None))
 
     def values(self, key: str, judge: Judge) -> dict[int, float]:
         """How right each item's answer is."""
@@ -167,21 +187,20 @@ class Results:
     def _judged(self, key: str, judge: Judge) -> dict[int, tuple[str, float]]:
         """(answer, value) of each item; every outcome is judged once."""
         read = self._read.setdefault((key, judge), {})
-        free = self.free(key)
         for each in self.of(key):
             if each.item not in read:
-                answer = judge.answer(each, free)
+                answer = judge.answer(each, self.free(key, each.item))
                 read[each.item] = answer, judge.grade(answer, each.truth)
         return read
 
     def truth_log_probability(self, key: str, judge: Judge) -> dict[int, float]:
         """Natural logarithm of the probability that each item's right label has among the labels."""
-        free = self.free(key)
-        return {
-            each.item: float(np.log(max(judge.probabilities(each, free)[each.scores.labels.index(each.truth)], 1e-300)))
-            for each in self.of(key)
-            if each.scores is not None and each.truth in each.scores.labels
-        }
+        found = {}
+        for each in self.of(key):
+            if each.scores is not None and each.truth in each.scores.labels:
+                probabilities = judge.probabilities(each, self.free(key, each.item))
+                found[each.item] = float(np.log(max(probabilities[each.scores.labels.index(each.truth)], 1e-300)))
+        return found
 
 
 def curve(conditions: Iterable[Condition], results: Results, judge: Judge) -> tuple[CurvePoint, ...]:

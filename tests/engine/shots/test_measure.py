@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -69,7 +70,7 @@ def test_cancelled_measurements_go_on_where_they_stopped() -> None:
     engine = tiny.engine("llama")
 
     class Off:
-        left = 3
+        left = 6  # what content-free prompts say comes first
         said = ""
 
         def check(self) -> None:
@@ -85,7 +86,7 @@ def test_cancelled_measurements_go_on_where_they_stopped() -> None:
         collect(results, measure(engine.loaded, conditions, ITEMS, control=off))
     done = results.count
     assert 0 < done < 8
-    assert "of 8 prompts" in off.said
+    assert "of 14 prompts" in off.said
     rest = list(measure(engine.loaded, conditions, ITEMS, known=results.known))
     asked = [(told.condition, told.item) for told in rest if isinstance(told, Outcome)]
     assert len(asked) == len(set(asked)) == 8 - done
@@ -111,7 +112,8 @@ def test_large_test_sets_are_asked_in_blocks(monkeypatch: pytest.MonkeyPatch) ->
 def test_calibration_uses_the_conditions_own_shots() -> None:
     conditions = plans.k_sweep(SPEC, POOL, ITEMS, (2,), (0,), Choice.FIRST)
     results = all_of(conditions)
-    free = results.free(conditions[0].key)
+    free = results.free(conditions[0].key, 0)
+    assert free is results.free(conditions[0].key, 3), "all items have the same shots"
     assert isinstance(free, ContentFree)
     engine = tiny.engine("llama")
     for scores, text in zip(free.scores, ("N/A", "", "[MASK]"), strict=True):
@@ -243,8 +245,85 @@ def test_an_item_is_never_its_own_shot() -> None:
     assert len(conditions[1].of(0)) == 3
     results = collect(Results(), measure(engine.loaded, conditions, items))
     assert len(results.of(conditions[1].key)) == 2
-    assert results.free(conditions[1].key) is None  # every item has shots of its own
     assert plans.overlap(POOL, items) == 1
+
+
+def test_items_with_shots_of_their_own_are_calibrated_with_those() -> None:
+    engine = tiny.engine("llama")
+    order = ranking(engine.loaded, SPEC, POOL, ITEMS)
+    conditions = plans.k_sweep(SPEC, POOL, ITEMS, (0, 2), (0,), Choice.NEAREST, order)
+    key, judge = conditions[1].key, Judge(calibrate=True)
+    assert len({conditions[1].of(item) for item in range(4)}) > 1
+    plain = collect(Results(), measure(engine.loaded, conditions, ITEMS))
+    assert plain.free(conditions[0].key, 2) is not None, "without shots all items share them"
+    assert plain.free(key, 0) is None, "three more prompts an item only where that is asked for"
+    before = plain.truth_log_probability(key, judge)
+    interval = plain.interval(key, judge)
+    told = list(measure(engine.loaded, conditions, ITEMS, known=plain.known, calibrate=True))
+    assert [(one.condition, one.item) for one in told if isinstance(one, ContentFree)] == [(key, i) for i in range(4)]
+    assert len(told) == 4, "the answers are known"
+    collect(plain, told)
+    whole = collect(Results(), measure(engine.loaded, conditions, ITEMS, calibrate=True))
+    assert whole.known == plain.known
+    assert whole.own_free_count == 4
+    assert not list(measure(engine.loaded, conditions, ITEMS, known=whole.known, calibrate=True))
+    for item, outcome in enumerate(whole.of(key)):
+        free = [prompt(engine.loaded, SPEC, conditions[1].of(item), row(text, "")) for text in ("N/A", "", "[MASK]")]
+        p_cf = np.mean([score_one(engine.loaded, one.rendered).probabilities() for one in free], axis=0)
+        assert outcome.scores is not None
+        want = outcome.scores.probabilities() / p_cf
+        found = judge.probabilities(outcome, whole.free(key, item))
+        np.testing.assert_allclose(found, want / want.sum(), atol=1e-4)
+    after = plain.truth_log_probability(key, judge)
+    assert after == pytest.approx(whole.truth_log_probability(key, judge), abs=1e-4)
+    assert after != pytest.approx(before, abs=1e-4), "what was judged without is judged again"
+    assert plain.interval(key, judge) == whole.interval(key, judge)
+    assert interval.count == plain.interval(key, judge).count
+
+
+def test_content_free_prompts_that_are_the_same_are_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = tiny.engine("llama")
+    order = np.tile(np.arange(4), (4, 1))  # the same shots for all
+    conditions = plans.k_sweep(SPEC, POOL, ITEMS, (2,), (0,), Choice.NEAREST, order)
+    asked: list[int] = []
+    plain = measuring.score_labels
+
+    def counted(loaded: Any, prompts: Sequence[Any], control: Any) -> Any:
+        asked.append(len(prompts))
+        return plain(loaded, prompts, control)
+
+    monkeypatch.setattr(measuring, "score_labels", counted)
+    told = list(measure(engine.loaded, conditions, ITEMS, calibrate=True))
+    assert asked == [3, 4]
+    assert sum(isinstance(one, ContentFree) for one in told) == 4
+    never = measure(engine.loaded, conditions, ITEMS, calibrate=False)
+    assert not any(isinstance(one, ContentFree) for one in never)
+
+
+def test_progress_counts_every_prompt_and_never_goes_back() -> None:
+    engine = tiny.engine("gpt2")
+    said: list[tuple[str, float]] = []
+
+    class Listening:
+        def check(self) -> None:
+            """Goes on."""
+
+        def report(self, text: str, fraction: float | None = None) -> None:
+            assert fraction is not None
+            said.append((text, fraction))
+
+    order = ranking(engine.loaded, SPEC, POOL, ITEMS)
+    conditions = plans.k_sweep(SPEC, POOL, ITEMS, (1,), (0,), Choice.NEAREST, order)
+    list(measure(engine.loaded, conditions, ITEMS, calibrate=True, control=Listening()))
+    assert said[-1][1] == 1
+    assert "16 of 16 prompts" in said[-1][0]
+    said.clear()
+    free = plans.k_sweep(replace(SPEC, labels=()), POOL, ITEMS, (1,), (0,), Choice.FIRST)
+    list(measure(engine.loaded, free, ITEMS, control=Listening()))
+    fractions = [fraction for _, fraction in said]
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1
+    assert any(0 < fraction < 0.25 for fraction in fractions), "answers on their way count in part"
 
 
 def test_items_that_cannot_be_asked() -> None:

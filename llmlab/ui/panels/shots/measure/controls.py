@@ -69,7 +69,6 @@ class MeasureControls(ControlColumn):
         self.grade = combo_box("Metric", "How right answers are counted")
         self.score = Choice(list(SCORES.values()), "How the labels' scores are read")
         self.calibrate = QCheckBox("Calibrated")
-        self.calibrate.setToolTip("Divide by what the model prefers when the query says nothing (Zhao et al. 2021)")
         self.pattern = QLineEdit()
         self.pattern.setAccessibleName("Regular expression")
         self.pattern.setToolTip("What it finds first in the answer, or its first group, is compared with the truth")
@@ -130,7 +129,9 @@ class MeasureControls(ControlColumn):
         self.choice.setCurrentIndex(tuple(CHOICES).index(params.choice))
         self.score.set_chosen(tuple(Score).index(params.score))
         with QSignalBlocker(self.calibrate):
-            self.calibrate.setChecked(params.calibrate)
+            self.calibrate.setChecked(params.calibrate and screen.can_calibrate)
+        self.calibrate.setEnabled(screen.can_calibrate)
+        self.calibrate.setToolTip(_calibration(screen))
         self._show_metrics(LABEL_METRICS if screen.has_labels else TEXT_METRICS, params.judge(screen.has_labels).metric)
         if not self.pattern.hasFocus():
             self.pattern.setText(params.pattern)
@@ -169,6 +170,17 @@ def _note(screen: Screen) -> str:
     words = f"{screen.items:,} items, {kind}."
     if screen.stale:
         words += " The picture is of other settings: measure again."
+    elif screen.uncalibrated:
+        words += f" {screen.uncalibrated:,} answers are not calibrated yet: go on."
+    return words
+
+
+def _calibration(screen: Screen) -> str:
+    if not screen.can_calibrate:
+        return "Every item has labels of its own, so that nothing can be asked once for all of them"
+    words = "Divide by what the model prefers when the query says nothing (Zhao et al. 2021)"
+    if screen.params.test is Comparison.SWEEP and screen.params.choice is ShotChoice.NEAREST:
+        words += ". Every item has shots of its own, so each takes up to three more prompts"
     return words
 
 

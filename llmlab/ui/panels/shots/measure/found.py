@@ -227,11 +227,10 @@ def _labels(run: Run, condition: Condition) -> tuple[str, ...]:
 
 def _items(run: Run, condition: Condition, judge: Judge) -> tuple[ItemLine, ...]:
     """The lines of one condition; each is made once, however often they are looked at while more come in."""
-    free = run.results.free(condition.key)
     made = run.lines.setdefault((condition.key, judge), {})
     for outcome in run.results.of(condition.key):
         if outcome.item not in made:
-            made[outcome.item] = _line(run, outcome, judge, free)
+            made[outcome.item] = _line(run, outcome, judge, run.results.free(condition.key, outcome.item))
     others = _others(run, condition, judge)
     lines = (made[item] for item in sorted(made))
     return tuple(replace(line, other=others.get(line.item)) for line in lines) if others else tuple(lines)

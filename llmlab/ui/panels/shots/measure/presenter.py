@@ -62,6 +62,8 @@ class Screen:
     examples: int = 0
     variant: str = ""
     has_found: bool = False
+    can_calibrate: bool = True
+    uncalibrated: int = 0  # outcomes that are shown as they are, although calibrated ones are asked for
 
 
 class MeasureView(Desk, Protocol):
@@ -107,7 +109,7 @@ class Measuring:
     def is_measured(self) -> bool:
         """Whether everything that the settings ask for is there."""
         run = self._run
-        return run is not None and run.complete and run.request == self._request
+        return run is not None and run.complete(self._calibrates) and run.request == self._request
 
     def bring(self) -> None:
         """The tab is in front, or the model or what is built has changed."""
@@ -155,14 +157,14 @@ class Measuring:
             return
         request = self._request
         run = self._run
-        if run is None or run.request != request or run.complete:
+        if run is None or run.request != request or run.complete(self._calibrates):
             run = Run(request)
             self.runs[self.params.test] = run
         self._running, self._stage = self.params.test, Stage(Kind.LOADING, "Measuring")
         self._asking.engine(
             self,
             "measure",
-            work(request, run.results.known),
+            work(request, run.results.known, self._calibrates),
             lambda _: self._ended(None),
             title="Measuring",
             failed=self._failed,
@@ -240,6 +242,10 @@ class Measuring:
         return run if run is not None and run.request.asks_the_same(self._request) else None
 
     @property
+    def _calibrates(self) -> bool:
+        return self.params.calibrate and self._request.can_calibrate
+
+    @property
     def _judge(self) -> Judge:
         run = self._run
         return self.params.judge((run.request if run is not None else self._request).has_labels)
@@ -265,7 +271,7 @@ class Measuring:
             params=self.params,
             running=running,
             can_run=good and not running,
-            resumes=same and run is not None and bool(run.results.count) and not run.complete,
+            resumes=same and run is not None and bool(run.results.count) and not run.complete(self._calibrates),
             stale=run is not None and not same,
             has_labels=request.has_labels,
             items=len(request.items),
@@ -273,6 +279,8 @@ class Measuring:
             examples=len(self._built.project.examples),
             variant=self.variant.name if self.variant else "",
             has_found=self.found is not None,
+            can_calibrate=request.can_calibrate,
+            uncalibrated=run.uncalibrated if run is not None and self._calibrates and not running else 0,
         )
         if screen != self._screen:
             self._screen = screen

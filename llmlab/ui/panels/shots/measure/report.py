@@ -26,8 +26,8 @@ MOST_ROWS = 500  # items that a report lists
 def outcomes(run: Run, judge: Judge) -> Iterator[dict[str, Any]]:
     """Every outcome by name, in order; of labels their log-probabilities and probabilities as well."""
     for condition in run.conditions:
-        free = run.results.free(condition.key)
         for outcome in run.results.of(condition.key):
+            free = run.results.free(condition.key, outcome.item)
             fields = run.request.items[outcome.item].fields
             row: dict[str, Any] = dict(
                 zip(
@@ -84,7 +84,8 @@ def data(run: Run, judge: Judge, shown: Found, info: ModelInfo) -> dict[str, Any
         "metric": judge.metric.value,
         "score": judge.score.value,
         "calibrated": judge.calibrate,
-        "complete": run.complete,
+        "complete": run.complete(judge.calibrate),
+        "not calibrated": run.uncalibrated if judge.calibrate else 0,
         "summary": [dict(zip(("name", "value", "low", "high", "items"), row, strict=True)) for row in summary(shown)],
         "mcnemar": asdict(shown.mcnemar) if shown.mcnemar else None,
         "outcomes": list(outcomes(run, judge)),
@@ -107,7 +108,9 @@ def summary(shown: Found) -> list[tuple[str, float, float, float, int]]:
 
 
 def _facts(run: Run, judge: Judge, info: ModelInfo) -> list[tuple[str, str]]:
-    read = f"{judge.score.value}{', calibrated' if judge.calibrate else ''}" if run.request.has_labels else "free text"
+    read = judge.score.value if run.request.has_labels else "free text"
+    if run.request.can_calibrate and judge.calibrate:
+        read += f", calibrated but for {run.uncalibrated:,}" if run.uncalibrated else ", calibrated"
     return [
         ("Model", f"{info.name} ({info.request.spec}, {info.dtype} on {info.device})"),
         ("Measured", run.request.test.value),
@@ -211,7 +214,7 @@ examples = {examples_source(request.pool)}
 items = {examples_source(request.items)}
 {extra}conditions = {calls}
 results = Results()
-for told in measure(engine.loaded, conditions, items):
+for told in measure(engine.loaded, conditions, items{", calibrate=True" if judge.calibrate else ""}):
     results.add(told)
 judge = Judge(Metric.{judge.metric.name}, Score.{judge.score.name}, {judge.calibrate}, {judge.pattern!r})
 for condition in conditions:

@@ -59,6 +59,11 @@ class Request:
         return (self.items, self.spec.labels) == (other.items, other.spec.labels)
 
     @property
+    def can_calibrate(self) -> bool:
+        """Whether the answers are labels that all items share: what is preferred without a query can be asked then."""
+        return bool(self.spec.labels) and not any(item.choices for item in self.items)
+
+    @property
     def has_labels(self) -> bool:
         """Whether the answers are labels, not free text."""
         return bool(self.spec.labels) or any(item.choices for item in self.items)
@@ -78,21 +83,35 @@ class Run:
         """How many outcomes there will be; 0 before that is known."""
         return len(self.conditions) * len(self.request.items)
 
+    def complete(self, calibrated: bool) -> bool:
+        """Whether all are there; `calibrated`: and what it takes to calibrate each."""
+        return bool(self.conditions) and self.results.count == self.total and not (calibrated and self.uncalibrated)
+
     @property
-    def complete(self) -> bool:
-        """Whether all are there."""
-        return bool(self.conditions) and self.results.count == self.total
+    def uncalibrated(self) -> int:
+        """How many outcomes have shots of their own whose content-free prompts were not asked."""
+        if not self.request.can_calibrate:
+            return 0
+        own = sum(self.results.count_of(each.key) for each in self.conditions if len(each.shots) > 1)
+        return max(0, own - self.results.own_free_count)
 
     def add(self, told: tuple[Condition, ...] | Outcome | ContentFree) -> None:
         """What the work told."""
         if isinstance(told, tuple):
             self.conditions = told
-        else:
-            self.results.add(told)
+            return
+        self.results.add(told)
+        if isinstance(told, ContentFree):
+            for (key, _), made in self.lines.items():
+                if key == told.condition and told.item is not None:
+                    made.pop(told.item, None)  # it was judged without
 
 
-def work(request: Request, known: frozenset[tuple[str, int]]) -> Callable[[Engine, JobControl], None]:
-    """Emits the conditions, and then every outcome but those that are `known`."""
+def work(request: Request, known: frozenset[tuple[str, int]], calibrate: bool) -> Callable[[Engine, JobControl], None]:
+    """Emits the conditions, and then every outcome but those that are `known`.
+
+    `calibrate`: with the content-free prompts of items that have shots of their own, up to three more for each.
+    """
 
     def call(engine: Engine, control: JobControl) -> None:
         from llmlab.engine.shots.measure import check_items, measure
@@ -101,7 +120,8 @@ def work(request: Request, known: frozenset[tuple[str, int]]) -> Callable[[Engin
             check_items(spec, request.items)
         conditions = _conditions(engine, request, control)
         control.emit(conditions)
-        for told in measure(engine.loaded, conditions, request.items, known=known, control=control):
+        also = True if calibrate else None
+        for told in measure(engine.loaded, conditions, request.items, known=known, calibrate=also, control=control):
             control.emit(told)
 
     return call
