@@ -26,7 +26,8 @@ from llmlab.engine.processors import Candidates, run
 from llmlab.engine.progress import UNCONTROLLED, Control
 from llmlab.engine.reading import Reader, end_tokens, forbidden, prompt_ids
 from llmlab.engine.sampling import GenerationSettings, SamplingSettings, SortedLogits
-from llmlab.engine.stepping import stepwise
+from llmlab.engine.sorted_logits import check_usable
+from llmlab.engine.stepping import choosing, stepwise
 from llmlab.engine.tokenization import Speller, decode
 from llmlab.engine.types import BeamNode, BeamState, BeamStep, Feature, Hypothesis
 
@@ -144,7 +145,8 @@ class _Search:
     def step(self) -> BeamStep:
         """Look at the best candidates, and keep the best beams."""
         assert self._reader is not None
-        scores, origins, tokens = self._candidates()
+        with choosing(self._index):
+            scores, origins, tokens = self._candidates()
         ends = [token in self._ends or self._index + 1 >= self._room for token in tokens]
         beams = [
             _Beam(self._nodes + place, [*self._running[origin].ids, token], score)
@@ -168,6 +170,7 @@ class _Search:
     def _candidates(self) -> tuple[list[float], list[int], list[int]]:
         """The best continuations of all beams, or those drawn: scores, the beams they come from, tokens."""
         log_probabilities = self._logits.log_softmax(-1)  # (beams, vocabulary)
+        check_usable(not bool(log_probabilities[:, 0].isnan().any()))  # one NaN makes the whole row NaN
         if self._forbidden:
             log_probabilities[:, self._forbidden] = -torch.inf
         raw = log_probabilities

@@ -23,7 +23,7 @@ from llmlab.engine.reading import Reader, check_ids, decoder_start, end_tokens, 
 from llmlab.engine.sampling import GenerationSettings
 from llmlab.engine.shelf import Shelf
 from llmlab.engine.static_steps import StaticSteps
-from llmlab.engine.stepping import stepwise
+from llmlab.engine.stepping import choosing, stepwise
 from llmlab.engine.tokenization import Speller
 from llmlab.engine.types import PLAIN, Alternatives, Architecture, Feature, GenerationStep
 
@@ -180,11 +180,12 @@ class CompletionState:
 
     def choose(self, logits: torch.Tensor) -> GenerationStep:
         """The next token, from the logits (vocabulary,) of its place."""
-        position = sorted_later(logits, self._context)
         uniform, given = self._uniform(), self._given
         if given is not None:
             uniform = None
-        choice = choose(position, self._settings.sampling, uniform, given)
+        with choosing(self._index):
+            position = sorted_later(logits, self._context)
+            choice = choose(position, self._settings.sampling, uniform, given)
         token = choice.token_id
         self._unread = [token]
         self._context = self._context.with_id(token)

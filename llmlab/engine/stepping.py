@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
+from llmlab.engine.errors import InputError
 from llmlab.engine.progress import Control
 from llmlab.engine.reading import guarded
 
@@ -41,3 +43,12 @@ def stepwise(work: Stepwise[Step], last: Callable[[Step], object], control: Cont
                 return
     finally:
         work.end()
+
+
+@contextmanager
+def choosing(index: int) -> Iterator[None]:
+    """Say with an InputError which token of the completion it kept from being chosen."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"Token {index + 1:,} cannot be chosen. {error.message}", error.hint) from None
