@@ -55,20 +55,21 @@ def _moves(page: Any, name: str) -> Row:
 
     def move(tokens: int) -> None:
         page.controls.changed.emit({"tokens": tokens})
-        page.repaint()
+        QApplication.processEvents()  # paints what has changed: the picture, the figures, the column
 
     move(1000)
-    taken = [1000 * seconds(lambda tokens=tokens: move(tokens)) for tokens in range(1001, 1001 + MOVES)]
+    drag = [round(1000 * 50 ** (step / MOVES)) for step in range(1, MOVES + 1)]  # as the slider's scale has it
+    taken = [1000 * seconds(lambda tokens=tokens: move(tokens)) for tokens in drag]
     return _row(f"calculator, {name}: slider to picture, 70 B", taken)
 
 
 def _formats(panel: MemoryPanel) -> Row:
     panel.choose("formats")
-    page, tab = panel.pages["formats"], panel.presenter.tabs["formats"]
+    tab = panel.presenter.tabs["formats"]
 
     def type_number(number: int) -> None:
         tab.change(number=f"{number / 7:.6f}")
-        page.repaint()
+        QApplication.processEvents()
 
     type_number(1)
     return _row(

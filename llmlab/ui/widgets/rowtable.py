@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,6 +48,8 @@ class RowModel(FrozenRows):
 
     def set_order(self, column: int, *, descending: bool) -> None:
         """Say by which column the rows are sorted, -1 for none."""
+        if self._order == (column, descending):
+            return
         self._order = (column, descending)
         self.headerDataChanged.emit(Qt.Orientation.Horizontal, 0, len(self.columns) - 1)
 
@@ -62,12 +64,14 @@ class RowModel(FrozenRows):
 
     def set_rows(self, rows: Sequence[Row]) -> None:
         """Show others; what is selected stays where as many rows remain."""
-        rows = tuple(rows)
-        if len(rows) != len(self.rows):
+        before, rows = self.rows, tuple(rows)
+        if len(rows) != len(before):
             self.show(rows)
-        elif rows:
-            self.value = rows
-            self.dataChanged.emit(self.index(0, 0), self.index(len(rows) - 1, len(self.columns) - 1))
+            return
+        self.value = rows
+        for row, column in _changes(before, rows):
+            cell = self.index(row, column)
+            self.dataChanged.emit(cell, cell)  # of more than one cell Qt paints the whole table
 
     def size(self) -> int:
         return len(self.rows)
@@ -83,8 +87,18 @@ class RowModel(FrozenRows):
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         if role == Qt.ItemDataRole.ForegroundRole and index.isValid():
-            return theme.current().muted if self.rows[index.row()].faint else None
+            return theme.current().muted if self.value[index.row()].faint else None
         return super().data(index, role)
+
+
+def _changes(before: Sequence[Row], after: Sequence[Row]) -> Iterator[tuple[int, int]]:
+    """Row and column of what looks different: under a slider that moves, most of a table stays as it is."""
+    for row, (old, new) in enumerate(zip(before, after, strict=True)):
+        if old.faint != new.faint:
+            yield from ((row, column) for column in range(len(new.cells)))
+        elif old.cells != new.cells:
+            both = enumerate(zip(old.cells, new.cells, strict=True))
+            yield from ((row, column) for column, (one, other) in both if one != other)
 
 
 class RowTable(Table):

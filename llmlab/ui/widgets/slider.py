@@ -162,8 +162,10 @@ class LabelledSlider(QWidget):
 
     def set_value(self, value: float) -> None:
         """Show `value`, without a signal."""
-        self._value = self._knob.scale.clamp(value)
-        self._show()
+        value = self._knob.scale.clamp(value)
+        if value != self._value:  # a number field is painted again even where its number stays
+            self._value = value
+            self._show()
 
     @Slot()
     def reset(self) -> None:

@@ -23,6 +23,7 @@ from llmlab.ui import theme
 Index = QModelIndex | QPersistentModelIndex
 ROOT = QModelIndex()
 PAD = 7  # pixels left and right of a cell's text
+_MIDDLE = int(Qt.AlignmentFlag.AlignVCenter)
 
 
 class FrozenRows(QAbstractTableModel):
@@ -36,7 +37,8 @@ class FrozenRows(QAbstractTableModel):
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
-        self.columns, self._right, self._faint = tuple(columns), frozenset(right), frozenset(faint)
+        self.columns, self._faint = tuple(columns), frozenset(faint)
+        self._alignments = {column: _alignment(column in right) for column in columns}
         self.value: Any = None
 
     def show(self, value: Any) -> None:
@@ -78,7 +80,7 @@ class FrozenRows(QAbstractTableModel):
         if role == Qt.ItemDataRole.ToolTipRole:
             return self.tip(row, column)
         if role == Qt.ItemDataRole.TextAlignmentRole:
-            return self._alignment(column)
+            return self._alignments[column]
         if role == Qt.ItemDataRole.ForegroundRole and column in self._faint:
             return theme.current().muted
         return None
@@ -91,30 +93,46 @@ class FrozenRows(QAbstractTableModel):
             return self.title(column)
         if role == Qt.ItemDataRole.ToolTipRole:
             return self.title_tip(column)
-        return self._alignment(column) if role == Qt.ItemDataRole.TextAlignmentRole else None
+        return self._alignments[column] if role == Qt.ItemDataRole.TextAlignmentRole else None
 
-    def _alignment(self, column: str) -> Qt.AlignmentFlag:
-        side = Qt.AlignmentFlag.AlignRight if column in self._right else Qt.AlignmentFlag.AlignLeft
-        return side | Qt.AlignmentFlag.AlignVCenter
+
+def _alignment(right: bool) -> int:
+    """As a number, which a cell that is painted takes as it is."""
+    side = Qt.AlignmentFlag.AlignRight if right else Qt.AlignmentFlag.AlignLeft
+    return int(side | Qt.AlignmentFlag.AlignVCenter)
 
 
 class _Cells(QStyledItemDelegate):
-    """Text only: a million rows scroll smoothly when a cell costs next to nothing."""
+    """Text only: a million rows scroll smoothly when a cell costs next to nothing.
+
+    The model is asked directly: through its index, which is Qt's, every answer takes the way to C++ and back.
+    """
+
+    def __init__(self, parent: Table, digit: int) -> None:
+        super().__init__(parent)
+        self._digit = digit  # pixels
+        self.set_colors()
+
+    def set_colors(self) -> None:
+        """Take over those in force."""
+        colors = theme.current()
+        self._text, self._chosen = colors.text, colors.accent_base
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
-        colors, rect = theme.current(), QRect(option.rect)  # type: ignore[attr-defined]
+        rect: QRect = option.rect  # type: ignore[attr-defined]
+        data = index.model().data
         if option.state & QStyle.StateFlag.State_Selected:  # type: ignore[attr-defined]
-            painter.fillRect(rect, colors.accent_base)
-        text = index.data(Qt.ItemDataRole.DisplayRole)
+            painter.fillRect(rect, self._chosen)
+        text = data(index, Qt.ItemDataRole.DisplayRole)
         if not text:
             return
         inside = rect.adjusted(PAD, 0, -PAD, 0)
-        painter.setPen(index.data(Qt.ItemDataRole.ForegroundRole) or colors.text)
-        metrics = QFontMetrics(option.font)  # type: ignore[attr-defined]
-        text = metrics.elidedText(text[:400], Qt.TextElideMode.ElideRight, inside.width())
-        alignment = index.data(Qt.ItemDataRole.TextAlignmentRole) or Qt.AlignmentFlag.AlignVCenter
-        painter.setFont(option.font)  # type: ignore[attr-defined]
-        painter.drawText(inside, int(alignment), text)
+        font = option.font  # type: ignore[attr-defined]
+        if len(text) * self._digit > inside.width() or not text.isascii():
+            text = QFontMetrics(font).elidedText(text[:400], Qt.TextElideMode.ElideRight, inside.width())
+        painter.setPen(data(index, Qt.ItemDataRole.ForegroundRole) or self._text)
+        painter.setFont(font)
+        painter.drawText(inside, int(data(index, Qt.ItemDataRole.TextAlignmentRole) or _MIDDLE), text)
 
 
 class Table(QTableView):
@@ -130,7 +148,6 @@ class Table(QTableView):
         self.setModel(model)
         self.setFont(font)
         self.setAccessibleName(name)
-        self.setItemDelegate(_Cells(self))
         self.setShowGrid(False)
         self.setWordWrap(False)
         self.setTabKeyNavigation(False)
@@ -146,6 +163,8 @@ class Table(QTableView):
         header.setStretchLastSection(True)
         header.setMinimumSectionSize(4 * PAD)
         digit = QFontMetrics(font).horizontalAdvance("0")
+        self._cells = _Cells(self, digit)
+        self.setItemDelegate(self._cells)
         for column, digits in enumerate(widths):
             self.setColumnWidth(column, digits * digit + 2 * PAD)
         theme.changed.connect(self._paint_colors)
@@ -154,6 +173,7 @@ class Table(QTableView):
     @Slot()
     def _paint_colors(self) -> None:
         colors = theme.current()
+        self._cells.set_colors()
         self.horizontalHeader().setStyleSheet(
             f"QHeaderView {{ background: {colors.base.name()}; }}"
             f"QHeaderView::section {{ background: {colors.base.name()}; color: {colors.muted.name()}; border: none;"

@@ -96,6 +96,8 @@ class StackedBars(Pointed):
 
     def show_stacks(self, stacks: Sequence[Stack], marks: Sequence[Mark] = ()) -> None:
         """Show these instead."""
+        if len(stacks) != len(self.stacks):  # else the window would be laid out anew with every move of a slider
+            self.updateGeometry()
         self.stacks = tuple(stacks)
         self._marks = tuple(marks)
         self._placed = None
@@ -103,7 +105,6 @@ class StackedBars(Pointed):
         self._look(None)
         words = (f"{each.name}: {self._label(each.total)}" for each in self.stacks)
         self.setAccessibleDescription("; ".join(words) or self._empty)
-        self.updateGeometry()
         self.update()
 
     def sizeHint(self) -> QSize:
