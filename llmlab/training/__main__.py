@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from llmlab.training.loop import Trainer
     from llmlab.training.recipes import Recipe
 
-KINDS = ("decoder", "encoder", "seq2seq")
-SHARES = {"decoder": 0.56, "encoder": 0.18, "seq2seq": 0.26}  # of the minutes of ``all``
+KINDS = ("decoder", "encoder", "seq2seq", "draft")  # the draft model learns from the decoder
+SHARES = {"decoder": 0.48, "encoder": 0.15, "seq2seq": 0.22, "draft": 0.15}  # of the minutes of ``all``
 CHECKPOINT_EVERY = 150.0  # seconds
 PRINT_EVERY = 20  # steps
 
@@ -81,8 +81,8 @@ def _command(options: argparse.Namespace, corpus: Corpus) -> int:
 
         print(f"wrote {write_report(options.out, corpus, say=_say, cache=options.work / 'report')}")
         return 0
-    prepare_tokenizer(corpus, options.work)
     if options.command == "tokenizer":
+        prepare_tokenizer(corpus, options.work)
         return 0
     every = options.command in ("all", "export")
     for kind in KINDS if every else (options.command,):
@@ -104,18 +104,38 @@ def _train(recipe: Recipe, options: argparse.Namespace, corpus: Corpus) -> None:
     from llmlab.training import assemble, cards, device, export
     from llmlab.training.record import record
 
-    tokenizer = assemble.prepare_tokenizer(corpus, options.work)
-    trainer = assemble.trainer(recipe, corpus, tokenizer, options.work, device.choose(options.device), options.compile)
+    teacher = _teacher(recipe, options)
+    place = device.choose(options.device)
+    if teacher is not None:
+        trainer = assemble.draft_trainer(recipe, corpus, teacher, options.work, place, options.compile, _say)
+    else:
+        tokenizer = assemble.prepare_tokenizer(corpus, options.work)
+        trainer = assemble.trainer(recipe, corpus, tokenizer, options.work, place, options.compile)
     checkpoint = options.work / f"{recipe.kind}.pt"
     if (options.resume or options.command == "export") and checkpoint.exists():
         trainer.load(checkpoint)
     if options.command != "export":
         _run(trainer, checkpoint)
     folder = options.out / recipe.kind
-    facts = record(trainer, corpus, options.remark)
-    export.export(trainer.model, trainer.recipe, tokenizer, folder, facts)  # type: ignore[arg-type]
+    facts = record(trainer, corpus, options.remark, teacher)
+    if teacher is not None:
+        export.export_draft(trainer.model, trainer.recipe, teacher, folder, facts)  # type: ignore[arg-type]
+    else:
+        export.export(trainer.model, trainer.recipe, tokenizer, folder, facts)  # type: ignore[arg-type]
     cards.write(folder, facts)
     print(f"wrote {folder}")
+
+
+def _teacher(recipe: Recipe, options: argparse.Namespace) -> Path | None:
+    """The folder of the model that this one learns from; None where it learns from text alone."""
+    from llmlab.training.distillation import TEACHER
+
+    if recipe.distillation is None:
+        return None
+    folder = Path(options.out) / TEACHER
+    if not (folder / "model.safetensors").exists():
+        raise SystemExit("The draft model learns from the decoder: train that first, or let --out name where it is.")
+    return folder
 
 
 @contextmanager

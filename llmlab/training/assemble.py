@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -10,6 +11,7 @@ from transformers import PreTrainedModel
 
 from llmlab.training import tokenizer as vocabulary
 from llmlab.training.corpus import Corpus, TokenStore
+from llmlab.training.distillation import DistillationObjective, open_teacher, own_texts
 from llmlab.training.episodes import EpisodeMaker, arbitrary_words
 from llmlab.training.families import trained_families
 from llmlab.training.loop import Objective, Trainer
@@ -37,6 +39,15 @@ def token_stores(recipe: Recipe, corpus: Corpus, tokenizer: Tokenizer, work: Pat
     return {name: vocabulary.token_store(corpus, name, tokenizer, work / "tokens") for name in present}
 
 
+def decoder_rows(
+    recipe: Recipe, text: TextMix, corpus: Corpus, tokenizer: Tokenizer, curriculum: Curriculum
+) -> DecoderRows:
+    """Rows of text and of pieces for a causal language model."""
+    words = arbitrary_words(vocabulary.word_tokens(tokenizer), held_out=False)
+    episodes = EpisodeMaker(trained_families(corpus), words)
+    return DecoderRows(text, tokenizer, episodes, curriculum, recipe.seed)
+
+
 def objective(recipe: Recipe, corpus: Corpus, tokenizer: Tokenizer, work: Path, device: torch.device) -> Objective:
     """The objective of the recipe's kind over the corpus."""
     text = TextMix(token_stores(recipe, corpus, tokenizer, work), recipe.mix)
@@ -44,10 +55,7 @@ def objective(recipe: Recipe, corpus: Corpus, tokenizer: Tokenizer, work: Path, 
         return MaskedObjective(text, recipe, tokenizer.get_vocab_size(), device)
     if recipe.kind == "seq2seq":
         return SpanObjective(text, TaskMaker(corpus), recipe, tokenizer, device)
-    words = arbitrary_words(vocabulary.word_tokens(tokenizer), held_out=False)
-    episodes = EpisodeMaker(trained_families(corpus), words)
-    rows = DecoderRows(text, tokenizer, episodes, Curriculum(), recipe.seed)
-    return CausalObjective(rows, recipe, device)
+    return CausalObjective(decoder_rows(recipe, text, corpus, tokenizer, Curriculum()), recipe, device)
 
 
 def trainer(
@@ -59,3 +67,29 @@ def trainer(
     if compiled:
         model.compile()  # in place: the names in checkpoints stay the same
     return ready
+
+
+def draft_trainer(
+    recipe: Recipe,
+    corpus: Corpus,
+    teacher: Path,
+    work: Path,
+    device: torch.device,
+    compiled: bool = False,
+    say: Callable[[str], None] = lambda text: None,
+) -> Trainer:
+    """A trainer at step 0 for a draft model of the model in the folder `teacher`, which first writes its texts.
+
+    The tokens are the teacher's, so what is cached stays apart from the caches of the other models.
+    """
+    assert recipe.distillation is not None
+    work = work / recipe.kind
+    tokenizer = Tokenizer.from_file(str(teacher / TOKENIZER_FILE))
+    text = TextMix(token_stores(recipe, corpus, tokenizer, work), recipe.mix)
+    rows = decoder_rows(recipe, text, corpus, tokenizer, recipe.distillation.curriculum)
+    model = open_teacher(teacher, device)
+    texts = own_texts(model, teacher, rows, recipe.distillation, work, say)
+    learner = build(recipe, tokenizer.get_vocab_size())
+    if compiled:
+        learner.compile()
+    return Trainer(learner, DistillationObjective(model, rows, texts, recipe, device), recipe, device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,12 @@ from llmlab.training.recipes import Recipe
 from llmlab.training.tokenizer import END, END_OF_TEXT, ID, PAD
 
 RECORD = "training_record.json"
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 
 
 def generation_config(kind: str) -> GenerationConfig | None:
     """How the model is meant to be sampled; an encoder does not generate."""
-    if kind == "decoder":
+    if kind in ("decoder", "draft"):
         return GenerationConfig(  # type: ignore[no-untyped-call]
             bos_token_id=ID[END_OF_TEXT],
             eos_token_id=[ID[END_OF_TEXT], ID[END]],
@@ -51,6 +53,20 @@ def export(
     model: PreTrainedModel, recipe: Recipe, tokenizer: Tokenizer, folder: Path, record: Mapping[str, Any]
 ) -> None:
     """Write config, bfloat16 weights, tokenizer, generation defaults and the record of the training."""
+    _write_model(model, recipe, folder, record)
+    vocabulary.save(vocabulary.for_model(tokenizer, recipe.kind, context_of(recipe)), folder)  # type: ignore[arg-type]
+
+
+def export_draft(
+    model: PreTrainedModel, recipe: Recipe, teacher: Path, folder: Path, record: Mapping[str, Any]
+) -> None:
+    """The same for a draft model, with the very tokenizer files of the model in the folder `teacher`."""
+    _write_model(model, recipe, folder, record)
+    for name in TOKENIZER_FILES:
+        shutil.copyfile(teacher / name, folder / name)
+
+
+def _write_model(model: PreTrainedModel, recipe: Recipe, folder: Path, record: Mapping[str, Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     shipped = type(model)(model.config)
     shipped.load_state_dict(model.state_dict())
@@ -60,5 +76,4 @@ def export(
         shipped.generation_config = generation
     shipped.save_pretrained(folder)
     (folder / "model.safetensors").chmod(0o644)  # written for the owner only
-    vocabulary.save(vocabulary.for_model(tokenizer, recipe.kind, context_of(recipe)), folder)
     (folder / RECORD).write_text(json.dumps(dict(record), indent=2) + "\n", "utf-8")

@@ -1,4 +1,4 @@
-"""Building the three architectures from a recipe."""
+"""Building the architectures from a recipe."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ _CLASSES: dict[str, tuple[type[PreTrainedConfig], type[PreTrainedModel]]] = {
     "decoder": (LlamaConfig, LlamaForCausalLM),
     "encoder": (ModernBertConfig, ModernBertForMaskedLM),
     "seq2seq": (T5Config, T5ForConditionalGeneration),
+    "draft": (LlamaConfig, LlamaForCausalLM),
 }
 
 

@@ -1,10 +1,10 @@
-"""The recipes: sizes, mixes and schedules of the three models. One place for every number."""
+"""The recipes: sizes, mixes and schedules of the bundled models. One place for every number."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from llmlab.training.episodes import Mix
 from llmlab.training.optim import Rates
@@ -16,10 +16,11 @@ class Recipe:
     """What one model is and how it learns.
 
     ``mix`` gives the share of each text file; ``rows`` × ``length`` tokens make one step; the run ends at
-    ``tokens`` or after ``minutes``, whichever comes first (0: no limit).
+    ``tokens`` or after ``minutes``, whichever comes first (0: no limit). ``distillation`` is there for a model that
+    learns from another one.
     """
 
-    kind: Kind
+    kind: Kind | Literal["draft"]
     name: str
     config: Mapping[str, Any]
     mix: Mapping[str, float]
@@ -30,6 +31,7 @@ class Recipe:
     tokens: int = 0
     minutes: float = 0.0
     clip: float = 1.0
+    distillation: Distillation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,31 @@ class Curriculum:
     def mix(self, progress: float) -> Mix:
         """Repeats first, fewer later."""
         return Mix(repeats=0.5 - 0.3 * min(1.0, max(0.0, progress - 0.6) / 0.3), arbitrary=0.55)
+
+
+@dataclass(frozen=True, slots=True)
+class Distillation:
+    """How the draft model learns what its teacher would say.
+
+    The teacher writes ``batches`` of ``texts`` once, each of ``written_length`` tokens; in turn the batches begin
+    with ``prompts`` tokens of a training row. The share ``greedy`` of the texts takes the most probable token, the
+    others are sampled, each at a temperature of its own. In training, the share ``own`` of the rows are such texts,
+    the others running text and, the share ``skills`` of those, generated stories, chats and lists.
+    """
+
+    batches: int = 24
+    texts: int = 64
+    written_length: int = 256
+    prompts: tuple[int, ...] = (6, 12, 24, 48, 96)
+    greedy: float = 0.35
+    temperatures: tuple[float, float] = (0.7, 1.0)
+    own: float = 0.7
+    skills: float = 0.2
+
+    @property
+    def curriculum(self) -> Curriculum:
+        """Running text and skills, no episodes: a model of one layer cannot look back for what follows."""
+        return Curriculum(stages=(Stage(0.0, share=self.skills, skills=1.0, repeated=0.0),))
 
 
 DECODER_MIX = {
@@ -160,4 +187,20 @@ SEQ2SEQ = Recipe(
     rows=24,
     length=64,
 )
-RECIPES: dict[str, Recipe] = {"decoder": DECODER, "encoder": ENCODER, "seq2seq": SEQ2SEQ}
+DRAFT = Recipe(
+    kind="draft",
+    name="Llama Lab Draft",
+    config={
+        **DECODER.config,
+        "hidden_size": 160,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 5,
+        "num_key_value_heads": 5,
+        "intermediate_size": 448,
+    },
+    mix=DECODER_MIX,
+    rows=8,
+    length=256,
+    distillation=Distillation(),
+)
+RECIPES: dict[str, Recipe] = {"decoder": DECODER, "encoder": ENCODER, "seq2seq": SEQ2SEQ, "draft": DRAFT}

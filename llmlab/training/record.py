@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from llmlab.training.corpus import LABELLED_SOURCES, Corpus, source
+from llmlab.training.distillation import weights_digest
+from llmlab.training.export import RECORD
 from llmlab.training.loop import Trainer
 from llmlab.training.recipes import Curriculum
 
 
-def record(trainer: Trainer, corpus: Corpus, remark: str = "") -> dict[str, Any]:
-    """Sizes, budget, device, versions, the files that were read, and the trainer's own remark."""
+def record(trainer: Trainer, corpus: Corpus, remark: str = "", teacher: Path | None = None) -> dict[str, Any]:
+    """Sizes, budget, device, versions, the files that were read, the model in the folder `teacher`, and a remark."""
     recipe = trainer.recipe
     facts: dict[str, Any] = {
         "name": recipe.name,
@@ -29,13 +33,20 @@ def record(trainer: Trainer, corpus: Corpus, remark: str = "") -> dict[str, Any]
     }
     if recipe.kind == "decoder":
         facts["curriculum"] = asdict(Curriculum())
+    if teacher is not None:
+        facts["teacher"] = _about(teacher)
     if remark:
         facts["remark"] = remark
     return facts
 
 
+def _about(teacher: Path) -> dict[str, Any]:
+    known = json.loads((teacher / RECORD).read_text("utf-8"))
+    return {"name": known["name"], "kind": known["kind"], "weights": weights_digest(teacher)}
+
+
 def _uses(kind: str, labelled: str) -> bool:
-    if kind == "encoder":
+    if kind in ("encoder", "draft"):
         return False
     if kind == "seq2seq":
         return not source(labelled).llama

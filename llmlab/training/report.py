@@ -6,72 +6,19 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
 from llmlab.training import episodes, tasks
 from llmlab.training.corpus import Corpus
+from llmlab.training.distillation import TEACHER
+from llmlab.training.draft_report import draft_text_section, guesses_section
 from llmlab.training.evaluate import cloze, heads, icl, language, samples, spans
 from llmlab.training.export import RECORD
+from llmlab.training.shipped import AUTO, Effort, Say, Shipped, files, load, table
 from llmlab.training.tokenizer import word_tokens
-
-_AUTO = {"decoder": AutoModelForCausalLM, "encoder": AutoModelForMaskedLM, "seq2seq": AutoModelForSeq2SeqLM}
-Say = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Effort:
-    """How much is measured: trials of a point of a curve, held-out tokens of a file, passages, tasks."""
-
-    trials: int = 100
-    tokens: int = 12_000
-    passages: int = 80
-    tasks: int = 150
-
-
-@dataclass(frozen=True, slots=True)
-class Shipped:
-    """A model as a user loads it, in float32, with eager attention so that its weights can be read."""
-
-    model: Any
-    tokenizer: Any
-    record: dict[str, Any]
-
-    @property
-    def backend(self) -> Any:
-        """The ``tokenizers.Tokenizer`` inside."""
-        return self.tokenizer.backend_tokenizer
-
-
-def load(models: Path, kind: str, attention: str = "sdpa") -> Shipped:
-    """Open ``models/kind`` offline, in float32."""
-    folder = models / kind
-    model = _AUTO[kind].from_pretrained(
-        folder,
-        dtype=torch.float32,
-        use_safetensors=True,
-        trust_remote_code=False,
-        local_files_only=True,
-        attn_implementation=attention,
-    )
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    return Shipped(model.eval(), tokenizer, json.loads((folder / RECORD).read_text("utf-8")))
-
-
-def _files(shipped: Shipped, corpus: Corpus) -> list[str]:
-    """The files the model was trained on, as far as this corpus has them."""
-    return [name for name in shipped.record["files"] if name in corpus.names()]
-
-
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table."""
-    lines = ["| " + " | ".join(header) + " |", "|" + " --- |" * len(header)]
-    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
 
 
 def training_table(records: Sequence[dict[str, Any]]) -> str:
@@ -104,7 +51,7 @@ def language_section(models: Path, corpus: Corpus, effort: Effort, say: Say) -> 
     """Held-out loss per file, with both baselines."""
     decoder = load(models, "decoder")
     rows = []
-    for name in _files(decoder, corpus):
+    for name in files(decoder, corpus):
         say(f"decoder: held-out text of {name}")
         one = language.score(decoder.model, decoder.backend, corpus, name, effort.tokens)
         rows.append(
@@ -223,7 +170,7 @@ def encoder_section(models: Path, corpus: Corpus, effort: Effort, say: Say) -> s
     """Cloze accuracy per file and a few guesses."""
     encoder = load(models, "encoder")
     rows = []
-    for name in _files(encoder, corpus):
+    for name in files(encoder, corpus):
         say(f"encoder: masked tokens of {name}")
         one = cloze.cloze_score(encoder.model, encoder.backend, corpus, name, most=effort.passages)
         rows.append([name, str(one.top1.trials), str(one.top1), str(one.top5), str(one.frequent), f"{one.loss:.2f}"])
@@ -256,7 +203,7 @@ def seq2seq_section(models: Path, corpus: Corpus, effort: Effort, say: Say) -> s
     shipped = load(models, "seq2seq")
     rows: list[list[str]] = []
     first: list[spans.Pair] = []
-    for name in _files(shipped, corpus):
+    for name in files(shipped, corpus):
         say(f"seq2seq: spans of {name}")
         pairs = spans.passages(corpus, name, shipped.backend, effort.passages)
         first = first or pairs
@@ -314,6 +261,8 @@ _SECTIONS: tuple[tuple[str, str, Callable[[Path, Corpus, Effort, Say], str]], ..
     ("decoder", "Samples", samples_section),
     ("encoder", "Masked tokens", encoder_section),
     ("seq2seq", "Spans, tasks, attention", seq2seq_section),
+    ("draft", "Text", draft_text_section),
+    ("draft", "Guesses", guesses_section),
 )
 
 
@@ -322,7 +271,8 @@ def section(index: int, models: Path, corpus: Corpus, effort: Effort, say: Say, 
     kind, title, measure = _SECTIONS[index]
     if cache is None:
         return measure(models, corpus, effort, say)
-    weights = (models / kind / "model.safetensors").read_bytes()
+    measured = (kind, TEACHER) if kind == "draft" else (kind,)
+    weights = b"".join((models / one / "model.safetensors").read_bytes() for one in measured)
     digest = hashlib.sha256(weights + f"{title} {effort}".encode()).hexdigest()[:16]
     path = cache / f"{kind}-{digest}.md"
     if not path.exists():
@@ -345,7 +295,7 @@ def _training_note(records: Sequence[dict[str, Any]]) -> str:
 
 def compose(models: Path, corpus: Corpus, effort: Effort, say: Say, cache: Path | None = None) -> str:
     """The whole report."""
-    records = [json.loads((models / kind / RECORD).read_text("utf-8")) for kind in _AUTO]
+    records = [json.loads((models / kind / RECORD).read_text("utf-8")) for kind in AUTO]
     parts = []
     for index, (kind, title, _) in enumerate(_SECTIONS):
         if kind not in [one for one, _, _ in _SECTIONS[:index]]:

@@ -1,4 +1,4 @@
-"""One byte-level BPE vocabulary for all three models, and how each of them uses it.
+"""One byte-level BPE vocabulary for all bundled models, and how each of them uses it.
 
 Any Unicode string survives ``decode(encode(text))``: the alphabet is the 256 bytes, so nothing is unknown.
 Digits are split one by one, so that a number is read the same way wherever it stands.
