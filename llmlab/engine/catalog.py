@@ -22,7 +22,9 @@ _BUNDLED_TEXTS = {
     "decoder": ("Llama Lab Storyteller", "Decoder-only: continues a story, one token at a time."),
     "encoder": ("Lab Cloze", "Encoder-only: reads a whole sentence and fills its gaps."),
     "seq2seq": ("Lab Restorer", "Encoder-decoder: reads a damaged sentence and writes it out whole."),
+    "draft": ("Llama Lab Draft", "Draft model for Llama Lab Storyteller: guesses what it will write next."),
 }
+_BUNDLED_DRAFTS = {"decoder": "draft"}  # who guesses for whom in assisted decoding
 _MODEL_FILES = re.compile(
     r"config\.json|generation_config\.json|tokenizer.*\.(json|model)|.*\.safetensors(\.index\.json)?"
 )
@@ -83,6 +85,14 @@ def bundled() -> tuple[CatalogEntry, ...]:
         for key, (_, description) in _BUNDLED_TEXTS.items()
         if looks_like_model_folder(bundled_model(key))
     )
+
+
+def draft_for(spec: str) -> str | None:
+    """The bundled model that was made to guess for the bundled model `spec`; None where there is none."""
+    if not spec.startswith(BUNDLED_PREFIX):
+        return None
+    key = _BUNDLED_DRAFTS.get(spec.removeprefix(BUNDLED_PREFIX))
+    return BUNDLED_PREFIX + key if key is not None and looks_like_model_folder(bundled_model(key)) else None
 
 
 def cached_hub_models() -> tuple[CatalogEntry, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from llmlab.engine import catalog
 from llmlab.engine.errors import EngineError
 from llmlab.engine.sampling import GenerationSettings
 from llmlab.engine.text_metrics import self_bleu
@@ -20,6 +21,7 @@ from llmlab.ui.panels.decoding.tabs import Playground
 if TYPE_CHECKING:
     from llmlab.engine.session import Session
 
+ITSELF = "this model itself"
 COLUMNS = (
     "strategy", "tokens", "tokens_per_second", "log_probability", "perplexity", "score", "distinct_1", "distinct_2",
     "repeated_3_gram_share", "accepted_share", "prompt", "completion",
@@ -35,6 +37,7 @@ class ComparisonScreen:
     reason: str = ""  # why it cannot
     note: str = ""
     has_columns: bool = False
+    drafter: str = ITSELF  # who guesses where no draft model is named
 
 
 class ComparisonView(Protocol):
@@ -79,7 +82,7 @@ class Comparing:
         if not self._screen or not self._screen.can_run:
             return
         settings, prompt = self._playground.params.generation, self._playground.prompt
-        plans = planned(self._playground.params)
+        plans = planned(self._playground.params, self._bundled_draft())
         self._set_columns(tuple(Column(plan) for plan in plans))
         columns, self._prompt, self._settings, self.busy = self.columns, prompt, settings, True
 
@@ -173,10 +176,16 @@ class Comparing:
             reason=reason,
             note=self._note(reason),
             has_columns=any(column.told for column in self.columns),
+            drafter=self._bundled_draft() or ITSELF,
         )
         if screen != self._screen:
             self._screen = screen
             self._view.show_comparison(screen)
+
+    def _bundled_draft(self) -> str | None:
+        """The bundled model that was made to guess for the open one."""
+        info = self._playground.info
+        return None if info is None else catalog.draft_for(info.request.spec)
 
     def _note(self, reason: str) -> str:
         if not self.columns:
@@ -191,8 +200,11 @@ class Comparing:
         return " · ".join([*parts, "underlined: three tokens that came before"])
 
 
-def planned(params: Params) -> tuple[Plan, ...]:
-    """Which columns there will be. A temperature of 0 leaves nothing to draw, so there is one sample then."""
+def planned(params: Params, draft: str | None = None) -> tuple[Plan, ...]:
+    """Which columns there will be; `draft` guesses where the parameters name no draft model.
+
+    A temperature of 0 leaves nothing to draw, so there is one sample then.
+    """
     cold = params.temperature == 0
     seed = params.seed if params.do_sample and not cold else None
     plans: dict[Strategy, tuple[Plan, ...]] = {
@@ -201,7 +213,7 @@ def planned(params: Params) -> tuple[Plan, ...]:
         Strategy.BEAMS: (Plan(Strategy.BEAMS, beams=params.beams),),
         Strategy.BEAM_SAMPLE: () if cold else (Plan(Strategy.BEAM_SAMPLE, params.seed, params.beams),),
         Strategy.LOOKUP: (Plan(Strategy.LOOKUP),),
-        Strategy.ASSISTED: (Plan(Strategy.ASSISTED, seed, draft=params.draft or None, guesses=params.guesses),),
+        Strategy.ASSISTED: (Plan(Strategy.ASSISTED, seed, draft=params.draft or draft, guesses=params.guesses),),
     }
     return tuple(plan for strategy in Strategy if strategy in params.ways for plan in plans[strategy])
 
@@ -257,7 +269,14 @@ def _events(
             **knobs,
         )
     return engine.generate(
-        prompt, max_new_tokens=room, seed=seed, stop=settings.stop, overflow=settings.overflow, control=control, **knobs
+        prompt,
+        max_new_tokens=room,
+        seed=seed,
+        stop=settings.stop,
+        overflow=settings.overflow,
+        cuda_graphs=settings.cuda_graphs,
+        control=control,
+        **knobs,
     )
 
 

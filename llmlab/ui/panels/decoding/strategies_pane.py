@@ -22,7 +22,7 @@ from PySide6.QtWidgets import (
 
 from llmlab.ui import theme
 from llmlab.ui.panels.decoding.beam_tree import BeamTree
-from llmlab.ui.panels.decoding.comparing import Comparing, ComparisonScreen
+from llmlab.ui.panels.decoding.comparing import ITSELF, Comparing, ComparisonScreen
 from llmlab.ui.panels.decoding.params import LIMITS, WAYS, Params
 from llmlab.ui.panels.decoding.strategies import Column, Strategy
 from llmlab.ui.panels.decoding.strategy_column import Copies, StrategyColumn
@@ -61,8 +61,8 @@ ABOUT = {
 TITLE = "Decode the prompt in several ways"
 TEXT = "Greedy, samples, beams, prompt lookup and a draft model, each with its speed and its measures."
 DRAFT_TIP = (
-    "A smaller model with the same tokenizer: a folder, a hub id, or bundled:decoder. Empty is this model itself, all "
-    "of whose guesses are accepted."
+    "A smaller model with the same tokenizer: a folder, a hub id, or a bundled model. Where none is named, "
+    "bundled:draft guesses for bundled:decoder, and any other model for itself: then all guesses are accepted."
 )
 
 
@@ -80,7 +80,7 @@ class StrategiesPane(QWidget):
         self.beams = _number("beams", "How many texts beam search and beam sample keep")
         self.guesses = _number("guesses", "How many tokens the draft model guesses before the model checks them")
         self.draft = QLineEdit()
-        self.draft.setPlaceholderText("this model itself")
+        self.draft.setPlaceholderText(ITSELF)
         self.draft.setAccessibleName("Draft model")
         self.draft.setToolTip(DRAFT_TIP)
         self.draft.setMinimumWidth(12 * theme.SPACE)
@@ -165,6 +165,7 @@ class StrategiesPane(QWidget):
         self.run.setText("Stop" if screen.running else "Compare")
         self.run.setEnabled(screen.running or screen.can_run)
         self.note.setText(screen.note)
+        self.draft.setPlaceholderText(screen.drafter)
         self.export.setEnabled(screen.has_columns and not screen.running)
         for control in (self.samples, self.beams, self.guesses, self.draft, self.browse, self.ways):
             control.setEnabled(not screen.running)
