@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import functools
+import gc
 import logging
 import sys
 import threading
@@ -279,7 +281,16 @@ def _session() -> Session:
     """Made in the model thread, so that torch is imported there and not before the window is up."""
     from llmlab.engine.session import Session
 
+    _spare_imports()
     return Session()
+
+
+@functools.cache
+def _spare_imports() -> None:
+    """Keep what the imports have made out of the search for garbage: it stays, and looking through its 370,000 objects
+    again and again stopped the window for 0.3 s each time.
+    """
+    gc.freeze()
 
 
 def _import_panels(_resource: object, _control: object) -> None:
