@@ -25,7 +25,8 @@ from llmlab.ui.panel import PanelContext
 from llmlab.ui.panels.memory.calculator import gpurows, pictures, words, work
 from llmlab.ui.panels.memory.calculator.gpurows import Gpus
 from llmlab.ui.panels.memory.calculator.params import FIRST, LISTED, MARKED, PAGES, PRECISIONS, Params, targets
-from llmlab.ui.panels.memory.calculator.presenter import Calculator, Source, Speed
+from llmlab.ui.panels.memory.calculator.presenter import Calculator
+from llmlab.ui.panels.memory.calculator.screen import Source, Speed
 from llmlab.ui.screen import Fact, Kind, Stage
 from llmlab.ui.tabbed import TabbedPresenter
 from llmlab.ui.widgets.chart.plot import Draw, Plot

@@ -15,7 +15,7 @@ from llmlab.engine.memory.sharding import Offload, Strategy
 from llmlab.engine.memory.training import Precision
 from llmlab.engine.types import Architecture
 from llmlab.ui.panels.memory.calculator.params import LIMITS, PRECISIONS, PURPOSES, Params
-from llmlab.ui.panels.memory.calculator.presenter import Source
+from llmlab.ui.panels.memory.calculator.screen import Source
 from llmlab.ui.widgets.column import ControlColumn, FactList, combo_box, group
 from llmlab.ui.widgets.fold import Fold
 from llmlab.ui.widgets.parts import Choice, icon_button, row

@@ -14,11 +14,13 @@ from llmlab.ui import theme
 from llmlab.ui.panels.memory.calculator import help_texts
 from llmlab.ui.panels.memory.calculator.controls import Controls
 from llmlab.ui.panels.memory.calculator.gpu_dialog import GpuDialog
+from llmlab.ui.panels.memory.calculator.gpu_pane import GpuPane
 from llmlab.ui.panels.memory.calculator.gpurows import Gpus
-from llmlab.ui.panels.memory.calculator.panes import GpuPane, PartsPane, RulesPane, SharingPane, SpeedPane
+from llmlab.ui.panels.memory.calculator.panes import PartsPane, RulesPane, SharingPane, SpeedPane
 from llmlab.ui.panels.memory.calculator.params import PAGES, Params
 from llmlab.ui.panels.memory.calculator.pictures import Parts, Rules, Sharing
-from llmlab.ui.panels.memory.calculator.presenter import Calculator, Picture, Source, Speed
+from llmlab.ui.panels.memory.calculator.presenter import Calculator
+from llmlab.ui.panels.memory.calculator.screen import Picture, Source
 from llmlab.ui.screen import Fact, Kind, Stage
 from llmlab.ui.tab_page import TabPage
 from llmlab.ui.view import PanelView
@@ -178,7 +180,7 @@ class CalculatorPage(TabPage):
         self.notes.setText("\n".join(notes))
         self.notes.setVisible(bool(notes))
 
-    def show_picture(self, picture: Picture | Speed) -> None:
+    def show_picture(self, picture: Picture) -> None:
         if isinstance(picture, Parts):
             self.parts.show_parts(picture)
         elif isinstance(picture, Gpus):

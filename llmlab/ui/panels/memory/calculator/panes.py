@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from PySide6.QtCore import QPoint, QSignalBlocker, Qt, Signal, Slot
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QLabel, QMenu, QPushButton, QSplitter, QVBoxLayout, QWidget
@@ -9,12 +11,11 @@ from PySide6.QtWidgets import QLabel, QMenu, QPushButton, QSplitter, QVBoxLayout
 from llmlab.engine.memory.terms import Estimate, Term
 from llmlab.ui import theme
 from llmlab.ui.panels.memory.calculator import words
-from llmlab.ui.panels.memory.calculator.gpurows import GPU_COLUMNS, OWN, Gpus
 from llmlab.ui.panels.memory.calculator.pictures import Parts, Rules, Sharing, Stacks
-from llmlab.ui.panels.memory.calculator.presenter import Speed
+from llmlab.ui.panels.memory.calculator.screen import Speed
 from llmlab.ui.widgets.chart.chart import Chart
 from llmlab.ui.widgets.chart.stacks import Mark, Segment, Stack, StackedBars
-from llmlab.ui.widgets.parts import ElidedLabel, MutedLabel, menu_button, row
+from llmlab.ui.widgets.parts import ElidedLabel, MutedLabel, row
 from llmlab.ui.widgets.rowtable import Column, Row, RowTable
 
 TERM_COLUMNS = (
@@ -33,13 +34,22 @@ STRATEGY_COLUMNS = (
 )
 
 
-def _column(*widgets: tuple[QWidget, int]) -> QVBoxLayout:
+def column(*widgets: tuple[QWidget, int]) -> QVBoxLayout:
+    """Widgets below each other, each with its share of the height that is left."""
     layout = QVBoxLayout()
     layout.setContentsMargins(0, 0, 0, 0)
     layout.setSpacing(theme.SPACE // 2)
     for widget, stretch in widgets:
         layout.addWidget(widget, stretch=stretch)
     return layout
+
+
+def button(text: str, tip: str, call: Callable[[], object]) -> QPushButton:
+    """Calls without Qt's argument."""
+    made = QPushButton(text)
+    made.setToolTip(tip)
+    made.clicked.connect(lambda _checked=False: call())
+    return made
 
 
 def _show_stacks(widget: StackedBars, stacks: Stacks) -> None:
@@ -82,14 +92,14 @@ class PartsPane(QWidget):
         self._estimate: Estimate | None = None
         self._keys: tuple[str, ...] = ()
         lower = QWidget()
-        lower.setLayout(_column((self.table, 1), (self.formula, 0)))
+        lower.setLayout(column((self.table, 1), (self.formula, 0)))
         splitter = QSplitter(Qt.Orientation.Vertical)
         splitter.setObjectName("memory-parts")
         splitter.setChildrenCollapsible(False)
         splitter.addWidget(self.bars)
         splitter.addWidget(lower)
         splitter.setSizes([330, 290])
-        self.setLayout(_column((splitter, 1)))
+        self.setLayout(column((splitter, 1)))
 
     def show_parts(self, parts: Parts) -> None:
         """Show another calculation; the chosen row stays."""
@@ -154,110 +164,6 @@ def _total_row(total: int) -> Row:
     return Row(cells, tooltip=f"{total:,} bytes on the GPU")
 
 
-class GpuPane(QWidget):
-    """The table of GPUs with what one can do to it."""
-
-    sorted = Signal(int)
-    marked = Signal(object)  # tuple of names
-    export_asked = Signal(str)
-    edit_asked = Signal(object)  # a Gpu, or None for a new one
-    remove_asked = Signal(object)  # tuple of names
-    restore_asked = Signal()
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._gpus: Gpus | None = None
-        columns = [Column(c.name, c.tooltip, c.width, c.number) for c in GPU_COLUMNS]
-        self.table = RowTable(columns, "GPUs and what fits on them", several=True)
-        self.table.picked.connect(self._picked)
-        self.table.copy_asked.connect(lambda: self.export_asked.emit("gpus-copy"))
-        self.table.doubleClicked.connect(lambda _: self._edit())
-        self.table.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
-        self.table.customContextMenuRequested.connect(self._menu)
-        header = self.table.horizontalHeader()
-        header.setSectionsClickable(True)
-        header.sectionClicked.connect(self.sorted)
-        self.summary = ElidedLabel()
-        self.add = _button("Add…", "A GPU that is not in the table", lambda: self.edit_asked.emit(None))
-        self.edit = _button("Change…", "Change the chosen row", self._edit)
-        self.remove = _button("Remove", "Take the chosen rows out of the table", self._remove)
-        self.restore = _button("Restore", "Undo all changes of the table", self.restore_asked.emit)
-        self.export = menu_button("export", "Copy the table, as it is sorted", "Copy or export the table of GPUs")
-        self.export.clicked.connect(lambda: self.export_asked.emit("gpus-copy"))
-        self._add_copies(self.export.menu())
-        buttons = (self.summary, self.add, self.edit, self.remove, self.restore, self.export)
-        self.setLayout(_column((row(buttons, stretch=self.summary), 0), (self.table, 1)))
-
-    def show_gpus(self, gpus: Gpus) -> None:
-        """Show the rows; those that are marked are the chosen ones."""
-        place = self.table.verticalScrollBar().value()
-        self._gpus = gpus
-        self.table.rows_model.set_order(gpus.column, descending=gpus.descending)
-        self.table.set_rows([_gpu_row(gpus, number) for number in range(len(gpus.rows))])
-        self.table.select([n for n, each in enumerate(gpus.rows) if each.gpu.name in gpus.marked])
-        self.table.verticalScrollBar().setValue(place)
-        self.summary.setText(gpus.summary)
-        self.restore.setEnabled(gpus.changed)
-        self._enable()
-
-    def _add_copies(self, menu: QMenu) -> None:
-        menu.addAction("Copy the table", lambda: self.export_asked.emit("gpus-copy"))
-        menu.addAction("Export as CSV…", lambda: self.export_asked.emit("gpus-csv"))
-        menu.addAction("Export as JSON…", lambda: self.export_asked.emit("gpus-json"))
-
-    @Slot(QPoint)
-    def _menu(self, place: QPoint) -> None:
-        menu = QMenu(self)
-        self._add_copies(menu)
-        menu.addSeparator()
-        menu.addAction("Change…", self._edit).setEnabled(self.edit.isEnabled())
-        menu.addAction("Remove", self._remove).setEnabled(self.remove.isEnabled())
-        menu.aboutToHide.connect(menu.deleteLater)
-        menu.popup(self.table.viewport().mapToGlobal(place))
-
-    def _chosen(self) -> tuple[int, ...]:
-        return tuple(n for n in self.table.selected_rows if self._gpus is not None and n < len(self._gpus.rows))
-
-    def _names(self) -> tuple[str, ...]:
-        assert self._gpus is not None
-        return tuple(self._gpus.rows[number].gpu.name for number in self._chosen())
-
-    def _enable(self) -> None:
-        gpus, chosen = self._gpus, self._chosen()
-        own = gpus is not None and any(gpus.rows[number].gpu.kind == OWN for number in chosen)
-        self.edit.setEnabled(len(chosen) == 1 and not own)
-        self.remove.setEnabled(bool(chosen) and not own)
-
-    @Slot(object)
-    def _picked(self, _rows: tuple[int, ...]) -> None:
-        if self._gpus is not None:
-            self.marked.emit(self._names())
-            self._enable()
-
-    @Slot()
-    def _edit(self) -> None:
-        chosen = self._chosen()
-        if self._gpus is not None and self.edit.isEnabled():
-            self.edit_asked.emit(self._gpus.rows[chosen[0]].gpu)
-
-    @Slot()
-    def _remove(self) -> None:
-        self.remove_asked.emit(self._names())
-
-
-def _gpu_row(gpus: Gpus, number: int) -> Row:
-    each = gpus.rows[number]
-    tip = f"{each.gpu.name}: {words.both(each.gpu.memory)}\n{each.gpu.kind}; {each.gpu.source}"
-    return Row(tuple(column.text(each) for column in GPU_COLUMNS), faint=not each.fits, tooltip=tip)
-
-
-def _button(text: str, tip: str, call: object) -> QPushButton:
-    button = QPushButton(text)
-    button.setToolTip(tip)
-    button.clicked.connect(lambda _checked=False: call())  # type: ignore[operator]
-    return button
-
-
 class SharingPane(QWidget):
     """Stacked areas over the number of GPUs, and the strategies beside each other."""
 
@@ -273,7 +179,7 @@ class SharingPane(QWidget):
         self.table.customContextMenuRequested.connect(self._menu)
         self.table.copy_asked.connect(self.copy_table)
         self.table.setFixedHeight(9 * self.table.verticalHeader().defaultSectionSize())
-        self.setLayout(_column((self.chart, 1), (self.table, 0)))
+        self.setLayout(column((self.chart, 1), (self.table, 0)))
 
     def show_sharing(self, sharing: Sharing) -> None:
         """Show another plan."""
@@ -322,7 +228,7 @@ class RulesPane(QWidget):
         self.bars = StackedBars("Bytes per parameter, rule by rule", words.gb, axis=True)
         self.sources = MutedLabel()
         self.sources.setWordWrap(True)
-        self.setLayout(_column((self.bars, 1), (self.sources, 0)))
+        self.setLayout(column((self.bars, 1), (self.sources, 0)))
 
     def show_rules(self, rules: Rules) -> None:
         """Show them for another model."""
@@ -338,11 +244,11 @@ class SpeedPane(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.words = ElidedLabel()
-        self.measure = _button(
+        self.measure = button(
             "Measure", "Decode a few dozen tokens with the loaded model and time it", self.measure_asked.emit
         )
         self.chart = Chart("Decode limit over the context, a line for each GPU")
-        self.setLayout(_column((row((self.words, self.measure), stretch=self.words), 0), (self.chart, 1)))
+        self.setLayout(column((row((self.words, self.measure), stretch=self.words), 0), (self.chart, 1)))
 
     def show_speed(self, speed: Speed) -> None:
         """Show the limit and what was measured."""

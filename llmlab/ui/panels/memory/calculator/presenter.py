@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from llmlab.engine.errors import EngineError
-from llmlab.engine.memory.architectures import architectures
-from llmlab.engine.memory.edited import GpuTable, checked_row, from_values, to_values
 from llmlab.engine.memory.hardware import Gpu
-from llmlab.engine.memory.overview import inference_fits, training_fits
 from llmlab.engine.memory.shape import ModelShape
 from llmlab.engine.memory.terms import Estimate
-from llmlab.engine.types import Feature
 from llmlab.jobs.job import ErrorInfo
-from llmlab.ui.panel import Desk, PanelContext
-from llmlab.ui.panels.memory.calculator import export, facts, gpurows, pictures, snippet, words, work
+from llmlab.ui.panel import PanelContext
+from llmlab.ui.panels.memory.calculator import export, facts, pictures, snippet, work
+from llmlab.ui.panels.memory.calculator.decode_speed import DecodeSpeed
+from llmlab.ui.panels.memory.calculator.gpu_choice import GpuChoice
 from llmlab.ui.panels.memory.calculator.params import (
     FIRST,
-    LISTED,
     MARKED,
     MOST_MARKED,
     MOST_OPENED,
@@ -29,9 +26,9 @@ from llmlab.ui.panels.memory.calculator.params import (
     PAGES,
     Params,
 )
-from llmlab.ui.screen import Fact, Kind, Stage
+from llmlab.ui.panels.memory.calculator.screen import Page, Picture, sources
+from llmlab.ui.screen import Kind, Stage
 from llmlab.ui.shell import drops
-from llmlab.ui.widgets.chart.plot import Plot
 from llmlab.workbench import Status
 
 if TYPE_CHECKING:
@@ -40,48 +37,9 @@ if TYPE_CHECKING:
     from llmlab.engine.progress import Progress
     from llmlab.ui.tabbed import TabbedPresenter
 
-Picture = pictures.Parts | gpurows.Gpus | pictures.Sharing | pictures.Rules | Plot
 READY = Stage(Kind.READY)
 CANCEL = (("Cancel", "cancel"),)
 ABOUT = {"sharing": "training", "speed": "inference"}  # pages that make sense for one purpose only
-NO_TEXT = "Once upon a time"  # is decoded after, where there is no prompt
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """One model of the list: what it is kept as, and its name."""
-
-    key: str
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Speed:
-    """What the page of the decode limit says beside its plot."""
-
-    plot: Plot
-    words: str
-    can_measure: bool
-    measuring: bool
-
-
-class Page(Desk, Protocol):
-    """What the calculator asks of its widgets."""
-
-    def show_stage(self, stage: Stage) -> None:
-        """The picture, or what stands in its place."""
-
-    def show_params(self, params: Params, shape: ModelShape | None) -> None:
-        """Set the controls, without a signal; what a model cannot use is switched off."""
-
-    def show_sources(self, sources: tuple[Source, ...], chosen: str) -> None:
-        """The models that can be chosen."""
-
-    def show_facts(self, facts: tuple[Fact, ...], groups: tuple[Fact, ...], notes: tuple[str, ...]) -> None:
-        """The figures above the picture, the parameters by kind of module, and what should be known beside them."""
-
-    def show_picture(self, picture: Picture | Speed) -> None:
-        """The picture of the page in front."""
 
 
 class Calculator:
@@ -91,17 +49,14 @@ class Calculator:
         self._bench, self._panel, self._page = context.workbench, panel, page
         self._asking = panel.asking
         self.params = _in_agreement(Params.from_dict(saved), page_asked=True)
-        self.table: GpuTable = from_values(saved.get("gpu_table"))
-        self.order = (-1, False)  # column and direction of the table
-        self._machine: tuple[Gpu, ...] | None = None  # until its devices are known
+        self._gpus = GpuChoice(saved.get("gpu_table"))
+        self._speed = DecodeSpeed(self._bench, self._asking, self._gpus, self, self._show)
         self._machine_asked = False
         self._shapes: dict[str, Described] = {}  # of what was looked at in this run
         self._waiting = ""  # the source that is being read
         self._error: tuple[str, ErrorInfo] | None = None
         self._generation = -1  # of the model whose shape is kept under ""
-        self._measured: tuple[int, MeasuredSpeed] | None = None
-        self._measuring = False
-        self.shown: Picture | Speed | None = None
+        self.shown: Picture | None = None
         context.drops.add(drops.Kind("configuration", self._accepts, _promise, self._dropped), first=True)
         page.show_params(self.params, None)
 
@@ -116,7 +71,8 @@ class Calculator:
 
     def save(self) -> dict[str, Any]:
         """The settings, and what was changed in the table."""
-        return self.params.to_dict() | ({"gpu_table": to_values(self.table)} if self.table.changed else {})
+        table = self._gpus.save()
+        return self.params.to_dict() | ({"gpu_table": table} if table else {})
 
     def close(self) -> None:
         """Deliver nothing more."""
@@ -125,7 +81,7 @@ class Calculator:
     @property
     def busy(self) -> bool:
         """Whether something asked for is not on screen yet."""
-        return bool(self._waiting) or self._measuring or self.shape is None or self._machine is None
+        return bool(self._waiting) or self._speed.measuring or self.shape is None or self._gpus.machine is None
 
     @property
     def shape(self) -> ModelShape | None:
@@ -175,52 +131,45 @@ class Calculator:
         self.open(str(path))
         self._page.show_params(self.params, self.shape)
 
+    # --- GPUs -----------------------------------------------------------------------------------------------
+
+    @property
+    def gpus(self) -> tuple[Gpu, ...]:
+        """This machine's own first, then the table's."""
+        return self._gpus.all
+
     def mark(self, names: tuple[str, ...]) -> None:
         """These GPUs are compared in the plots."""
         self.params = replace(self.params, marked=names[:MOST_MARKED])
 
     def sort(self, column: int) -> None:
-        """By this column of the table; a second click turns the order around, a third is the table's own again."""
-        before, descending = self.order
-        if before != column:
-            self.order = (column, False)
-        else:
-            self.order = (column, True) if not descending else (-1, False)
+        """By this column of the table, the other way around, and as it was again."""
+        self._gpus.sort(column)
         self._show()
-
-    # --- the table of GPUs ----------------------------------------------------------------------------------
 
     def keep_gpu(self, name: str, memory: float, bandwidth: float, former: Gpu | None = None) -> str:
         """Add a row, or change `former`; returns what is wrong with it, or nothing."""
-        try:
-            row = checked_row(name, memory, bandwidth, former)
-            self.table = self.table.with_row(row, former.name if former else None)
-        except EngineError as error:
-            return f"{error.message} {error.hint}"
-        self._show()
-        return ""
+        problem = self._gpus.keep(name, memory, bandwidth, former)
+        if not problem:
+            self._show()
+        return problem
 
     def remove_gpus(self, names: tuple[str, ...]) -> None:
         """Take rows out of the table."""
-        for name in names:
-            self.table = self.table.without(name)
+        self._gpus.remove(names)
         self.mark(tuple(name for name in self.params.marked if name not in names))
         self._show()
 
     def restore_table(self) -> None:
         """The built-in table again."""
-        self.table = GpuTable()
+        self._gpus.restore()
         self._show()
 
-    @property
-    def gpus(self) -> tuple[Gpu, ...]:
-        """This machine's own first, then the table's."""
-        return self.table.all(self._machine or ())
-
-    @property
-    def marked(self) -> tuple[Gpu, ...]:
-        """Those that the plots compare, this machine's first."""
-        return tuple(gpu for gpu in self.gpus if gpu.name in self.params.marked)[:MOST_MARKED]
+    def _machine_found(self, machine: tuple[Gpu, ...]) -> None:
+        self._gpus.machine = machine
+        if self.params.marked == MARKED:  # nobody has chosen any yet
+            self.mark((*(gpu.name for gpu in machine), *MARKED))
+        self._show()
 
     # --- finding the architecture ---------------------------------------------------------------------------
 
@@ -277,13 +226,6 @@ class Calculator:
             )
             self._show()
 
-    def _machine_found(self, machine: tuple[Gpu, ...]) -> None:
-        own = tuple(gpu.name for gpu in machine)
-        self._machine = machine
-        if self.params.marked == MARKED:  # nobody has chosen any yet
-            self.mark((*own, *MARKED))
-        self._show()
-
     def read_again(self) -> None:
         """Try what has failed once more."""
         self._error = None
@@ -293,30 +235,12 @@ class Calculator:
 
     def measure(self) -> None:
         """Decode a few tokens with the loaded model and time it."""
-        generation, text = self._bench.model.generation, self._bench.prompt or NO_TEXT
-        self._measuring = True
-
-        def done(measured: MeasuredSpeed) -> None:
-            self._measuring, self._measured = False, (generation, measured)
-            self._show()
-
-        def ended(error: ErrorInfo | None = None) -> None:
-            self._measuring = False
-            if error is not None:
-                self._asking.notifier.error(error)
-            self._show()
-
-        asked = functools.partial(work.measure, text)
-        title = "Measuring the decode speed"
-        self._asking.engine(self, "speed", asked, done, title=title, failed=ended, stopped=ended)
-        self._show()
+        self._speed.measure()
 
     @property
     def measured(self) -> MeasuredSpeed | None:
         """Of the model that is open now, where it is the one that is calculated."""
-        if self._measured is None or self.source or self._measured[0] != self._bench.model.generation:
-            return None
-        return self._measured[1]
+        return self._speed.measured(self.source)
 
     # --- taking along ---------------------------------------------------------------------------------------
 
@@ -328,7 +252,7 @@ class Calculator:
         if what == "python":
             self._page.copy(self.script())
         elif what.startswith("gpus-"):
-            rows = self._gpus(shape).rows
+            rows = self._gpus.rows(shape, self.params).rows
             texts = {"csv": lambda: export.gpus_csv(rows), "json": lambda: export.gpus_json(rows)}
             self._give(what.removeprefix("gpus-"), "gpus", texts, lambda: export.gpus_csv(rows, "\t"))
         else:
@@ -357,13 +281,6 @@ class Calculator:
 
     # --- what is shown --------------------------------------------------------------------------------------
 
-    def _sources(self) -> tuple[Source, ...]:
-        info = self._bench.model.info
-        loaded = [Source("", f"Loaded: {info.name}")] if info else []
-        opened = [Source(OPENED + spec, _short(spec)) for spec in self.params.opened]
-        listed = [Source(LISTED + known.name, known.name) for known in architectures()]
-        return (*loaded, *opened, *listed)
-
     def _stage(self) -> Stage:
         model = self._bench.model
         if self.shape is not None:
@@ -384,7 +301,7 @@ class Calculator:
             return Stage(Kind.ERROR, error.message, error.hint)
 
     def _show(self) -> None:
-        self._page.show_sources(self._sources(), self.source)
+        self._page.show_sources(sources(self._bench.model.info, self.params.opened), self.source)
         stage = self._stage()
         estimate = self._estimate(self.shape) if self.shape is not None else stage
         if self.shape is None or isinstance(estimate, Stage):
@@ -399,59 +316,19 @@ class Calculator:
         self.shown = self._picture(self.shape, estimate)
         self._page.show_picture(self.shown)
 
-    def _picture(self, shape: ModelShape, estimate: Estimate) -> Picture | Speed:
-        page = self.params.page
+    def _picture(self, shape: ModelShape, estimate: Estimate) -> Picture:
+        page, marked = self.params.page, self._gpus.named(self.params.marked)
         if page == "gpus":
-            return self._gpus(shape)
+            return self._gpus.rows(shape, self.params)
         if page == "contour":
-            return pictures.contour_plot(shape, self.params, self.marked)
+            return pictures.contour_plot(shape, self.params, marked)
         if page == "sharing":
             return pictures.sharing(shape, self.params)
         if page == "rules":
             return pictures.rules(shape, self.params, estimate)
         if page == "speed":
-            return self._speed(shape)
-        return pictures.parts(shape, self.params, self.marked, estimate)
-
-    def _gpus(self, shape: ModelShape) -> gpurows.Gpus:
-        if self.params.training:
-            found = training_fits(shape, self.params.training_settings(shape), self.params.plan, self.gpus)
-        else:
-            found = inference_fits(shape, self.params.inference_settings, self.gpus)
-        column, descending = self.order
-        marked = self.params.marked
-        return gpurows.table(found, marked, column, descending=descending, changed=self.table.changed)
-
-    def _speed(self, shape: ModelShape) -> Speed:
-        info, measured = self._bench.model.info, self.measured
-        can = not self.source and self._bench.model.ready and info is not None and Feature.GENERATE in info.features
-        plot = pictures.speed_plot(shape, self.params, self.marked, measured)
-        return Speed(plot, self._speed_words(shape, measured), can, self._measuring)
-
-    def _speed_words(self, shape: ModelShape, measured: MeasuredSpeed | None) -> str:
-        """The measured speed, and its share of the limit of the device that it was measured on."""
-        if self.source:
-            return "Only the loaded model can be measured: choose it in the list of models."
-        info = self._bench.model.info
-        if measured is None or info is None:
-            return "Not measured yet."
-        device = self._device(info.device)
-        how = f"{info.quantization or info.dtype}, one sequence"
-        said = f"Measured {words.speed(measured.tokens_per_second)} tokens/s ({how})"
-        if device is None:
-            return said
-        limit = pictures.limit_of(shape, info, measured, device)
-        share = measured.tokens_per_second / limit
-        return f"{said}: {share:.1%} of what {device.name} could reach, {words.speed(limit)}"
-
-    def _device(self, device: str) -> Gpu | None:
-        """The row of this machine that the model runs on."""
-        machine = self._machine or ()
-        kind, _, index = device.partition(":")
-        if kind == "cpu":
-            return machine[-1] if machine else None
-        place = int(index or 0)
-        return machine[place] if place < len(machine) - 1 else None
+            return self._speed.picture(shape, self.params, self.source)
+        return pictures.parts(shape, self.params, marked, estimate)
 
 
 def _in_agreement(params: Params, *, page_asked: bool) -> Params:
@@ -460,12 +337,6 @@ def _in_agreement(params: Params, *, page_asked: bool) -> Params:
     if about == params.purpose:
         return params
     return replace(params, purpose=about) if page_asked else replace(params, page=PAGES[0])
-
-
-def _short(spec: str) -> str:
-    """A path's last two parts; a hub id as it is."""
-    path = Path(spec)
-    return "/".join(path.parts[-2:]) if path.is_absolute() else spec
 
 
 def _promise(path: Path) -> str:
