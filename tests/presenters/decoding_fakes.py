@@ -14,6 +14,7 @@ from llmlab.engine.errors import Cancelled
 from llmlab.engine.sampling import SamplingSettings, shape
 from llmlab.engine.sorted_logits import Captured, CapturedPosition, SortedLogits
 from llmlab.engine.types import (
+    PLAIN,
     Alternatives,
     Architecture,
     Feature,
@@ -112,6 +113,7 @@ class FakeEngine:
         self.weights = "of the fake"
         self.fails: Exception | None = None
         self.own_settings: dict[str, object] = {}
+        self.computed = PLAIN  # how it computes all steps but the first
         self.between: Callable[[int], None] = lambda _index: None
 
     def distribution(self, text: str, control: Any) -> Captured:
@@ -143,6 +145,8 @@ class FakeEngine:
             if index < len(given):
                 word = WORDS[given[index]]
                 made = replace(made, token_id=given[index], token=word, text=word, given=True)
+            if index:
+                made = replace(made, computed=self.computed)
             text += made.text
             if index >= settings.get("known", 0):
                 self.between(index)

@@ -250,6 +250,7 @@ def test_a_completion_uses_exactly_the_settings(stand: Stand) -> None:
         "seed": 5,
         "stop": ("x",),
         "overflow": "stop",
+        "cuda_graphs": True,
         "given": (),
         "known": 0,
         "capture": True,

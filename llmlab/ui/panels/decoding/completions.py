@@ -182,6 +182,7 @@ def generation(
             seed=settings.seed,
             stop=settings.stop,
             overflow=settings.overflow,
+            cuda_graphs=settings.cuda_graphs,
             given=given,
             known=known,
             capture=True,

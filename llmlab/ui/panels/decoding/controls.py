@@ -8,6 +8,7 @@ from PySide6.QtCore import Qt, Signal, Slot
 from PySide6.QtWidgets import QComboBox, QLabel, QMenu, QPushButton, QSpinBox, QWidget
 
 from llmlab.ui import theme
+from llmlab.ui.panels.decoding.graphs_switch import GraphsSwitch
 from llmlab.ui.panels.decoding.knob_specs import CUT_OFFS, DEFAULTS, KNOBS, LENGTH, PENALTIES, SAMPLING_ONLY, SHAPE
 from llmlab.ui.panels.decoding.order_list import OrderList
 from llmlab.ui.panels.decoding.params import GROUPS, MAX_SEED, Params
@@ -82,6 +83,8 @@ class Controls(ControlColumn):
         self.banned.changed.connect(lambda values: self.changed.emit({"banned": values}))
         self.biases = WordList("Biased words", BIASED, biased=True)
         self.biases.changed.connect(lambda values: self.changed.emit({"biases": values}))
+        self.graphs = GraphsSwitch()
+        self.graphs.changed.connect(lambda wanted: self.changed.emit({"cuda_graphs": wanted}))
         self.order = OrderList()
         self.order.changed.connect(lambda order: self.changed.emit({"order": order}))
         self.reset = QPushButton("Reset sampling")
@@ -166,7 +169,7 @@ class Controls(ControlColumn):
         gap = QWidget()
         kept = row((self.presets, gap, self.reset), stretch=gap)
         above = (self.button, self._hint, self.mode, self._seed, kept, self._order_note)
-        self.fill((*above, *self.groups.values()), theme.SPACE)
+        self.fill((*above, *self.groups.values(), self.graphs), theme.SPACE)
 
     def show_params(self, params: Params) -> None:
         """Set every control, without a signal."""
@@ -180,6 +183,7 @@ class Controls(ControlColumn):
         self.overflow.blockSignals(True)
         self.overflow.setCurrentIndex(self.overflow.findData(params.overflow))
         self.overflow.blockSignals(False)
+        self.graphs.set_wanted(params.cuda_graphs)
         self.banned.set_values(params.banned)
         self.biases.set_values(params.biases)
         self.order.set_order(params.order)
@@ -212,6 +216,7 @@ class Controls(ControlColumn):
             self.sliders[name].set_available(not screen.greedy, NO_EFFECT)
         for part in self._seed_parts:
             part.setEnabled(not screen.greedy)
+        self.graphs.show_notice(screen.graphs)
         self._show_button(screen)
         self._show_own(screen.own_settings)
 

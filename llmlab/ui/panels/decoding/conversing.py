@@ -315,6 +315,7 @@ def answering(
             seed=settings.seed,
             stop=settings.stop,
             overflow=settings.overflow,
+            cuda_graphs=settings.cuda_graphs,
             add_special_tokens=False,
             control=control,
             **{knob.name: getattr(sampling, knob.name) for knob in fields(sampling)},

@@ -46,6 +46,7 @@ def run_text(run: Run, kind: str, weights_sha256: str = "") -> str:
         "given": list(run.given),
         "completion": run.text,
         "outcome": run.outcome.value,
+        "computed": run.computed,
         "tokens_per_second": run.tokens_per_second,
         "steps": [_step(step) for step in run.steps],
     }

@@ -74,6 +74,7 @@ class Params:
     order: tuple[str, ...] = ()  # of the settings; empty is transformers'
     folded: tuple[str, ...] = ("Penalties", "Words", "Order")
     overflow: str = OVERFLOWS[0]  # what happens when the context window is full
+    cuda_graphs: bool = True  # on a CUDA device, where they pay
     ways: tuple[str, ...] = WAYS[:-1]
     samples: int = 3
     beams: int = 4
@@ -128,7 +129,9 @@ class Params:
     @property
     def generation(self) -> GenerationSettings:
         """What a completion is made with."""
-        return GenerationSettings(self.sampling, self.max_new_tokens, self.seed, self.stop, self.overflow)
+        return GenerationSettings(
+            self.sampling, self.max_new_tokens, self.seed, self.stop, self.overflow, self.cuda_graphs
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values."""

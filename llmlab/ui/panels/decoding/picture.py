@@ -49,6 +49,7 @@ class Screen:
     use_label: str = ""  # what choosing a token in the bars does
     change: ShownChange | None = None  # where these settings would have made another text
     own_settings: str = ""  # the model's generation_config.json on one line
+    graphs: str | None = None  # how CUDA graphs do; None where there can be none
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -13,7 +13,7 @@ from llmlab.engine.sorted_logits import SortedLogits
 from llmlab.engine.types import GenerationStep, ModelInfo
 from llmlab.jobs.job import ErrorInfo
 from llmlab.ui.panel import Desk, PanelContext
-from llmlab.ui.panels.decoding import recognising, stages, words
+from llmlab.ui.panels.decoding import graphs, recognising, stages, words
 from llmlab.ui.panels.decoding.asking import Asking
 from llmlab.ui.panels.decoding.branching import Branching
 from llmlab.ui.panels.decoding.changing import Changing
@@ -303,6 +303,7 @@ class DecodingPresenter(PanelPresenter):
                 former=run.info.name if run is not None and run.former else "",
                 change=self.runs.change,
                 own_settings="" if places.fills_masks else self.presets.own,
+                graphs=graphs.notice(self.info, run, wanted=self.params.cuda_graphs),
                 use_label=stages.use_label(self.info, places.at, branches=places.step is not None),
             )
         )

@@ -66,7 +66,7 @@ class Recording:
         (run, record), self._replayed = self._replayed, None
         if run.outcome is Outcome.FINISHED:
             verdict = records.compare(record, run.steps)
-            self._asking.notifier.say(verdict.words, "" if verdict.identical else _why(record, verdict.largest))
+            self._asking.notifier.say(verdict.words, "" if verdict.identical else _why(record, run, verdict.largest))
 
     def _check(self, record: Record) -> None:
         """Whether the loaded model is the one that made it."""
@@ -94,9 +94,11 @@ def _fingerprint(engine: Engine, control: JobControl) -> str:
     return engine.weights_sha256(control)
 
 
-def _why(record: Record, largest: float) -> str:
+def _why(record: Record, run: Run, largest: float) -> str:
     """What may be the reason, in words."""
     now = export.versions()
     others = [f"{name} {old}, now {now.get(name)}" for name, old in record.versions.items() if now.get(name) != old]
+    if record.computed != run.computed:
+        others.append(f"steps that were {record.computed}, now {run.computed}")
     size = f"Probabilities differ by up to {largest:.1e}. " if largest else ""
     return size + (f"It was made with {'; '.join(others)}." if others else "It may have been made on another device.")

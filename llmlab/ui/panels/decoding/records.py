@@ -14,6 +14,7 @@ from llmlab.engine.errors import InputError
 from llmlab.engine.sampling import GenerationSettings, SamplingSettings
 from llmlab.engine.types import GenerationStep
 from llmlab.ui.panels.decoding.export import RECORD
+from llmlab.ui.panels.decoding.run import PLAIN
 
 MOST_BYTES = 200_000_000
 KIND = "is not the record of a run."
@@ -45,6 +46,7 @@ class Record:
     given: tuple[int, ...]
     steps: tuple[RecordedStep, ...]
     versions: Mapping[str, str]
+    computed: str  # as `Run.computed` says it
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,10 +123,12 @@ def _record(content: Mapping[str, Any]) -> Record:
             _kind(settings["seed"], int),
             tuple(_kind(text, str) for text in settings["stop"]),
             _kind(settings["overflow"], str),
+            _kind(settings.get("cuda_graphs", False), bool),  # there were none before it was recorded
         ).validated(),
         given=tuple(_kind(token, int) for token in content["given"]),
         steps=steps,
         versions={str(name): str(text) for name, text in content["versions"].items()},
+        computed=_kind(content.get("computed", PLAIN), str),
     )
 
 

@@ -9,6 +9,7 @@ from enum import StrEnum
 from llmlab.engine.sampling import GenerationSettings
 from llmlab.engine.types import GenerationStep, ModelInfo
 
+PLAIN, STATIC = "plain", "static, CUDA graph"  # how steps were computed
 SMALLEST = 1e-300  # stands for a probability that float32 rounds to 0
 
 
@@ -60,6 +61,11 @@ class Run:
         """The tokens that a branch begins with: those it shares, and those that the user chose."""
         chosen = [place + 1 for place, step in enumerate(self.steps) if step.given]
         return self.ids[: max([self.parted, *chosen])]
+
+    @property
+    def computed(self) -> str:
+        """How its own steps were computed: by recorded passes over a static cache, or plain."""
+        return STATIC if any(step.computed.replayed for step in self.steps[self.parted :]) else PLAIN
 
     @property
     def new_tokens(self) -> int:

@@ -132,6 +132,8 @@ def _sampled(
     lines = "".join(f"    {name}={value!r},\n" for name, value in changed.items())
     if settings.overflow != "stop":
         lines += f"    overflow={settings.overflow!r},\n"
+    if method == "generate" and not settings.cuda_graphs and info.device.startswith("cuda"):
+        lines += "    cuda_graphs=False,\n"
     if given:
         lines = f"    given={list(given)!r},\n{lines}"
     lines += "".join(f"    {name}={value!r},\n" for name, value in more.items())
