@@ -17,7 +17,8 @@ def parser() -> argparse.ArgumentParser:
     result = argparse.ArgumentParser(
         prog="llmlab",
         description="A desktop laboratory for exploring how language models behave.",
-        epilog="Models: bundled:decoder, bundled:encoder, bundled:seq2seq, a folder, or a Hugging Face hub id.",
+        epilog="Models: bundled:decoder, bundled:encoder, bundled:seq2seq, bundled:draft, a folder, or a Hugging Face "
+        "hub id.",
     )
     result.add_argument(
         "files",

@@ -67,16 +67,16 @@ def _branched(panel: Any) -> bool:
     return True
 
 
-def _compare(panel: Any) -> None:
+def _compare(panel: Any, last: str = "assisted") -> None:
     panel.presenter.change(tab="strategies", max_new_tokens=40, seed=7, top_k=9, top_p=0.95)
     panel.show_params(panel.presenter.params)
-    panel.presenter.change(samples=2, ways=("greedy", "sample", "beam search", "beam sample"))
+    panel.presenter.change(samples=2, ways=("greedy", "sample", "beam search", last))
     panel.pages["strategies"].show_set(panel.presenter.params)
     panel.presenter.parts["strategies"].run()
 
 
 def _search(panel: Any) -> None:
-    _compare(panel)
+    _compare(panel, "beam sample")
     panel.pages["strategies"].view._group.button(1).click()
 
 
