@@ -12,6 +12,8 @@ from llmlab.engine.reading import guarded
 
 BATCH_ROWS = 64
 BATCH_TOKENS = 4096  # read at once, beyond what is shared
+CACHE_BYTES = 1_000_000_000  # of key-value cache at once
+LEAST_SHARED = 8  # tokens: for fewer, copying the cache costs more than reading them
 
 
 def in_batches(

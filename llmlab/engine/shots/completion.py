@@ -16,13 +16,11 @@ from llmlab.engine.logits import require
 from llmlab.engine.progress import UNCONTROLLED, Control
 from llmlab.engine.reading import Reader, decoder_start, end_tokens, guarded, prompt_ids
 from llmlab.engine.scoring import common_length, without_end
-from llmlab.engine.shots.batching import BATCH_ROWS
+from llmlab.engine.shots.batching import BATCH_ROWS, CACHE_BYTES
 from llmlab.engine.shots.side_by_side import Batch, Prompts, Sources
 from llmlab.engine.shots.types import Form, PromptSpec
 from llmlab.engine.tokenization import decode
 from llmlab.engine.types import Architecture, Feature
-
-CACHE_BYTES = 1_000_000_000  # of key-value cache at once
 
 
 def stops(spec: PromptSpec) -> tuple[str, ...]:

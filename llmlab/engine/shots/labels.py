@@ -20,15 +20,13 @@ from llmlab.engine.logits import require
 from llmlab.engine.progress import UNCONTROLLED, Control
 from llmlab.engine.reading import Reader, decoder_start, guarded, layers
 from llmlab.engine.shots import cloze
-from llmlab.engine.shots.batching import BATCH_ROWS, in_batches, padded
+from llmlab.engine.shots.batching import BATCH_ROWS, CACHE_BYTES, LEAST_SHARED, in_batches, padded
 from llmlab.engine.shots.results import LabelScores
 from llmlab.engine.shots.rows import Label, Reads, answers, continuations, shared_length
 from llmlab.engine.shots.types import Rendered
 from llmlab.engine.types import Architecture, Feature
 
-CACHE_BYTES = 1_000_000_000  # of copied key-value cache at once
 LOGIT_BYTES = 500_000_000  # of logits at once: 152,000 tokens take 0.6 MB a position
-LEAST_SHARED = 8  # tokens: for fewer, copying the cache costs more than reading them
 
 
 def score_labels(

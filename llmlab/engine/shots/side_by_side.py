@@ -18,9 +18,7 @@ from llmlab.engine.loading import LoadedModel
 from llmlab.engine.progress import Control
 from llmlab.engine.reading import PREFILL, Reader, decoder_start, forbidden, forward_parameters, guarded, layers
 from llmlab.engine.scoring import common_length
-from llmlab.engine.shots.batching import padded
-
-LEAST_SHARED = 8  # tokens: for fewer, copying the cache costs more than reading them
+from llmlab.engine.shots.batching import LEAST_SHARED, padded
 
 
 class Batch:

@@ -37,9 +37,14 @@ class FrozenRows(QAbstractTableModel):
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
-        self.columns, self._faint = tuple(columns), frozenset(faint)
-        self._alignments = {column: _alignment(column in right) for column in columns}
+        self._faint = frozenset(faint)
+        self._set_columns(columns, right)
         self.value: Any = None
+
+    def _set_columns(self, columns: Sequence[str], right: Collection[str] = ()) -> None:
+        """Have these columns from now on; whoever calls it resets the model."""
+        self.columns = tuple(columns)
+        self._alignments = {column: _alignment(column in right) for column in columns}
 
     def show(self, value: Any) -> None:
         """Show another value, or none."""

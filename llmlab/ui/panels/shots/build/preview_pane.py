@@ -53,7 +53,8 @@ class _Rows(FrozenRows):
     def show_file(self, value: object, columns: tuple[str, ...]) -> None:
         """Show another file, with other columns."""
         self.beginResetModel()
-        self.columns, self.value = columns, value
+        self._set_columns(columns)
+        self.value = value
         self.endResetModel()
 
 

@@ -43,8 +43,8 @@ class ItemModel(FrozenRows):
         """Show others, with a column for each of `labels`."""
         self.beginResetModel()
         self._labels = labels
-        self.columns = (*COLUMNS, *(f"p({label})" for label in labels))
-        self._right = frozenset(("#", *self.columns[len(COLUMNS) :]))
+        numbers = [f"p({label})" for label in labels]
+        self._set_columns((*COLUMNS, *numbers), right=("#", *numbers))
         self.value = lines
         self.endResetModel()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import csv
-import html
 import io
 import json
 from collections.abc import Iterator
@@ -14,12 +13,14 @@ from typing import Any
 from llmlab.engine.shots.metrics import Interval
 from llmlab.engine.shots.summary import Judge
 from llmlab.engine.types import ModelInfo
+from llmlab.ui.panels.shots.measure import web_page
 from llmlab.ui.panels.shots.measure.found import Found, percent
 from llmlab.ui.panels.shots.measure.params import Comparison, Params
 from llmlab.ui.panels.shots.measure.run import Request, Run
 from llmlab.ui.panels.shots.python import examples_source, spec_source
 
 HEAD = ("condition", "shots", "seed", "item", "text", "truth", "answer", "value", "tokens", "dropped shots")
+ITEMS_HEAD = ("#", "item", "truth", "answer", "value")
 MOST_ROWS = 500  # items that a report lists
 
 
@@ -100,28 +101,49 @@ def summary(shown: Found) -> list[tuple[str, float, float, float, int]]:
 
     rows = []
     for point in shown.curve:
-        rows.append(row(f"{point.count} shots", point.all))
+        name = f"{point.count} shot{'s' * (point.count != 1)}"
+        rows.append(row(name, point.all))
         if len(point.seeds) > 1:
-            rows += [row(f"{point.count} shots, seed {seed}", value) for seed, value in point.seeds]
+            rows += [row(f"{name}, seed {seed}", value) for seed, value in point.seeds]
     rows += [row(bar.name, bar.value) for bar in shown.bars]
     return rows
 
 
 def _facts(run: Run, judge: Judge, info: ModelInfo) -> list[tuple[str, str]]:
-    read = judge.score.value if run.request.has_labels else "free text"
+    read = f"labels by log-probability, {judge.score.value}" if run.request.has_labels else "free text"
     if run.request.can_calibrate and judge.calibrate:
         read += f", calibrated but for {run.uncalibrated:,}" if run.uncalibrated else ", calibrated"
     return [
         ("Model", f"{info.name} ({info.request.spec}, {info.dtype} on {info.device})"),
-        ("Measured", run.request.test.value),
+        ("Compared", run.request.test.value),
+        *_choice(run.request),
         ("Metric", f"{judge.metric.value} of {len(run.request.items):,} items; answers: {read}"),
         ("Outcomes", f"{run.results.count:,} of {run.total:,}"),
     ]
 
 
+def _choice(request: Request) -> list[tuple[str, str]]:
+    """How the shots of a sweep were chosen."""
+    if request.test is not Comparison.SWEEP:
+        return []
+    _, seeds, choice = request.plan
+    drawn = f", {seeds:,} seed{'s' * (seeds != 1)}" if choice.drawn else ""
+    return [("Shots", f"{choice.value}{drawn}, out of {len(request.pool):,} examples")]
+
+
 def _rows(shown: Found) -> list[tuple[str, ...]]:
     wanted = shown.items[:MOST_ROWS]
     return [(str(line.item + 1), line.text, line.truth, line.answer, f"{line.value:.3g}") for line in wanted]
+
+
+def _items_title(shown: Found) -> str:
+    name, count = dict(shown.conditions)[shown.chosen], len(shown.items)
+    return f"Items, {name}" + (f": the first {MOST_ROWS:,} of {count:,}" if count > MOST_ROWS else "")
+
+
+def _conditions(shown: Found) -> str:
+    """What tells the rows of figures apart."""
+    return "shots" if shown.curve else "prompt"
 
 
 def _numbers(shown: Found) -> list[tuple[str, ...]]:
@@ -136,15 +158,14 @@ def _numbers(shown: Found) -> list[tuple[str, ...]]:
 def markdown(run: Run, judge: Judge, shown: Found, info: ModelInfo, svg: str) -> str:
     """A report; the chart is part of it, as a data address."""
     picture = base64.b64encode(svg.encode()).decode()
-    name = dict(shown.conditions)[shown.chosen]
     parts = [
         f"# {shown.headline}\n",
         *(f"- **{label}**: {_cell(words)}" for label, words in _facts(run, judge, info)),
         f"\n![{shown.unit}](data:image/svg+xml;base64,{picture})\n",
-        _markdown_table(("", shown.unit, "95 % interval", "outcomes"), _numbers(shown)),
+        _markdown_table((_conditions(shown), shown.unit, "95 % interval", "outcomes"), _numbers(shown)),
         "\n## Prompt\n\n" + _fence(spec_source(run.request.spec)) + "\n",
-        f"## Items, {name}\n",
-        _markdown_table(("#", "item", "truth", "answer", "value"), _rows(shown)),
+        f"## {_items_title(shown)}\n",
+        _markdown_table(ITEMS_HEAD, _rows(shown)),
     ]
     return "\n".join(parts) + "\n"
 
@@ -166,34 +187,18 @@ def _markdown_table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
 
 
 def page(run: Run, judge: Judge, shown: Found, info: ModelInfo, svg: str) -> str:
-    """A web page that needs nothing else."""
-    name = dict(shown.conditions)[shown.chosen]
-    facts = "".join(f"<li><b>{_safe(label)}</b>: {_safe(words)}</li>" for label, words in _facts(run, judge, info))
-    return f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>{_safe(shown.headline)}</title><style>
-body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1b1f27; }}
-table {{ border-collapse: collapse; margin: 1rem 0; }}
-td, th {{ padding: .25rem .75rem; border-bottom: 1px solid #ccd; text-align: left; }}
-svg {{ max-width: 100%; height: auto; }} pre {{ background: #f3f4f8; padding: 1rem; }}
-</style></head><body>
-<h1>{_safe(shown.headline)}</h1><ul>{facts}</ul>
-{svg[svg.find("<svg") :]}
-{_html_table(("", shown.unit, "95 % interval", "outcomes"), _numbers(shown))}
-<h2>Prompt</h2><pre>{_safe(spec_source(run.request.spec))}</pre>
-<h2>Items, {_safe(name)}</h2>
-{_html_table(("#", "item", "truth", "answer", "value"), _rows(shown))}
-</body></html>
-"""
-
-
-def _safe(words: str) -> str:
-    return html.escape(words)
-
-
-def _html_table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    top = "".join(f"<th>{_safe(cell)}</th>" for cell in head)
-    body = "".join("<tr>" + "".join(f"<td>{_safe(cell)}</td>" for cell in row) + "</tr>\n" for row in rows)
-    return f"<table><tr>{top}</tr>\n{body}</table>"
+    """A web page that needs nothing else; items whose answer is not right are marked."""
+    wrong = [place for place, line in enumerate(shown.items[:MOST_ROWS]) if line.value < 1]
+    parts = (
+        web_page.table(
+            (_conditions(shown), shown.unit, "95 % interval", "outcomes"), _numbers(shown), numbers=(1, 2, 3)
+        ),
+        web_page.heading("Prompt"),
+        web_page.code(spec_source(run.request.spec)),
+        web_page.heading(_items_title(shown)),
+        web_page.table(ITEMS_HEAD, _rows(shown), numbers=(0, 4), wrong=wrong),
+    )
+    return web_page.page(shown.headline, _facts(run, judge, info), svg, shown.unit, parts)
 
 
 def script(info: ModelInfo, request: Request, params: Params) -> str:
