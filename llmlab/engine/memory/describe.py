@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 from transformers import PreTrainedConfig, PreTrainedModel
@@ -18,6 +19,14 @@ _NORMS = ("norm", "ln_", "ln1", "ln2", "layernorm")
 _MLP = ("mlp", "fc1", "fc2", "fc_in", "fc_out", "feed_forward", "DenseReluDense", "intermediate", "ffn", "dense_h")
 _HEAD = ("lm_head", "cls.", "score", "classifier", "qa_outputs", "embed_out", "pooler", "predictions", "head.")
 _EMBEDDINGS = ("wte", "wpe", "shared", "project_in", "project_out")  # the latter widen OPT-350M's
+_GATES = ("gate_proj", "gate_up_proj", "experts.w1", ".mlp.Wi.weight", "wi_0")
+_HIDDEN_DROPOUT = ("hidden_dropout_prob", "hidden_dropout", "resid_pdrop", "resid_dropout", "dropout", "dropout_rate")
+_ATTENTION_DROPOUT = ("attention_probs_dropout_prob", "attention_dropout", "attn_pdrop", "dropout_rate")
+_MLP_DROPOUT = ("activation_dropout", "dropout_rate")
+_COUNTED = {  # whose saved tensors were counted in their own code
+    *("llama", "mistral", "qwen2", "qwen3", "mixtral", "qwen2_moe", "qwen3_moe"),
+    *("gpt2", "opt", "bert", "modernbert", "t5", "bart", "marian"),
+}
 _WRITTEN_OUT = ("gelu_new", "gelu_fast", "quick_gelu", "gelu_accurate")
 
 
@@ -42,6 +51,7 @@ def describe(config: ConfigLike, name: str = "") -> ModelShape:
     key_value = int(getattr(text, "num_key_value_heads", None) or heads)
     tensors = _tensors(model, layout.parameters)
     experts, active = _experts(text)
+    shared = int(getattr(text, "shared_expert_intermediate_size", None) or 0) if experts else 0
     return ModelShape(
         name=name or configuration.name_or_path or configuration.model_type,
         architecture=architecture_of(configuration),
@@ -52,15 +62,24 @@ def describe(config: ConfigLike, name: str = "") -> ModelShape:
         heads=heads,
         query=heads * size,
         key_value=key_value * size,
-        intermediate=_intermediate(text) * max(1, active + int(getattr(text, "n_shared_experts", None) or 0)),
+        intermediate=_intermediate(text) * max(1, active + int(getattr(text, "n_shared_experts", None) or 0)) + shared,
         vocabulary=int(text.vocab_size),
         context=_context(text),
         cache=_cache(configuration, text),
         block=_block(tensors),
         query_key_norm=any("q_norm" in tensor.name for tensor in tensors),
         primitive_gelu=_activation(text) in _WRITTEN_OUT,
+        relu=_activation(text) == "relu",
+        gated=any(mark in tensor.name for tensor in tensors for mark in _GATES),
+        dropout=_drops(text, _HIDDEN_DROPOUT),
+        attention_dropout=_drops(text, _ATTENTION_DROPOUT),
+        mlp_dropout=_drops(text, _MLP_DROPOUT),
         experts=experts,
         active_experts=active,
+        gates_shared_expert=any("shared_expert_gate" in tensor.name for tensor in tensors),
+        counted=configuration.model_type in _COUNTED,
+        encoder_layers=_encoder_layers(configuration),
+        float32_loss=_computes_loss_in_float32(model),
     )
 
 
@@ -98,9 +117,16 @@ def group_of(name: str, shape: tuple[int, ...]) -> Group:
 def _layers(config: PreTrainedConfig) -> int:
     if not config.is_encoder_decoder:
         return int(config.get_text_config(decoder=True).num_hidden_layers)
-    encoder = getattr(config, "encoder_layers", None) or getattr(config, "num_layers", None)
     decoder = getattr(config, "decoder_layers", None) or getattr(config, "num_decoder_layers", None)
-    return int(encoder or config.num_hidden_layers) + int(decoder or config.num_hidden_layers)
+    return _encoder_layers(config) + int(decoder or config.num_hidden_layers)
+
+
+def _encoder_layers(config: PreTrainedConfig) -> int:
+    """Layers of the encoder that a decoder listens to; 0 where there is none."""
+    if not config.is_encoder_decoder:
+        return 0
+    encoder = getattr(config, "encoder_layers", None) or getattr(config, "num_layers", None)
+    return int(encoder or config.num_hidden_layers)
 
 
 def _cache(config: PreTrainedConfig, text: PreTrainedConfig) -> tuple[CacheLayer, ...]:
@@ -133,7 +159,20 @@ def _activation(config: PreTrainedConfig) -> str:
     return str(next((value for name in names if (value := getattr(config, name, None))), ""))
 
 
+def _drops(config: PreTrainedConfig, names: tuple[str, ...]) -> bool:
+    """Whether one of these dropouts of the configuration drops anything."""
+    return any(getattr(config, name, None) for name in names)
+
+
+def _computes_loss_in_float32(model: PreTrainedModel) -> bool:
+    """Whether the class uses transformers' own loss, which does; the encoder-decoder models do not."""
+    forward = inspect.unwrap(type(model).forward)
+    return "loss_function" in forward.__code__.co_names
+
+
 def _block(tensors: tuple[WeightTensor, ...]) -> Block:
     if any("gate_proj" in t.name or "gate_up_proj" in t.name or "experts.w1" in t.name for t in tensors):
         return Block.GATED
+    if any(t.name.endswith("SelfAttention.relative_attention_bias.weight") for t in tensors):
+        return Block.BIASED
     return Block.FUSED if any(t.name.endswith(".mlp.Wi.weight") for t in tensors) else Block.CLASSIC

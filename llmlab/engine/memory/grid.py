@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import numpy as np
 
 from llmlab.engine.memory.fit import MOST_SEQUENCES, MOST_TOKENS
 from llmlab.engine.memory.formats import bits, cache_format
-from llmlab.engine.memory.inference import PAGE, InferenceSettings, check_inference, weight_terms, working_widths
+from llmlab.engine.memory.inference import PAGE, InferenceSettings, check_inference, weight_terms, working_of
 from llmlab.engine.memory.shape import ModelShape
 from llmlab.engine.memory.sharding import ShardingSettings, Strategy, held_states
-from llmlab.engine.memory.training import LOGIT_BYTES, TrainingSettings, check, saved_activations
+from llmlab.engine.memory.training import TrainingSettings, check, layers_kept, logit_bytes
 from llmlab.engine.types import Float64
 
 Totals = Callable[[Float64, Float64], Float64]  # tokens, batch -> bytes, whatever their common shape
@@ -88,6 +87,7 @@ def inference_totals(shape: ModelShape, settings: InferenceSettings) -> Totals:
         window = None if settings.convention == "paged" else own
         windows[window] = windows.get(window, 0) + elements
     source = settings.source_tokens if shape.encodes_first else 0
+    working = working_of(shape, settings)
     crossed = sum(shape.windows.values()) if source else 0
 
     def totals(tokens: Float64, batch: Float64) -> Float64:
@@ -101,7 +101,9 @@ def inference_totals(shape: ModelShape, settings: InferenceSettings) -> Totals:
         read = np.maximum(np.maximum(tokens, source), 1)
         if settings.prefill is not None:
             read = np.minimum(read, settings.prefill)
-        held = held + batch * read * _working(shape, settings, np.maximum(source or tokens, read))
+        seen = np.maximum(source or tokens, read)
+        held = held + np.maximum(working.in_mlp(batch, read), working.in_attention(batch, read, seen))
+        held = held + working.always(read, seen)
         held = held + batch * (read if settings.all_logits else 1) * shape.vocabulary * _logit_width(settings.dtype)
         return np.asarray(held + settings.cuda_context + np.rint(held * settings.margin))
 
@@ -121,18 +123,14 @@ def training_totals(shape: ModelShape, settings: TrainingSettings, plan: Shardin
     plan = plan or ShardingSettings(1, Strategy.DDP)
     states = held_states(shape, settings, plan)
     group = plan.tensor_parallel
-    one, two = (saved_activations(shape, replace(settings, batch=1, tokens=tokens))[1] for tokens in (1, 2))
-    per_pair = (two - 2 * one) // 2  # of batch · tokens · (per token + per pair · tokens)
-    per_token = one - per_pair
-    whole, _ = saved_activations(shape, settings)
+    kept, each = layers_kept(shape, settings), logit_bytes(shape, settings)
     recomputes = str(settings.checkpointing) != "none"
 
     def totals(tokens: Float64, batch: Float64) -> Float64:
-        rows = batch * tokens
-        peak = (0 if settings.chunked_loss else LOGIT_BYTES) * rows * shape.vocabulary
+        peak = each * batch * tokens * shape.vocabulary
         if recomputes:
-            peak = np.maximum(peak, rows * (whole.per_token + whole.per_score * shape.heads * tokens))
-        held = states + np.ceil(rows * (per_token + per_pair * tokens) / group) + np.ceil(peak / group)
+            peak = np.maximum(peak, kept.largest_layer(batch, tokens))
+        held = states + np.ceil(kept.bytes(batch, tokens) / group) + np.ceil(peak / group)
         return np.asarray(held + settings.cuda_context + np.rint(held * settings.margin))
 
     return totals
@@ -140,12 +138,6 @@ def training_totals(shape: ModelShape, settings: TrainingSettings, plan: Shardin
 
 def _over(totals: Totals, tokens: Sequence[int], batches: Sequence[int]) -> Float64:
     return totals(np.asarray(tokens, np.float64)[None, :], np.asarray(batches, np.float64)[:, None])
-
-
-def _working(shape: ModelShape, settings: InferenceSettings, seen: Float64) -> Float64:
-    """Bytes a token that is read holds in one layer, the larger of MLP and attention."""
-    mlp, attention, scores = working_widths(shape, settings)
-    return np.asarray(np.maximum(mlp, attention + scores * seen), np.float64)
 
 
 def _logit_width(dtype: str) -> int:

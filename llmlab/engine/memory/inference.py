@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from llmlab.engine.errors import InputError
 from llmlab.engine.memory.checks import at_least, share
@@ -27,7 +28,8 @@ class InferenceSettings:
     sequences, `source_tokens` the encoder's. `prefill` is how many tokens are read at once, None for all of them;
     `all_logits`: logits of every position are made, not only of the last. `convention`: "transformers" lets sliding
     layers drop what left their window; "paged" keeps whole pages of 16 tokens in every layer. `flash`: attention never
-    materialises its scores. `cuda_context` in bytes; `margin` a share of everything else.
+    materialises its scores. `cuda`: the kernels of a GPU, not those of a CPU. `cuda_context` in bytes; `margin` a share
+    of everything else.
     """
 
     dtype: str = "bfloat16"
@@ -41,6 +43,7 @@ class InferenceSettings:
     prefill: int | None = None
     all_logits: bool = False
     flash: bool = True
+    cuda: bool = True
     cuda_context: int = CUDA_CONTEXT
     margin: float = 0.05
 
@@ -115,49 +118,108 @@ def cache_bytes(shape: ModelShape, settings: InferenceSettings) -> int:
     return sum(term.bytes for term in cache_terms(shape, settings))
 
 
+@dataclass(frozen=True, slots=True)
+class Working:
+    """Bytes that one layer holds: `mlp` and `attention` of a token that is read, `per_score` of each pair of such a
+    token and one that it sees, `per_seen` of a token that is seen; `per_pair` of a pair once for all sequences.
+    """
+
+    mlp: int
+    attention: int
+    per_score: int
+    per_seen: int
+    per_pair: int
+
+    def in_mlp(self, batch: Any, read: Any) -> Any:
+        """Bytes in the MLP: integers, or arrays."""
+        return batch * read * self.mlp
+
+    def in_attention(self, batch: Any, read: Any, seen: Any) -> Any:
+        """Bytes in attention: integers, or arrays."""
+        return batch * (read * (self.attention + self.per_score * seen) + self.per_seen * seen)
+
+    def always(self, read: Any, seen: Any) -> Any:
+        """Bytes beside both: integers, or arrays."""
+        return self.per_pair * read * seen
+
+
 def working_term(shape: ModelShape, settings: InferenceSettings) -> Term:
-    """The largest set of tensors that one layer holds at once while it reads a block of tokens: `working_widths`."""
+    """The largest set of tensors that one layer holds at once while it reads a block of tokens: `working_of`."""
     width = max(2, bits(settings.dtype) // 8)
-    read = _read_at_once(shape, settings)
-    rows = settings.batch * read
-    wide = _tensors_in_mlp(shape)
-    mlp, attention, per_score = working_widths(shape, settings)
-    seen = settings.source_tokens if shape.encodes_first and settings.source_tokens else settings.tokens
-    scores = per_score * max(seen, read)
-    note = "The larger of attention and MLP in one layer; an estimate, since kernels differ."
-    if mlp >= attention + scores:
-        values = f"{settings.batch:,} · {read:,} · {width} · (4 · {shape.hidden:,} + {wide} · {shape.intermediate:,})"
+    batch, read = settings.batch, _read_at_once(shape, settings)
+    seen = max(settings.source_tokens if shape.encodes_first and settings.source_tokens else settings.tokens, read)
+    working = working_of(shape, settings)
+    mlp, attention = working.in_mlp(batch, read), working.in_attention(batch, read, seen)
+    if mlp >= attention:
+        wide = _tensors_in_mlp(shape)
         formula = f"batch · tokens at once · bytes · (4 · hidden + {wide} · intermediate)"
-        return Term("Activations", rows * mlp, formula, values, note)
-    formula = "batch · tokens at once · bytes · (3 · hidden + 4 · query + 2 · key/value width)"
-    values = (
-        f"{settings.batch:,} · {read:,} · {width} · "
-        f"(3 · {shape.hidden:,} + 4 · {shape.query:,} + 2 · {shape.key_value:,})"
-    )
-    if scores:
-        formula += " + batch · tokens at once · heads · tokens · (4 + bytes)"
-        values += f" + {settings.batch:,} · {read:,} · {shape.heads} · {max(seen, read):,} · {4 + width}"
-    return Term("Activations", rows * (attention + scores), formula, values, note)
+        values = f"{batch:,} · {read:,} · {width} · (4 · {shape.hidden:,} + {wide} · {shape.intermediate:,})"
+    else:
+        formula, values = _attention_formula(shape, settings, read, seen)
+    if working.per_pair:
+        formula += " + tokens at once · tokens · heads · bytes"
+        values += f" + {read:,} · {seen:,} · {shape.heads} · {width}"
+    note = "The larger of attention and MLP in one layer; an estimate, since kernels differ."
+    if settings.flash and not _is_fused(shape, settings):
+        note += " No fused kernel takes float32 where heads share keys: scores are written out."
+    return Term("Activations", max(mlp, attention) + working.always(read, seen), formula, values, note)
 
 
-def working_widths(shape: ModelShape, settings: InferenceSettings) -> tuple[int, int, int]:
-    """Bytes a token that is read holds in the MLP, in attention, and in attention for each token that it sees.
+def working_of(shape: ModelShape, settings: InferenceSettings) -> Working:
+    """What one layer holds while it reads, counted in transformers' code, tensor by tensor.
 
-    Counted in transformers' code, tensor by tensor. MLP: the embeddings, the layer's input, the residual and the normed
-    input, all as wide as the model; as wide as the MLP three where it is gated (gate, up, their product), four where
-    gate and up are one, two where it is not gated, four where GELU is written out. Attention: three hidden states,
-    queries before and after the rotation with its two intermediate results, keys and values.
+    MLP: the embeddings, the layer's input, the residual and the normed input, all as wide as the model; as wide as the
+    MLP three where it is gated (gate, up, their product), four where gate and up are one, two where it is not gated,
+    four where GELU is written out. Attention: three hidden states, queries before and after the rotation with its two
+    intermediate results, keys and values. Scores that are written out: in the model's precision and in float32, with
+    shared keys and values repeated for every head (torch's own code scales the keys once more). T5: the bias of all
+    layers besides.
     """
     width = max(2, bits(settings.dtype) // 8)
     mlp = width * (4 * shape.hidden + _tensors_in_mlp(shape) * shape.intermediate)
-    attention = width * (3 * shape.hidden + 4 * shape.query + 2 * shape.key_value)
-    return mlp, attention, 0 if settings.flash else (4 + width) * shape.heads
+    queries, repeated = _queries(shape, settings)
+    attention = width * (3 * shape.hidden + queries * shape.query + 2 * shape.key_value)
+    score = 0 if _is_fused(shape, settings) else (4 + width) * shape.heads
+    return Working(
+        mlp, attention, score, width * repeated * shape.query, width * shape.heads if shape.position_bias else 0
+    )
+
+
+def _queries(shape: ModelShape, settings: InferenceSettings) -> tuple[int, int]:
+    """Tensors as wide as the queries: of the tokens that are read, and of all that they see."""
+    if _is_fused(shape, settings) or not shape.shares_keys:
+        return 4, 0
+    return (1, 3) if settings.flash else (2, 2)
+
+
+def _is_fused(shape: ModelShape, settings: InferenceSettings) -> bool:
+    """Whether a kernel never writes the scores out: none on CUDA takes float32 where heads share keys."""
+    return settings.flash and not (settings.cuda and settings.dtype == "float32" and shape.shares_keys)
+
+
+def _attention_formula(shape: ModelShape, settings: InferenceSettings, read: int, seen: int) -> tuple[str, str]:
+    """The bytes of attention in words, and with the numbers put in."""
+    width = max(2, bits(settings.dtype) // 8)
+    queries, repeated = _queries(shape, settings)
+    batch = settings.batch
+    formula = f"batch · tokens at once · bytes · (3 · hidden + {queries} · query + 2 · key/value width)"
+    values = (
+        f"{batch:,} · {read:,} · {width} · "
+        f"(3 · {shape.hidden:,} + {queries} · {shape.query:,} + 2 · {shape.key_value:,})"
+    )
+    if repeated:
+        formula += f" + batch · tokens · bytes · {repeated} · query"
+        values += f" + {batch:,} · {seen:,} · {width} · {repeated} · {shape.query:,}"
+    if not _is_fused(shape, settings):
+        formula += " + batch · tokens at once · heads · tokens · (4 + bytes)"
+        values += f" + {batch:,} · {read:,} · {shape.heads} · {seen:,} · {4 + width}"
+    return formula, values
 
 
 def _tensors_in_mlp(shape: ModelShape) -> int:
-    if shape.block is Block.GATED:
-        return 3
-    return 4 if shape.primitive_gelu or shape.block is Block.FUSED else 2
+    if shape.primitive_gelu or shape.block is Block.FUSED:
+        return 4
+    return 3 if shape.gated else 2
 
 
 def logits_term(shape: ModelShape, settings: InferenceSettings) -> Term:

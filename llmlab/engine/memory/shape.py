@@ -26,7 +26,8 @@ class Group(StrEnum):
 class Block(StrEnum):
     """What a layer keeps for the backward pass."""
 
-    CLASSIC = "classic"  # LayerNorm, dropout, a plain MLP: GPT-2, BERT, OPT, BLOOM, T5
+    CLASSIC = "classic"  # LayerNorm, dropout, a plain MLP: GPT-2, BERT, OPT, BLOOM, BART
+    BIASED = "biased"  # RMSNorm that keeps its input, dropout, a bias for every two positions, either MLP: T5
     GATED = "gated"  # RMSNorm in float32, a gated MLP, no dropout: Llama, Mistral, Qwen, Gemma
     FUSED = "fused"  # LayerNorm, a gated MLP whose gate and input are one matrix, no dropout: ModernBERT
 
@@ -63,7 +64,8 @@ class CacheLayer:
 class ModelShape:
     """An architecture in numbers. `tensors` holds every parameter once, tied ones included once.
 
-    `layers` are those of the encoder and of the decoder together; `cache` has those that cache. `query` and
+    `layers` are those of the encoder and of the decoder together, `encoder_layers` of them the encoder's where there
+    are both; `cache` has those that cache. `query` and
     `key_value` are the widths heads · head size. `intermediate` is the width of one MLP, or of the experts that one
     token goes through together. `active_experts` of `experts` experts see a token; both 0 where there are none.
 
@@ -87,8 +89,17 @@ class ModelShape:
     block: Block
     query_key_norm: bool = False
     primitive_gelu: bool = False  # GELU written out in single operations, as GPT-2's
+    relu: bool = False
+    gated: bool = False  # the MLP has a second half that its activation is multiplied with
+    dropout: bool = False  # of hidden states
+    attention_dropout: bool = False
+    mlp_dropout: bool = False  # between the MLP's two matrices
+    encoder_layers: int = 0
+    float32_loss: bool = True  # the loss turns logits of 16 bits into float32 first
     experts: int = 0
     active_experts: int = 0
+    gates_shared_expert: bool = False  # the expert that every token goes through has a gate of its own
+    counted: bool = True  # what autograd keeps was counted in this architecture's code, not in that of a similar one
     groups: Mapping[Group, int] = field(init=False, compare=False, repr=False)
     windows: Mapping[int | None, int] = field(init=False, compare=False, repr=False)
 
@@ -109,6 +120,16 @@ class ModelShape:
     def parameters(self) -> int:
         """All parameters, tied ones once."""
         return self.layout.parameters
+
+    @property
+    def position_bias(self) -> bool:
+        """Whether each layer adds a number for every two positions to its scores."""
+        return self.block is Block.BIASED
+
+    @property
+    def shares_keys(self) -> bool:
+        """Whether several query heads share one head of keys and values."""
+        return self.key_value < self.query
 
     @property
     def encodes_first(self) -> bool:

@@ -8,15 +8,14 @@ from enum import StrEnum
 from functools import lru_cache
 
 from llmlab.engine.errors import InputError
-from llmlab.engine.memory.activations import Checkpointing, Saved, saved_by_layer
+from llmlab.engine.memory.activations import Checkpointing
 from llmlab.engine.memory.checks import at_least
 from llmlab.engine.memory.formats import GGUF_BITS
 from llmlab.engine.memory.inference import CUDA_CONTEXT, quantization_warnings, weight_terms
+from llmlab.engine.memory.kept import Kept
 from llmlab.engine.memory.optimizers import FORMULAS, Optimizer, elements_of, state_of
 from llmlab.engine.memory.shape import Group, ModelShape
 from llmlab.engine.memory.terms import Estimate, Term, with_margin
-
-LOGIT_BYTES = 16  # the loss at its worst: logits, their float32 copy, its log-softmax, and the gradient
 
 
 class Precision(StrEnum):
@@ -49,7 +48,9 @@ class TrainingSettings:
     """How a model is trained. `batch` sequences of `tokens` on this GPU at once, accumulation not counted.
 
     `flash`: attention does not keep its scores. `fused_backward`: each gradient is used up as soon as it is there.
-    `chunked_loss`: logits are made for parts of the tokens; their peak is then left out.
+    `chunked_loss`: logits are made for parts of the tokens; their peak is then left out. `source_tokens` are what the
+    encoder of an encoder-decoder model reads, None for as many as the decoder. `cuda`: the kernels of a GPU, not those
+    of a CPU.
     """
 
     precision: Precision = Precision.AUTOCAST
@@ -61,6 +62,8 @@ class TrainingSettings:
     lora: Lora | None = None
     fused_backward: bool = False
     chunked_loss: bool = False
+    source_tokens: int | None = None
+    cuda: bool = True
     cuda_context: int = CUDA_CONTEXT
     margin: float = 0.05
 
@@ -122,64 +125,59 @@ def trained_shapes(shape: ModelShape, lora: Lora | None) -> tuple[tuple[int, ...
     return tuple(pair for t in chosen for pair in ((lora.rank, t.shape[1]), (t.shape[0], lora.rank)))
 
 
-def saved_activations(shape: ModelShape, settings: TrainingSettings) -> tuple[Saved, int]:
-    """What one layer keeps while it is whole, and the bytes of all layers that wait for their backward pass."""
-    width = settings.width
-    whole = saved_by_layer(shape, width, flash=settings.flash)
-    if settings.checkpointing is Checkpointing.FULL:
-        stored = 4 if settings.lora and settings.lora.upcast else width
-        return whole, stored * shape.layers * settings.batch * settings.tokens * shape.hidden
-    kept = Saved(whole.per_token, 0) if settings.checkpointing is Checkpointing.SELECTIVE else whole
-    return whole, shape.layers * kept.layer(settings.batch, settings.tokens, shape.heads)
+def layers_kept(shape: ModelShape, settings: TrainingSettings) -> Kept:
+    """What the layers keep for the backward pass."""
+    return Kept(
+        shape,
+        settings.width,
+        fused=_is_fused(shape, settings),
+        # nothing trains the zeros that are T5's bias there, so that a kernel of a CPU takes them
+        cross_fused=settings.flash and not shape.attention_dropout if not settings.cuda else None,
+        cuda=settings.cuda,
+        checkpointing=settings.checkpointing,
+        inputs=4 if settings.lora and settings.lora.upcast else settings.width,
+        source=settings.source_tokens,
+    )
+
+
+def logit_bytes(shape: ModelShape, settings: TrainingSettings) -> int:
+    """Bytes of each logit at the loss's worst moment, its backward pass; 0 where the loss is computed in parts.
+
+    The model's output keeps the logits; log-softmax, its gradient and the gradient of what it was made from are there
+    beside them. transformers' own loss turns 16 bits into float32 first, as autocast does: w + 3 · 4; the losses of
+    encoder-decoder models stay in 16 bits: 4 · 2. Of QLoRA the output layer is float32 where what is not quantized is.
+    """
+    if settings.chunked_loss:
+        return 0
+    width = 4 if settings.lora and settings.lora.upcast else settings.width
+    in_float32 = shape.float32_loss or settings.precision is Precision.AUTOCAST
+    return width + 12 if in_float32 else 4 * width
 
 
 def activation_terms(shape: ModelShape, settings: TrainingSettings) -> tuple[Term, ...]:
     """What waits for the backward pass, and the worst moment on top: the loss, or the layer that is recomputed."""
-    whole, kept = saved_activations(shape, settings)
-    rows = settings.batch * settings.tokens
-    head = 0 if settings.chunked_loss else LOGIT_BYTES * rows * shape.vocabulary
-    layer = whole.layer(settings.batch, settings.tokens, shape.heads)
-    recomputes = settings.checkpointing is not Checkpointing.NONE and layer > head
-    if settings.checkpointing is Checkpointing.FULL:
-        each = kept // max(1, shape.layers * rows * shape.hidden)
-        store = Term(
-            "Activations",
-            kept,
-            f"layers · batch · tokens · hidden · {each}",
-            f"{shape.layers} · {settings.batch:,} · {settings.tokens:,} · {shape.hidden:,} · {each}",
-            "The input of each layer; everything else is recomputed.",
-        )
-    else:
-        score = 0 if settings.checkpointing is Checkpointing.SELECTIVE else whole.per_score
-        store = Term(
-            "Activations",
-            kept,
-            "layers · batch · tokens · (bytes per token + bytes per score · heads · tokens)",
-            f"{shape.layers} · {settings.batch:,} · {settings.tokens:,} · "
-            f"({whole.per_token:,} + {score} · {shape.heads} · {settings.tokens:,})",
-            _saved_note(shape),
-        )
-    if recomputes:
-        return store, Term(
-            "Recomputed layer",
-            layer,
-            "batch · tokens · (bytes per token + bytes per score · heads · tokens)",
-            f"{settings.batch:,} · {settings.tokens:,} · "
-            f"({whole.per_token:,} + {whole.per_score} · {shape.heads} · {settings.tokens:,})",
-            f"One layer whole, while it is recomputed; more than the logits' {head:,} bytes.",
-        )
+    kept = layers_kept(shape, settings)
+    batch, tokens = settings.batch, settings.tokens
+    each = logit_bytes(shape, settings)
+    head = each * batch * tokens * shape.vocabulary
+    layer = kept.largest_layer(batch, tokens)
+    store = Term("Activations", kept.bytes(batch, tokens), *kept.formula(batch, tokens), _saved_note(shape, settings))
+    if settings.checkpointing is not Checkpointing.NONE and layer > head:
+        note = f"One layer whole, while it is recomputed; more than the logits' {head:,} bytes."
+        return store, Term("Recomputed layer", layer, *kept.layer_formula(batch, tokens), note)
     return store, Term(
         "Logits and loss",
         head,
-        f"batch · tokens · vocabulary · {LOGIT_BYTES}",
-        f"{settings.batch:,} · {settings.tokens:,} · {shape.vocabulary:,} · {LOGIT_BYTES}",
-        "Logits, float32 copy, log-softmax and gradient." if head else "The loss is computed in parts.",
+        "batch · tokens · vocabulary · bytes per logit",
+        f"{batch:,} · {tokens:,} · {shape.vocabulary:,} · {each}",
+        _loss_note(each, settings.width) if head else "The loss is computed in parts.",
     )
 
 
 def check(settings: TrainingSettings) -> None:
     """Raise InputError for settings that make no sense."""
     at_least("The number of tokens", settings.tokens, 1)
+    at_least("The number of source tokens", settings.source_tokens or 0, 0)
     at_least("The batch", settings.batch, 1)
     at_least("The CUDA context", settings.cuda_context, 0)
     if settings.margin < 0 or not math.isfinite(settings.margin):
@@ -222,9 +220,31 @@ def _times(name: str, what: str, count: int, width: int, note: str = "") -> Term
     return Term(name, count * width, f"{what} · {width}", f"{count:,} · {width}", note)
 
 
-def _saved_note(shape: ModelShape) -> str:
+def _is_fused(shape: ModelShape, settings: TrainingSettings) -> bool:
+    """Whether attention runs in a kernel that never writes its scores out, as torch chooses it (sdp_utils.cpp).
+
+    None on CUDA takes float32 where heads share keys; the one on a CPU takes no dropout, and no bias that is trained.
+    """
+    if settings.cuda:
+        return settings.flash and not (settings.width == 4 and shape.shares_keys)
+    return settings.flash and not (shape.position_bias or shape.attention_dropout)
+
+
+def _saved_note(shape: ModelShape, settings: TrainingSettings) -> str:
+    if settings.checkpointing is Checkpointing.FULL:
+        return "The input of each layer; everything else is recomputed."
+    if not shape.counted:
+        return "Counted as in the code of a similar architecture; an estimate."
     if shape.experts:
-        return "Experts are counted as one MLP as wide as those a token goes through; an estimate."
-    if shape.encodes_first:
-        return "Decoder layers are counted without their cross-attention; an estimate."
+        return "With transformers' grouped_mm; its batched_mm also keeps a copy of each token's experts."
+    if settings.cuda and settings.flash and not _is_fused(shape, settings):
+        return "What autograd saves in transformers' code; no fused kernel takes float32 where heads share keys."
     return "What autograd saves in transformers' code."
+
+
+def _loss_note(each: int, width: int) -> str:
+    if width == 4:
+        return "Logits, log-softmax and two gradients, 4 bytes each."
+    if each == 4 * width:
+        return "Logits, log-softmax and two gradients, 2 bytes each: this class does not turn them into float32."
+    return "Logits; log-softmax and two gradients of their float32 copy, 4 bytes each."

@@ -45,6 +45,10 @@ _BARE: dict[str, Any] = {"cuda_context": 0, "margin": 0.0}
 _MOST_ALIVE = 12
 _TOGETHER = "All components together."
 _EITHER = "Weights, cache, and the larger of activations and logits: all logits are made when the layers are done."
+_IN_TURN = (
+    "Weights, and the larger of two: what the encoder works with; or its answer, the caches and the logits, which come "
+    "when it is done."
+)
 _MOMENTS = (
     "Weights and optimizer states, and the larger of two: activations and logits, when the loss is computed; or "
     "gradients, when the backward pass ends, for one comes as the other goes{more}."
@@ -95,6 +99,7 @@ def inference_settings(
         prefill=at_once,
         all_logits=all_logits,
         flash=_fused(loaded),
+        cuda=loaded.device.type != "cpu",
         **_BARE,
     )
 
@@ -102,7 +107,14 @@ def inference_settings(
 def training_settings(loaded: LoadedModel, settings: MeasureSettings) -> TrainingSettings:
     """The calculator's settings for a step of AdamW in the model's own precision."""
     precision = Precision.FLOAT32 if loaded.info.dtype == "float32" else Precision.BFLOAT16
-    return TrainingSettings(precision, tokens=settings.tokens, batch=settings.batch, flash=_fused(loaded), **_BARE)
+    return TrainingSettings(
+        precision,
+        tokens=settings.tokens,
+        batch=settings.batch,
+        flash=_fused(loaded),
+        cuda=loaded.device.type != "cpu",
+        **_BARE,
+    )
 
 
 class _Measuring:
@@ -179,6 +191,11 @@ class _Measuring:
         if all_logits and run.logits:
             predicted -= min(said.bytes_of("Activations"), said.bytes_of("Logits"))
             moment = _EITHER
+        if self._shape.encodes_first and name == "Prefill":
+            busy = said.bytes_of("Activations")
+            others = predicted - busy - sum(said.bytes_of(weights) for weights in WEIGHT_TERMS)
+            predicted -= min(busy, others)
+            moment = _IN_TURN
         return self._phase(name, run, found, (predicted, moment), allocator)
 
     def _encoded(self, measured: int) -> Component:

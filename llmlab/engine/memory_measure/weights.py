@@ -27,7 +27,7 @@ def _stored(loaded: LoadedModel) -> tuple[int, int]:
     for tensor in [*loaded.model.parameters(), *loaded.model.buffers()]:
         storage = tensor.untyped_storage()
         is_packed = type(tensor).__name__ in ("Params4bit", "Int8Params")
-        (packed if is_packed else others)[storage.data_ptr()] = storage.nbytes()
+        (packed if is_packed else others)[storage._cdata] = storage.nbytes()
     return sum(packed.values()), sum(others.values())
 
 
