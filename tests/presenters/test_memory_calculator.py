@@ -358,7 +358,7 @@ def test_the_decode_limit_and_the_measured_speed() -> None:
     assert lab.tab.measured == MeasuredSpeed(20, 2.0, 100)
     point = lab.page.picture.plot.series[-1]
     assert (float(point.x[0]), float(point.y[0])) == (100.0, 10.0)
-    assert "10 tokens/s" in lab.page.picture.words
+    assert "10.0 tokens/s" in lab.page.picture.words
     assert "could reach" in lab.page.picture.words
     ready(lab.bench, model_info(), generation=2)  # another model
     assert lab.tab.measured is None

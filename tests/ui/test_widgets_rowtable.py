@@ -111,3 +111,21 @@ def test_a_cell_that_has_changed_is_painted(qtbot: QtBot) -> None:
     table.set_rows((ROWS[0], Row(("two", "99.9", "no"), faint=True), ROWS[2]))
     QApplication.processEvents()
     assert picture(table) == picture(shown(qtbot, tuple(table.rows_model.rows)))
+
+
+def test_a_column_holds_as_many_digits_as_it_says(qtbot: QtBot) -> None:
+    """A digit is no whole number of pixels wide: rounded down, the last of many would be cut."""
+    digits = "8" * 30
+    for text in (digits, digits[:-1] + "W"):
+        narrow = RowTable((Column("number", "", 30, number=False), Column("rest", "", 0)), "Numbers")
+        wide = RowTable((Column("number", "", 40, number=False), Column("rest", "", 0)), "Numbers")
+        for table in (narrow, wide):
+            qtbot.addWidget(table)
+            table.resize(500, 120)
+            table.set_rows((Row((text, "")),))
+            table.show()
+        QApplication.processEvents()
+        edge = narrow.columnWidth(0)
+        assert narrow.viewport().grab(QRect(0, 0, edge, 20)).toImage() == (
+            wide.viewport().grab(QRect(0, 0, edge, 20)).toImage()
+        )

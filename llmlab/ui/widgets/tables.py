@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Collection, Sequence
 from typing import Any
 
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, QRect, Qt, Signal, Slot
-from PySide6.QtGui import QFontMetrics, QKeyEvent, QKeySequence, QPainter
+from PySide6.QtGui import QFontMetrics, QFontMetricsF, QKeyEvent, QKeySequence, QPainter
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QHeaderView,
@@ -113,7 +114,7 @@ class _Cells(QStyledItemDelegate):
     The model is asked directly: through its index, which is Qt's, every answer takes the way to C++ and back.
     """
 
-    def __init__(self, parent: Table, digit: int) -> None:
+    def __init__(self, parent: Table, digit: float) -> None:
         super().__init__(parent)
         self._digit = digit  # pixels
         self.set_colors()
@@ -167,11 +168,11 @@ class Table(QTableView):
         header.setHighlightSections(False)
         header.setStretchLastSection(True)
         header.setMinimumSectionSize(4 * PAD)
-        digit = QFontMetrics(font).horizontalAdvance("0")
+        digit = QFontMetricsF(font).horizontalAdvance("0")
         self._cells = _Cells(self, digit)
         self.setItemDelegate(self._cells)
         for column, digits in enumerate(widths):
-            self.setColumnWidth(column, digits * digit + 2 * PAD)
+            self.setColumnWidth(column, math.ceil(digits * digit) + 2 * PAD)
         theme.changed.connect(self._paint_colors)
         self._paint_colors()
 

@@ -21,6 +21,7 @@ from llmlab.engine.memory.zero import zero_bytes_per_gpu
 from llmlab.engine.types import Architecture, ModelInfo
 from llmlab.ui.panels.memory.calculator import words
 from llmlab.ui.panels.memory.calculator.params import COMPARED, LIMITS, PRECISIONS, Params
+from llmlab.ui.panels.memory.colors import color_of
 from llmlab.ui.widgets.chart.plot import Axis, Draw, Level, Plot, Series
 
 POINTS = 60  # of a line
@@ -130,7 +131,7 @@ def _bar(label: str, terms: Sequence[Term], key: str, *, chosen: bool) -> Bar:
 
 
 def _part(term: Term) -> Part:
-    color, faint = words.color_of(term.name)
+    color, faint = color_of(term.name)
     return Part(term.name, term.bytes, color, words.facts(term), faint)
 
 
@@ -173,7 +174,7 @@ def sharing(shape: ModelShape, params: Params) -> Sharing:
 
 def _distinct(names: Sequence[str]) -> dict[str, int]:
     """Each its own colour; areas have no paler shades, so the paler ones take what is free."""
-    found = {name: color for name in names for color, faint in [words.color_of(name)] if not faint}
+    found = {name: color for name in names for color, faint in [color_of(name)] if not faint}
     free = [color for color in range(8) if color not in found.values()] or [7]
     for name in names:
         if name not in found:

@@ -4,34 +4,6 @@ from __future__ import annotations
 
 from llmlab.engine.memory.terms import GB, GIB, Term
 
-# A component keeps its colour from picture to picture; the second value: a paler shade of it.
-COLORS: dict[str, tuple[int, bool]] = {
-    "Weights": (0, False),
-    "Quantized weights": (0, False),
-    "Weights left as they are": (0, True),
-    "Scales and codebooks": (5, True),
-    "16-bit copies": (0, True),
-    "Gathered weights": (0, True),
-    "LoRA weights": (5, False),
-    "Float32 weights": (5, False),
-    "KV cache": (1, False),
-    "Cross-attention cache": (1, True),
-    "Optimizer states": (1, False),
-    "Activations": (2, False),
-    "Recomputed layer": (2, True),
-    "Gradients": (3, False),
-    "Logits": (4, False),
-    "Logits and loss": (4, False),
-    "CUDA context": (7, False),
-    "Fragmentation": (7, True),
-    "CUDA context and margin": (7, False),
-}
-
-
-def color_of(name: str) -> tuple[int, bool]:
-    """The place among the theme's colours, and whether it is a paler shade."""
-    return COLORS.get(name, (6, False))
-
 
 def gb(size: float) -> str:
     """Powers of ten: 16.06 GB, 24.3 MB."""
@@ -68,7 +40,7 @@ def count(value: float) -> str:
 
 def speed(tokens_per_second: float) -> str:
     """A number of tokens a second."""
-    return f"{tokens_per_second:,.0f}" if tokens_per_second >= 100 else f"{tokens_per_second:.3g}"
+    return f"{tokens_per_second:,.0f}" if tokens_per_second >= 100 else f"{tokens_per_second:#.3g}"
 
 
 def facts(term: Term) -> tuple[tuple[str, str], ...]:

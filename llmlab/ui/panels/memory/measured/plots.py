@@ -8,21 +8,11 @@ import numpy as np
 
 from llmlab.engine.memory_measure.types import Measurement, Phase
 from llmlab.engine.types import Int64
+from llmlab.ui.panels.memory.colors import COLORS
 from llmlab.ui.widgets.chart.plot import Axis, Draw, Level, Plot, Series
 from llmlab.ui.words import size
 
 MOST_POINTS = 1200
-COLORS = {
-    "Weights": 0,
-    "KV cache": 1,
-    "Working memory": 2,
-    "Logits": 3,
-    "Encoder's answer": 7,
-    "Optimizer states": 4,
-    "Gradients": 5,
-    "Activations": 6,
-    "Logits and loss": 3,
-}
 
 
 def history(found: Measurement | None, phase: int) -> Plot:
@@ -31,7 +21,7 @@ def history(found: Measurement | None, phase: int) -> Plot:
         return Plot(Axis(), Axis())
     one = found.phases[phase]
     shown = worst_of_each(sum(curve.bytes for curve in one.curves), MOST_POINTS)
-    every = len(one.operations) / max(1, len(shown))
+    every = "" if len(shown) == len(one.operations) else _drawn(len(shown), len(one.operations))
     labels = tuple(f"{number + 1:,}: {one.operations[number]}" for number in shown.tolist())
     series = tuple(
         Series(
@@ -39,18 +29,28 @@ def history(found: Measurement | None, phase: int) -> Plot:
             (shown + 1).astype(np.float64),
             curve.bytes[shown].astype(np.float64),
             Draw.AREA,
-            color=COLORS.get(curve.name),
+            color=_color(curve.name),
             labels=labels,
         )
         for curve in one.curves
     )
     return Plot(
-        Axis("operation" if every < 1.01 else f"operation (the worst of every {every:,.1f})", low=1, high=_end(one)),
+        Axis(f"operation{every}", low=1, high=_end(one)),
         Axis("bytes", label=size),
         series,
         (Level("y", float(one.predicted), "predicted peak"),),
         title=f"{one.name}: tensors of {found.model}",
     )
+
+
+def _drawn(shown: int, operations: int) -> str:
+    return f" ({shown:,} of {operations:,} are drawn, each the worst around it)"
+
+
+def _color(name: str) -> int | None:
+    """Areas have no paler shades: who has one elsewhere takes a colour of its own."""
+    color, faint = COLORS.get(name, (0, True))
+    return None if faint else color
 
 
 def worst_of_each(total: Int64, most: int) -> Int64:

@@ -16,7 +16,6 @@ SHORT = {
     Strategy.SHARD_GRAD_OP: "SHARD_GRAD_OP",
     Strategy.FULL_SHARD: "FULL_SHARD",
 }
-COLORS = {"Parameters": 0, "Gradients": 5, "Optimizer states": 4, "Gathered weights": 1}
 
 
 def losses(results: Sequence[MethodResult], run: ShardingRun | None) -> Plot:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from llmlab.engine.sharding.types import Compared, MethodResult
-from llmlab.ui.panels.memory.sharding.plots import COLORS, SHORT
+from llmlab.ui.panels.memory.colors import COLORS
+from llmlab.ui.panels.memory.sharding.plots import SHORT
 from llmlab.ui.widgets.chart.stacks import Segment, Stack
 from llmlab.ui.words import size
 
@@ -23,4 +24,5 @@ def _of(result: MethodResult) -> Iterator[Stack]:
 
 
 def _segment(row: Compared, value: float) -> Segment:
-    return Segment(row.name, value, COLORS[row.name], (("exactly", f"{value:,.0f} bytes = {size(value)}"),))
+    color, faint = COLORS[row.name]
+    return Segment(row.name, value, color, (("exactly", f"{value:,.0f} bytes = {size(value)}"),), faint)
