@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,27 +20,27 @@ from llmlab.engine.memory.inference import inference
 from llmlab.engine.memory.shape import ModelShape
 from llmlab.engine.memory.sources import Described
 from llmlab.engine.memory.speed import MeasuredSpeed
-from llmlab.ui.panel import PanelContext
 from llmlab.ui.panels.memory.calculator import gpurows, pictures, words, work
 from llmlab.ui.panels.memory.calculator.gpurows import Gpus
 from llmlab.ui.panels.memory.calculator.params import FIRST, LISTED, MARKED, PAGES, PRECISIONS, Params, targets
 from llmlab.ui.panels.memory.calculator.presenter import Calculator
 from llmlab.ui.panels.memory.calculator.screen import Source, Speed
 from llmlab.ui.screen import Fact, Kind, Stage
-from llmlab.ui.tabbed import TabbedPresenter
 from llmlab.ui.widgets.chart.plot import Draw, Plot
-from llmlab.workbench import ModelState, Status, Workbench
+from llmlab.workbench import ModelState, Status
 from tests.engine.memory_shapes import GIB, shape
-from tests.presenters.decoding_fakes import FakeEngine, FakeNotifier, ManualJobs, model_info, ready, set_model
+from tests.presenters.decoding_fakes import model_info, ready, set_model
+from tests.presenters.memory_stand import FakeDesk, Stand
 
 LLAMA = shape("meta-llama/Meta-Llama-3-8B")
 OWN = Gpu("Main memory (CPU)", "", "this machine", 16 * GIB, 20 * 10**9, "measured")
 
 
-class FakePage:
+class FakePage(FakeDesk):
     """Remembers the last of everything."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.stage = Stage(Kind.EMPTY)
         self.params = Params()
         self.sources: tuple[Source, ...] = ()
@@ -50,8 +49,6 @@ class FakePage:
         self.groups: dict[str, str] = {}
         self.notes: tuple[str, ...] = ()
         self.picture: Any = None
-        self.copied: list[str] = []
-        self.path: Path | None = None
 
     def show_stage(self, stage: Stage) -> None:
         self.stage = stage
@@ -70,26 +67,12 @@ class FakePage:
     def show_picture(self, picture: Any) -> None:
         self.picture = picture
 
-    def copy(self, text: str) -> None:
-        self.copied.append(text)
 
-    def ask_path(self, name: str, kinds: tuple[str, ...], then: Callable[[Path], None]) -> None:
-        if self.path is not None:
-            then(self.path / name)
-
-
-class Lab:
+class Lab(Stand):
     """The tab, its page and its jobs."""
 
     def __init__(self, saved: dict[str, Any] | None = None) -> None:
-        self.jobs = ManualJobs(FakeEngine(model_info()))
-        self.bench = Workbench(self.jobs)  # type: ignore[arg-type]
-        self.notifier = FakeNotifier()
-        self.page = FakePage()
-        context = PanelContext(self.bench, self.jobs, self.notifier, {"tabs": {"calculator": saved or {}}})  # type: ignore[arg-type]
-        self.context = context
-        self.panel = TabbedPresenter(context, {"calculator": Calculator}, {"calculator": self.page})
-        self.tab: Calculator = self.panel.tabs["calculator"]  # type: ignore[assignment]
+        super().__init__(Calculator, FakePage(), saved, in_panel=True)
 
     def start(self) -> Lab:
         self.panel.activate()
@@ -394,7 +377,7 @@ def test_every_page_shows_every_kind_of_model(page: str, source: str, purpose: s
 
 def test_components_and_the_table_as_files(tmp_path: Path) -> None:
     lab = Lab().start()
-    lab.page.path = tmp_path
+    lab.page.folder = tmp_path
     for what in ("csv", "json", "gpus-csv", "gpus-json"):
         lab.tab.export(what)
     lab.jobs.run_all()

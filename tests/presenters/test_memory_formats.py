@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,23 +13,19 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from llmlab.ui.panel import PanelContext
 from llmlab.ui.panels.memory.formats.params import NAMES, OVERFLOW, Params
 from llmlab.ui.panels.memory.formats.presenter import Formats
 from llmlab.ui.panels.memory.formats.screen import MOST_TICKS, FormatRow, FormatsScreen
-from llmlab.ui.tabbed import TabbedPresenter
-from llmlab.workbench import Workbench
-from tests.presenters.decoding_fakes import FakeEngine, FakeNotifier, ManualJobs, model_info
+from tests.presenters.memory_stand import FakeDesk, Stand
 
 
-class FakePage:
+class FakePage(FakeDesk):
     """Remembers the last of everything."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.params = Params()
         self.shown: FormatsScreen | None = None
-        self.copied: list[str] = []
-        self.path: Path | None = None
 
     def show_params(self, params: Params) -> None:
         self.params = params
@@ -38,24 +33,12 @@ class FakePage:
     def show_screen(self, shown: FormatsScreen) -> None:
         self.shown = shown
 
-    def copy(self, text: str) -> None:
-        self.copied.append(text)
 
-    def ask_path(self, name: str, kinds: tuple[str, ...], then: Callable[[Path], None]) -> None:
-        if self.path is not None:
-            then(self.path / name)
-
-
-class Lab:
+class Lab(Stand):
     def __init__(self, saved: dict[str, Any] | None = None) -> None:
-        self.jobs = ManualJobs(FakeEngine(model_info()))
-        bench = Workbench(self.jobs)  # type: ignore[arg-type]
-        self.page = FakePage()
-        context = PanelContext(bench, self.jobs, FakeNotifier(), {"tabs": {"formats": saved or {}}})  # type: ignore[arg-type]
-        panel = TabbedPresenter(context, {"formats": Formats}, {"formats": self.page})
-        self.tab: Formats = panel.tabs["formats"]  # type: ignore[assignment]
-        panel.activate()
-        assert panel.settled
+        super().__init__(Formats, FakePage(), saved, in_panel=True)
+        self.panel.activate()
+        assert self.panel.settled
 
     @property
     def shown(self) -> FormatsScreen:
@@ -186,7 +169,7 @@ def test_the_line_shows_values_until_they_are_too_many() -> None:
 
 def test_formats_as_files_and_as_a_script(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lab = Lab()
-    lab.page.path = tmp_path
+    lab.page.folder = tmp_path
     for what in ("csv", "json", "copy", "value", "python"):
         lab.tab.export(what)
     lab.jobs.run_all()

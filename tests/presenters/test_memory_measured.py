@@ -14,15 +14,14 @@ import pytest
 from llmlab.engine import memory_measure
 from llmlab.engine.errors import OutOfMemoryError
 from llmlab.engine.memory_measure.types import Alive, Component, Curve, Measurement, MeasureSettings, Phase
-from llmlab.ui.panel import PanelContext
 from llmlab.ui.panels.memory.measured import figures
 from llmlab.ui.panels.memory.measured.params import Params
 from llmlab.ui.panels.memory.measured.plots import history, worst_of_each
 from llmlab.ui.panels.memory.measured.presenter import Measuring, Screen
-from llmlab.ui.presenter import PanelPresenter
 from llmlab.ui.screen import Kind
-from llmlab.workbench import ModelState, Status, Workbench
-from tests.presenters.decoding_fakes import FakeEngine, FakeNotifier, ManualJobs, model_info, ready, set_model
+from llmlab.workbench import ModelState, Status
+from tests.presenters.decoding_fakes import model_info, ready, set_model
+from tests.presenters.memory_stand import FakeDesk, Stand
 
 
 def phase(name: str, operations: int = 4) -> Phase:
@@ -54,13 +53,12 @@ def measurement(settings: MeasureSettings = PLAIN, phases: tuple[str, ...] = ("P
     )
 
 
-class FakePage:
+class FakePage(FakeDesk):
     def __init__(self) -> None:
+        super().__init__()
         self.screen: Screen | None = None
         self.params: Params | None = None
         self.shown: list[tuple[Measurement | None, int]] = []
-        self.copied: list[str] = []
-        self.path: Path | None = None
 
     def show_screen(self, screen: Screen) -> None:
         self.screen = screen
@@ -71,22 +69,11 @@ class FakePage:
     def show_measurement(self, found: Measurement | None, index: int) -> None:
         self.shown.append((found, index))
 
-    def copy(self, text: str) -> None:
-        self.copied.append(text)
 
-    def ask_path(self, name: str, kinds: tuple[str, ...], then: Any) -> None:
-        if self.path is not None:
-            then(self.path / name)
-
-
-class Bench:
+class Bench(Stand):
     def __init__(self, saved: Mapping[str, Any] | None = None) -> None:
-        self.jobs: Any = ManualJobs(FakeEngine(model_info()))
+        super().__init__(Measuring, FakePage(), saved)
         self.jobs.session.engine.loaded = object()
-        self.bench = Workbench(self.jobs)
-        context = PanelContext(self.bench, self.jobs, FakeNotifier(), {})
-        self.page = FakePage()
-        self.tab = Measuring(context, PanelPresenter(context), self.page, saved or {})
 
     @property
     def screen(self) -> Screen:
@@ -224,7 +211,7 @@ def test_what_is_taken_along(bench: Bench, tmp_path: Path) -> None:
     bench.tab.export("python")
     compile(bench.page.copied[-1], "snippet", "exec")
     assert "measure(engine.loaded, MeasureSettings(tokens=256, steps=8, batch=1, train=False))" in bench.page.copied[-1]
-    bench.page.path = tmp_path
+    bench.page.folder = tmp_path
     for kind in ("csv", "json"):
         bench.tab.export(kind)
         bench.jobs.run_all()

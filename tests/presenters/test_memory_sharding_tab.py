@@ -13,16 +13,13 @@ from llmlab.engine import sharding
 from llmlab.engine.errors import EngineError
 from llmlab.engine.memory.sharding import Strategy
 from llmlab.engine.sharding.types import METHODS, Compared, MethodResult, RankResult, ShardingRequest, ShardingRun
-from llmlab.ui.panel import PanelContext
 from llmlab.ui.panels.memory.sharding import figures
 from llmlab.ui.panels.memory.sharding.params import Params
 from llmlab.ui.panels.memory.sharding.plots import losses
 from llmlab.ui.panels.memory.sharding.presenter import Screen, Sharding
 from llmlab.ui.panels.memory.sharding.stacks import bars
-from llmlab.ui.presenter import PanelPresenter
 from llmlab.ui.screen import Kind
-from llmlab.workbench import Workbench
-from tests.presenters.decoding_fakes import FakeEngine, FakeNotifier, ManualJobs, model_info
+from tests.presenters.memory_stand import FakeDesk, Stand
 
 
 def result(method: Strategy, ranks: int = 2) -> MethodResult:
@@ -42,13 +39,12 @@ def whole(request: ShardingRequest) -> ShardingRun:
     )
 
 
-class FakePage:
+class FakePage(FakeDesk):
     def __init__(self) -> None:
+        super().__init__()
         self.screens: list[Screen] = []
         self.params: Params | None = None
         self.shown: list[tuple[tuple[MethodResult, ...], ShardingRun | None]] = []
-        self.copied: list[str] = []
-        self.path: Path | None = None
 
     def show_screen(self, screen: Screen) -> None:
         self.screens.append(screen)
@@ -59,20 +55,10 @@ class FakePage:
     def show_results(self, results: tuple[MethodResult, ...], run: ShardingRun | None) -> None:
         self.shown.append((results, run))
 
-    def copy(self, text: str) -> None:
-        self.copied.append(text)
 
-    def ask_path(self, name: str, kinds: tuple[str, ...], then: Any) -> None:
-        if self.path is not None:
-            then(self.path / name)
-
-
-class Bench:
+class Bench(Stand):
     def __init__(self, saved: Mapping[str, Any] | None = None) -> None:
-        self.jobs: Any = ManualJobs(FakeEngine(model_info()))
-        context = PanelContext(Workbench(self.jobs), self.jobs, FakeNotifier(), {})
-        self.page = FakePage()
-        self.tab = Sharding(context, PanelPresenter(context), self.page, saved or {})
+        super().__init__(Sharding, FakePage(), saved)
         self.tab.bring()
 
     @property
@@ -170,7 +156,7 @@ def test_what_is_taken_along(bench: Bench, tmp_path: Path) -> None:
     bench.jobs.run_all()
     bench.tab.export("copy")
     assert bench.page.copied[-1].splitlines()[1].split("\t")[:5] == ["DDP", "Parameters", "100", "0", "100.0"]
-    bench.page.path = tmp_path
+    bench.page.folder = tmp_path
     for kind in ("csv", "json"):
         bench.tab.export(kind)
         bench.jobs.run_all()

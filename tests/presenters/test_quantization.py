@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import math
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,31 +29,28 @@ from llmlab.engine.quantization.types import (
 )
 from llmlab.engine.types import Architecture, Feature
 from llmlab.jobs.job import ErrorInfo
-from llmlab.ui.panel import PanelContext
 from llmlab.ui.panels.memory.quantization import plots, presenter
 from llmlab.ui.panels.memory.quantization.figures import SchemeRow
 from llmlab.ui.panels.memory.quantization.params import SAMPLE, Params, Source, View
 from llmlab.ui.panels.memory.quantization.presenter import Quantization
 from llmlab.ui.panels.memory.quantization.screen import LabScreen, Pictures
 from llmlab.ui.panels.memory.quantization.work import Asked, Weighed
-from llmlab.ui.presenter import PanelPresenter
 from llmlab.ui.screen import Kind
-from llmlab.workbench import ModelState, Workbench
-from tests.presenters.decoding_fakes import FakeEngine, FakeNotifier, ManualJobs, model_info, ready, set_model
+from llmlab.workbench import ModelState
+from tests.presenters.decoding_fakes import model_info, ready, set_model
+from tests.presenters.memory_stand import FakeDesk, Stand
 
 NAMES = ("model.layers.0.q.weight", "model.layers.0.down.weight")
 NOISE = {"float32": 0.0, "bfloat16": 0.0, "float16": 1e-9, "LLM.int8": 0.01, "NF4": 1.0, "NF4 double": 1.1, "FP4": 2.0}
 
 
-class FakePage:
+class FakePage(FakeDesk):
     def __init__(self) -> None:
+        super().__init__()
         self.screen: LabScreen | None = None
         self.rows: tuple[SchemeRow, ...] = ()
         self.selected = -1
         self.pictures: Pictures | None = None
-        self.copied = ""
-        self.path: Path | None = None
-        self.asked: list[str] = []
 
     def show_screen(self, screen: LabScreen) -> None:
         self.screen = screen
@@ -64,14 +60,6 @@ class FakePage:
 
     def show_pictures(self, pictures: Pictures) -> None:
         self.pictures = pictures
-
-    def copy(self, text: str) -> None:
-        self.copied = text
-
-    def ask_path(self, name: str, kinds: tuple[str, ...], then: Callable[[Path], None]) -> None:
-        self.asked.append(name)
-        if self.path is not None:
-            then(self.path)
 
 
 def weight_damage(scheme: Scheme) -> WeightDamage:
@@ -117,7 +105,7 @@ def measured(scheme: Scheme, question: Question) -> Measured:
     return Measured(scheme, 10_048, 9_000, text, sides)
 
 
-class Lab:
+class Lab(Stand):
     """The tab with everything around it; what the engine would be asked is written down."""
 
     def __init__(self, patch: pytest.MonkeyPatch, saved: dict[str, Any] | None = None) -> None:
@@ -129,12 +117,7 @@ class Lab:
         patch.setattr(presenter, "weigh", self._weigh)
         patch.setattr(presenter, "look", self._look)
         patch.setattr(presenter, "ask", self._ask)
-        self.jobs: Any = ManualJobs(FakeEngine(model_info()))
-        self.bench = Workbench(self.jobs)
-        self.notifier = FakeNotifier()
-        self.page = FakePage()
-        context = PanelContext(self.bench, self.jobs, self.notifier, {})
-        self.tab = Quantization(context, PanelPresenter(context), self.page, saved or {})
+        super().__init__(Quantization, FakePage(), saved)
 
     def open(self, generation: int = 1, **changes: Any) -> None:
         info = replace(model_info(), features=frozenset((Feature.SCORE, Feature.GENERATE)), **changes)
@@ -452,12 +435,12 @@ def test_exports(lab: Lab, what: str, rows: int, tmp_path: Path) -> None:
     lab.tab.measure()
     lab.jobs.run_all()
     lab.tab.export(what, "copy")
-    assert len(list(csv.reader(io.StringIO(lab.page.copied), delimiter="\t"))) == rows + 1
+    assert len(list(csv.reader(io.StringIO(lab.page.copied[-1]), delimiter="\t"))) == rows + 1
     for kind in ("csv", "json"):
-        lab.page.path = tmp_path / f"table.{kind}"
+        lab.page.folder = tmp_path
         lab.tab.export(what, kind)
         lab.jobs.run_all()
-        text = lab.page.path.read_text(encoding="utf-8")
+        text = (tmp_path / lab.page.asked[-1]).read_text(encoding="utf-8")
         content = list(csv.DictReader(io.StringIO(text))) if kind == "csv" else json.loads(text)
         assert len(content) == rows
         assert content[0]["scheme"] == "float32"
@@ -468,9 +451,9 @@ def test_the_script_is_python_with_everything_in_it(lab: Lab) -> None:
     lab.ready()
     lab.tab.change(own='A "text"\nof two lines', source=Source.OWN)
     lab.tab.copy_script()
-    compile(lab.page.copied, "script", "exec")
+    compile(lab.page.copied[-1], "script", "exec")
     for part in ("Scheme('nf4', double=True)", "granularity='group', group_size=64", repr('A "text"\nof two lines')):
-        assert part in lab.page.copied
+        assert part in lab.page.copied[-1]
 
 
 def test_closing_delivers_nothing_more(lab: Lab) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,42 +15,28 @@ import pytest
 from llmlab.engine.scaling.known import known_models
 from llmlab.engine.scaling.laws import APPROACH_1, APPROACH_3_PRINTED, KAPLAN, LAWS, REPLICATION
 from llmlab.engine.scaling.planning import plan
-from llmlab.ui.panel import PanelContext
 from llmlab.ui.panels.memory.scaling import presenter
 from llmlab.ui.panels.memory.scaling.params import Params, View
 from llmlab.ui.panels.memory.scaling.presenter import Scaling, ScalingScreen
-from llmlab.ui.presenter import PanelPresenter
 from llmlab.ui.widgets.chart.plot import Draw, Plot
-from llmlab.workbench import Workbench
-from tests.presenters.decoding_fakes import FakeEngine, FakeNotifier, ManualJobs, model_info, ready
+from tests.presenters.decoding_fakes import model_info, ready
+from tests.presenters.memory_stand import FakeDesk, Stand
 
 
-class FakePage:
+class FakePage(FakeDesk):
     def __init__(self) -> None:
+        super().__init__()
         self.screens: list[ScalingScreen] = []
-        self.copied = ""
-        self.path: Path | None = None
 
     def show_screen(self, screen: ScalingScreen) -> None:
         self.screens.append(screen)
 
-    def copy(self, text: str) -> None:
-        self.copied = text
 
-    def ask_path(self, name: str, kinds: tuple[str, ...], then: Callable[[Path], None]) -> None:
-        assert self.path is not None
-        then(self.path)
-
-
-class Desk:
-    """The tab with everything around it."""
+class Desk(Stand):
+    """The tab in front."""
 
     def __init__(self, saved: dict[str, Any] | None = None) -> None:
-        self.jobs: Any = ManualJobs(FakeEngine(model_info()))
-        self.bench = Workbench(self.jobs)
-        self.page = FakePage()
-        context = PanelContext(self.bench, self.jobs, FakeNotifier(), {})
-        self.tab = Scaling(context, PanelPresenter(context), self.page, saved or {})
+        super().__init__(Scaling, FakePage(), saved)
         self.tab.bring()
 
     @property
@@ -163,20 +148,20 @@ def test_a_budget_that_makes_no_sense_keeps_the_former_plan() -> None:
 def test_exports(tmp_path: Path) -> None:
     desk = Desk()
     desk.tab.export("copy")
-    rows = list(csv.DictReader(io.StringIO(desk.page.copied), delimiter="\t"))
+    rows = list(csv.DictReader(io.StringIO(desk.page.copied[-1]), delimiter="\t"))
     assert [row["name"] for row in rows] == [row[0] for row in desk.screen.rows]
     assert float(rows[0]["value"]) == desk.tab.params.budget.operations
-    desk.page.path = tmp_path / "scaling.json"
+    desk.page.folder = tmp_path
     desk.tab.export("json")
     desk.jobs.run_all()
-    assert json.loads(desk.page.path.read_text(encoding="utf-8"))[0]["unit"] == "FLOP"
+    assert json.loads((tmp_path / desk.page.asked[-1]).read_text(encoding="utf-8"))[0]["unit"] == "FLOP"
 
 
 def test_the_script_gives_the_same_figures(capsys: pytest.CaptureFixture[str]) -> None:
     desk = Desk()
     desk.tab.change(own=True, size=3.0, law=APPROACH_1.name, days=12.5)
     desk.tab.copy_script()
-    exec(compile(desk.page.copied, "script", "exec"), {})
+    exec(compile(desk.page.copied[-1], "script", "exec"), {})
     printed = capsys.readouterr().out
     assert f"{plan(desk.tab.params.budget, APPROACH_1, 3e9).tokens:.6g}" in printed
     assert len(printed.splitlines()) == len(desk.screen.rows)
