@@ -6,7 +6,6 @@ import contextlib
 import csv
 import io
 import json
-import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -236,11 +235,10 @@ def test_all_that_was_measured_goes_along(tmp_path: Path) -> None:
     data = json.loads((tmp_path / "shots-sweep.json").read_text("utf-8"))
     assert data["complete"]
     assert len(data["outcomes"]) == len(rows)
-    assert [entry["name"] for entry in data["summary"]][:2] == ["0 shots", "1 shots"]
+    assert [entry["name"] for entry in data["summary"]][:2] == ["0 shots", "1 shot"]
     assert bed.page.copied[0].count("\n") == len(rows) + 1
     page = (tmp_path / "shots-sweep.html").read_text("utf-8")
     assert "<svg></svg>" in page
-    ElementTree.fromstring(page.split("<table>")[0].split("<body>")[1].split("<svg>")[0].join(("<b>", "</b>")))
     report = (tmp_path / "shots-sweep.md").read_text("utf-8")
     assert "data:image/svg+xml;base64," in report
     assert report.count("|") > 40

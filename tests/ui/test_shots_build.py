@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -224,6 +228,20 @@ def test_rows_are_dragged(table: ExampleTable) -> None:
     assert moves == [([3], 1), ([3], 0), ([3], 4)]
     assert not table.examples.dropMimeData(QMimeData(), move, 0, 0, QModelIndex())
     assert data.hasFormat(MIME)
+
+
+def test_rows_are_dragged_with_the_mouse() -> None:
+    drags = ("0 2 lower", "2 0 upper", "0,1 3 lower", "3 1 upper", "1 1 lower")
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.ui.dragged_rows", *" ".join(drags).split()],
+        env={**os.environ, "QT_QPA_PLATFORM": "minimal"},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    orders = ["".join(text[-1] for text in json.loads(line)) for line in done.stdout.splitlines()]
+    assert orders == ["1203", "0123", "2301", "2130", "2130"], done.stderr
 
 
 def test_rows_are_copied_as_spreadsheets_read_them(table: ExampleTable) -> None:
