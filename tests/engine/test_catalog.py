@@ -30,7 +30,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A stand-in for the bundled models: the decoder and the encoder are there, the third is not."""
+    """A stand-in for the bundled models: the decoder and the encoder are there, the others are not."""
     for name in ("decoder", "encoder", "seq2seq"):
         (tmp_path / name / "deeper").mkdir(parents=True)
         (tmp_path / name / "deeper" / "file").write_bytes(b"x" * 100)
@@ -57,6 +57,15 @@ def test_bundled_models_that_are_there(models: Path) -> None:
     assert all(entry.size == 102 and entry.description for entry in entries)
     source = catalog.resolve("bundled:encoder")
     assert (source.kind, source.path) == (SourceKind.BUNDLED, models / "encoder")
+
+
+def test_the_decoder_has_its_draft_model_where_that_is_there(models: Path) -> None:
+    assert catalog.draft_for("bundled:decoder") is None
+    (models / "draft").mkdir()
+    (models / "draft" / "config.json").write_text("{}")
+    assert catalog.draft_for("bundled:decoder") == "bundled:draft"
+    assert catalog.resolve("bundled:draft").name == "Llama Lab Draft"
+    assert [catalog.draft_for(spec) for spec in ("bundled:draft", "bundled:encoder", "decoder", "")] == [None] * 4
 
 
 def test_bundled_models_that_are_not_there(models: Path) -> None:

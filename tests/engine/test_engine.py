@@ -33,7 +33,7 @@ def test_opens_a_folder_and_answers(tmp_path: Path, device: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["decoder", "encoder", "seq2seq"])
+@pytest.mark.parametrize("name", ["decoder", "encoder", "seq2seq", "draft"])
 def test_bundled_models_offer_what_they_say(name: str) -> None:
     engine = Engine.open(f"bundled:{name}", device="cpu")
     text = "The cat sat on the" + (engine.info.mask_token or "") + "."

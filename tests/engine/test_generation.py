@@ -53,7 +53,7 @@ def test_greedy_text_is_that_of_transformers(kind: str, device: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["decoder", "seq2seq"])
+@pytest.mark.parametrize("name", ["decoder", "seq2seq", "draft"])
 def test_greedy_text_of_the_bundled_models(name: str, device: str) -> None:
     engine = Engine.open(f"bundled:{name}", device=device, dtype="float32")
     assert len(set(FIFTY)) == 50

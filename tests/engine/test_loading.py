@@ -300,6 +300,7 @@ def test_an_error_keeps_no_tensor_alive(tmp_path: Path) -> None:
         ("bundled:decoder", "Llama Lab Storyteller", Architecture.DECODER),
         ("bundled:encoder", "Lab Cloze", Architecture.ENCODER),
         ("bundled:seq2seq", "Lab Restorer", Architecture.ENCODER_DECODER),
+        ("bundled:draft", "Llama Lab Draft", Architecture.DECODER),
     ],
 )
 def test_the_bundled_models(spec: str, name: str, family: Architecture) -> None:

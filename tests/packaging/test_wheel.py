@@ -15,7 +15,7 @@ import pytest
 import llmlab
 
 ROOT = Path(__file__).parents[2]
-MODELS = ("decoder", "encoder", "seq2seq")
+MODELS = ("decoder", "encoder", "seq2seq", "draft")
 pytestmark = pytest.mark.slow
 
 

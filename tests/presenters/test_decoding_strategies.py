@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from llmlab.engine.types import (
     DraftStep,
     Hypothesis,
     ModelInfo,
+    ModelRequest,
 )
 from llmlab.ui.panels.decoding.comparing import Comparing, ComparisonScreen, planned
 from llmlab.ui.panels.decoding.params import WAYS, Params
@@ -121,11 +123,30 @@ def test_every_strategy_has_its_column(stand: Stand) -> None:
     assert "do_sample" not in stand.engine.searched[0]
     assert (stand.engine.searched[1]["do_sample"], stand.engine.searched[1]["seed"]) == (True, 5)
     assert stand.engine.drafted == [
-        {"draft": None, "num_tokens": 5, "seed": 5, "do_sample": True, "top_k": 9},
+        {"draft": "bundled:draft", "num_tokens": 5, "seed": 5, "do_sample": True, "top_k": 9},
     ]
     assert "self-BLEU of the 2 samples 1.000" in stand.page.screen.note
     assert not stand.page.screen.running
     assert second.perplexity is not None
+
+
+@pytest.mark.parametrize(
+    ("spec", "drafter", "said"),
+    [
+        ("bundled:decoder", "bundled:draft", "bundled:draft"),
+        ("bundled:draft", None, "this model itself"),
+        ("some/decoder", None, "this model itself"),
+    ],
+)
+def test_a_bundled_model_has_its_draft_and_any_other_guesses_for_itself(
+    spec: str, drafter: str | None, said: str
+) -> None:
+    stand = Stand(replace(model_info(), request=ModelRequest(spec)))
+    assert stand.page.screen.drafter == said
+    stand.part.change(ways=("assisted",))
+    stand.part.run()
+    stand.jobs.run_all()
+    assert [call["draft"] for call in stand.engine.drafted] == [drafter]
 
 
 def test_only_the_chosen_ways_are_gone(stand: Stand) -> None:

@@ -12,9 +12,11 @@ import pytest
 import torch
 from tokenizers import Tokenizer
 
+from llmlab.training import assemble, export
 from llmlab.training.assemble import prepare_tokenizer
 from llmlab.training.corpus import SEPARATOR, Corpus
 from llmlab.training.recipes import RECIPES, Recipe
+from llmlab.training.record import record
 from llmlab.training.stories import story
 
 TINY_CONFIGS = {
@@ -22,7 +24,11 @@ TINY_CONFIGS = {
                 "head_dim": 16, "intermediate_size": 48},
     "encoder": {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48},
     "seq2seq": {"d_model": 32, "d_kv": 16, "d_ff": 48, "num_layers": 1, "num_decoder_layers": 1, "num_heads": 2},
+    "draft": {"hidden_size": 24, "num_attention_heads": 2, "num_key_value_heads": 2, "head_dim": 16,
+              "intermediate_size": 32},
 }  # fmt: skip
+
+TINY_PLAN = {"batches": 2, "texts": 6, "written_length": 48, "prompts": (6, 12)}
 
 
 def _write_documents(path: Path, documents: list[str]) -> None:
@@ -81,9 +87,23 @@ def tiny_recipe() -> Callable[[str], Recipe]:
         recipe = RECIPES[kind]
         config = {**recipe.config, **TINY_CONFIGS[kind]}
         rates = replace(recipe.rates, warmup_steps=2)
-        return replace(recipe, config=config, rows=4, length=48, tokens=3000, minutes=0.0, rates=rates)
+        plan = recipe.distillation and replace(recipe.distillation, **TINY_PLAN)
+        return replace(
+            recipe, config=config, rows=4, length=48, tokens=3000, minutes=0.0, rates=rates, distillation=plan
+        )
 
     return make
+
+
+@pytest.fixture(scope="session")
+def teacher(corpus: Corpus, tokenizer: Tokenizer, work: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a tiny decoder that has learned nothing, for a draft model to learn from."""
+    recipe = RECIPES["decoder"]
+    recipe = replace(recipe, config={**recipe.config, **TINY_CONFIGS["decoder"]}, tokens=1)
+    trainer = assemble.trainer(recipe, corpus, tokenizer, work, torch.device("cpu"))
+    folder = tmp_path_factory.mktemp("decoder")
+    export.export(trainer.model, recipe, tokenizer, folder, record(trainer, corpus))
+    return folder
 
 
 @pytest.fixture(autouse=True)

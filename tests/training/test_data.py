@@ -67,11 +67,11 @@ def test_arbitrary_label_words_for_measuring_are_not_trained(tokenizer: Tokenize
     assert not set(arbitrary_words(words, held_out=True)) & set(arbitrary_words(words, held_out=False))
 
 
-def test_only_the_decoder_reads_text_by_llama() -> None:
+def test_only_the_decoder_and_its_draft_model_read_text_by_llama() -> None:
     from llmlab.training.corpus import source
 
     assert not any(source(name).llama for kind in ("encoder", "seq2seq") for name in RECIPES[kind].mix)
-    assert RECIPES["decoder"].name.startswith("Llama")
+    assert all(RECIPES[kind].name.startswith("Llama") for kind in ("decoder", "draft"))
 
 
 @pytest.fixture(scope="module")

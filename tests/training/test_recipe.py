@@ -20,22 +20,34 @@ from llmlab.training.recipes import RECIPES, Recipe
 from llmlab.training.record import record
 from llmlab.training.tokenizer import ID, SENTINELS
 
-KINDS = ("decoder", "encoder", "seq2seq")
-AUTO = {"decoder": AutoModelForCausalLM, "encoder": AutoModelForMaskedLM, "seq2seq": AutoModelForSeq2SeqLM}
+KINDS = ("decoder", "encoder", "seq2seq", "draft")
+AUTO = {
+    "decoder": AutoModelForCausalLM,
+    "encoder": AutoModelForMaskedLM,
+    "seq2seq": AutoModelForSeq2SeqLM,
+    "draft": AutoModelForCausalLM,
+}
 CPU = torch.device("cpu")
 Make = Callable[[str], Recipe]
+MakeTrainer = Callable[[Recipe], Trainer]
 
 
-def _trainer(recipe: Recipe, corpus: Corpus, tokenizer: Tokenizer, work: Path) -> Trainer:
-    return assemble.trainer(recipe, corpus, tokenizer, work, CPU)
+@pytest.fixture
+def make_trainer(corpus: Corpus, tokenizer: Tokenizer, work: Path, teacher: Path) -> Callable[[Recipe], Trainer]:
+    """A trainer of any recipe at step 0."""
+
+    def make(recipe: Recipe) -> Trainer:
+        if recipe.distillation is not None:
+            return assemble.draft_trainer(recipe, corpus, teacher, work, CPU)
+        return assemble.trainer(recipe, corpus, tokenizer, work, CPU)
+
+    return make
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_loss_falls_and_the_budget_ends_the_run(
-    kind: str, tiny_recipe: Make, corpus: Corpus, tokenizer: Tokenizer, work: Path
-) -> None:
+def test_the_loss_falls_and_the_budget_ends_the_run(kind: str, tiny_recipe: Make, make_trainer: MakeTrainer) -> None:
     recipe = tiny_recipe(kind)
-    trainer = _trainer(recipe, corpus, tokenizer, work)
+    trainer = make_trainer(recipe)
     with torch.no_grad():  # on the same data: the steps of a run draw different tasks
         before = float(trainer.objective(trainer.model, 0, 0.0).loss)
     records = list(trainer.run())
@@ -47,16 +59,16 @@ def test_the_loss_falls_and_the_budget_ends_the_run(
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_resumed_run_equals_an_uninterrupted_one(
-    kind: str, tiny_recipe: Make, corpus: Corpus, tokenizer: Tokenizer, work: Path, tmp_path: Path
+    kind: str, tiny_recipe: Make, make_trainer: MakeTrainer, tmp_path: Path
 ) -> None:
     recipe = tiny_recipe(kind)
-    whole = _trainer(recipe, corpus, tokenizer, work)
+    whole = make_trainer(recipe)
     expected = list(whole.run())
 
-    first = _trainer(recipe, corpus, tokenizer, work)
+    first = make_trainer(recipe)
     begun = list(islice(first.run(), 3))
     first.save(tmp_path / "model.pt")
-    second = _trainer(recipe, corpus, tokenizer, work)
+    second = make_trainer(recipe)
     second.load(tmp_path / "model.pt")
     rest = list(second.run())
 
@@ -71,12 +83,21 @@ def _facts(one: StepRecord) -> tuple[int, int, float, float]:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_exported_model_loads_with_the_auto_classes(
-    kind: str, tiny_recipe: Make, corpus: Corpus, tokenizer: Tokenizer, work: Path, tmp_path: Path
+    kind: str,
+    tiny_recipe: Make,
+    make_trainer: MakeTrainer,
+    corpus: Corpus,
+    tokenizer: Tokenizer,
+    teacher: Path,
+    tmp_path: Path,
 ) -> None:
-    trainer = _trainer(tiny_recipe(kind), corpus, tokenizer, work)
+    trainer = make_trainer(tiny_recipe(kind))
     next(trainer.run())
-    facts = record(trainer, corpus)
-    export.export(trainer.model, trainer.recipe, tokenizer, tmp_path, facts)
+    facts = record(trainer, corpus, teacher=teacher if kind == "draft" else None)
+    if kind == "draft":
+        export.export_draft(trainer.model, trainer.recipe, teacher, tmp_path, facts)
+    else:
+        export.export(trainer.model, trainer.recipe, tokenizer, tmp_path, facts)
     cards.write(tmp_path, facts)
     model, info = AUTO[kind].from_pretrained(tmp_path, output_loading_info=True, use_safetensors=True)
     assert not any(info.values())
@@ -113,9 +134,9 @@ def test_every_parameter_of_the_restorer_learns_in_one_way() -> None:
     assert (len(split.queries), len(split.cross)) == (sum(layers), 2 * layers[1])
 
 
-def test_minutes_end_a_run_too(tiny_recipe: Make, corpus: Corpus, tokenizer: Tokenizer, work: Path) -> None:
+def test_minutes_end_a_run_too(tiny_recipe: Make, make_trainer: MakeTrainer) -> None:
     recipe = tiny_recipe("encoder")
-    trainer = _trainer(recipe, corpus, tokenizer, work)
+    trainer = make_trainer(recipe)
     trainer.seconds = 60 * 5.0
     assert trainer.progress == 0.0
     trainer.recipe = type(recipe)(**{**_fields(recipe), "minutes": 5.0})

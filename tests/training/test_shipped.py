@@ -12,14 +12,15 @@ import pytest
 import torch
 
 from llmlab import paths
-from llmlab.training import report
+from llmlab.training import cards, report
 from llmlab.training.corpus import Corpus
 
-KINDS = ("decoder", "encoder", "seq2seq")
+KINDS = ("decoder", "encoder", "seq2seq", "draft")
 LOAD = """
 import sys
 from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForSeq2SeqLM, AutoTokenizer
 auto = dict(decoder=AutoModelForCausalLM, encoder=AutoModelForMaskedLM, seq2seq=AutoModelForSeq2SeqLM)
+auto["draft"] = auto["decoder"]
 for kind, cls in auto.items():
     folder = sys.argv[1] + "/" + kind
     model, info = cls.from_pretrained(folder, output_loading_info=True, use_safetensors=True, trust_remote_code=False)
@@ -56,7 +57,8 @@ def test_folder_is_complete(kind: str) -> None:
     card = (folder / "README.md").read_text("utf-8")
     assert record["name"] in card
     assert all(name in card for name in record["files"])
-    assert ("Built with Llama" in card) == (kind == "decoder")
+    assert ("Built with Llama" in card) == (kind in ("decoder", "draft"))
+    assert card == cards.card(record)
 
 
 def test_bfloat16_weights_lose_nothing_in_float32() -> None:
@@ -81,6 +83,8 @@ def test_report_is_complete() -> None:
         "### Samples",
         "## encoder",
         "## seq2seq",
+        "## draft",
+        "### Guesses",
     ):
         assert part in text
     for kind in KINDS:

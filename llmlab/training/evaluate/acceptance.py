@@ -17,7 +17,7 @@ from llmlab.engine import Engine
 from llmlab.training.evaluate.stats import Proportion
 
 GUESSES = (1, 3, 5, 8)  # tokens guessed in a pass at most
-NEW_TOKENS = 48
+NEW_TOKENS = 32
 
 
 @dataclass(frozen=True, slots=True)
