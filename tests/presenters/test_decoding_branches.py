@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from llmlab.engine.knobs import STAGES
 from llmlab.engine.sampling import GenerationSettings, SamplingSettings
 from llmlab.engine.types import Architecture
 from llmlab.ui.panel import PanelContext
@@ -311,6 +312,10 @@ def test_settings_in_few_words() -> None:
     assert settings_words(GenerationSettings(SamplingSettings(temperature=0.8, top_k=40))) == "T 0.8 · k 40"
     assert settings_words(GenerationSettings(SamplingSettings(do_sample=False, top_k=40))) == "greedy"
     assert settings_words(GenerationSettings()) == "as the model has it"
+    words = SamplingSettings(temperature=0, min_p=0.1, bad_words_ids=((1,),), no_repeat_ngram_size=3)
+    assert settings_words(GenerationSettings(words)) == "greedy · no-repeat n-gram 3 · banned words"
+    other = SamplingSettings(temperature=0.5, sequence_bias=(((1,), 2.0),), order=tuple(reversed(STAGES)))
+    assert settings_words(GenerationSettings(other)) == "T 0.5 · biased words · another order"
 
 
 @pytest.mark.parametrize(("reason", "goes_on"), [("length", True), ("stop", True), ("eos", False), ("context", False)])

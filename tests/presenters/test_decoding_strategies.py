@@ -125,7 +125,7 @@ def test_every_strategy_has_its_column(stand: Stand) -> None:
     assert stand.engine.drafted == [
         {"draft": "bundled:draft", "num_tokens": 5, "seed": 5, "do_sample": True, "top_k": 9},
     ]
-    assert "self-BLEU of the 2 samples 1.000" in stand.page.screen.note
+    assert "self-BLEU 1.000 of the 2 samples" in stand.page.screen.note
     assert not stand.page.screen.running
     assert second.perplexity is not None
 

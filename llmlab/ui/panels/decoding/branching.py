@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Protocol
 
-from llmlab.engine.sampling import GenerationSettings, SamplingSettings
+from llmlab.engine.knobs import PROCESSORS
+from llmlab.engine.sampling import GenerationSettings
 from llmlab.ui.panel import PanelContext
 from llmlab.ui.panels.decoding.branches import Tree
+from llmlab.ui.panels.decoding.knob_specs import STAGE_NAMES
 from llmlab.ui.panels.decoding.run import Run
 from llmlab.ui.panels.decoding.tabs import Playground
 
@@ -168,19 +170,17 @@ class Branching:
 
 def settings_words(settings: GenerationSettings) -> str:
     """The knobs that do something, in few words."""
-    sampling, default = settings.sampling, SamplingSettings()
-    changed = [
-        f"{SHORT.get(knob.name, knob.name)} {_value(getattr(sampling, knob.name))}"
-        for knob in fields(sampling)
-        if knob.name != "do_sample" and getattr(sampling, knob.name) != getattr(default, knob.name)
-    ]
-    if sampling.greedy:
-        changed = ["greedy", *(word for word in changed if word.split()[0] not in SHORT.values() or word[:3] == "rep")]
-    return " · ".join(changed) or "as the model has it"
+    sampling = settings.sampling
+    acting = [name for name in sampling.stages if not sampling.greedy or name in PROCESSORS]
+    told = ["greedy"] if sampling.greedy else []
+    told += [_setting(name, getattr(sampling, name)) for name in acting]
+    return " · ".join([*told, *(() if sampling.standard_order else ("another order",))]) or "as the model has it"
 
 
-def _value(value: object) -> str:
-    return f"{value:g}" if isinstance(value, (int, float)) else "set"
+def _setting(name: str, value: object) -> str:
+    """A knob with its number, or words, which have none."""
+    short = SHORT.get(name, STAGE_NAMES[name].lower())
+    return f"{short} {value:g}" if isinstance(value, (int, float)) else short
 
 
 def _row(tree: Tree, run: Run, depth: int) -> BranchRow:

@@ -196,7 +196,7 @@ class Comparing:
         alike = self_bleu(samples)
         parts = ["of another prompt"] if self._prompt != self._playground.prompt else []
         if alike is not None:
-            parts.append(f"self-BLEU of the {len(samples)} samples {alike:.3f}")
+            parts.append(f"self-BLEU {alike:.3f} of the {len(samples)} samples")
         return " · ".join([*parts, "underlined: three tokens that came before"])
 
 

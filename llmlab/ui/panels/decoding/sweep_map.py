@@ -10,6 +10,7 @@ from llmlab.ui import theme
 from llmlab.ui.panels.decoding.sweep_grid import METRICS, Swept
 
 PAD = theme.SPACE // 2
+EMPTY = "Sweep writes texts with every pair of these values. Each pair becomes a cell here, coloured by its measure."
 
 
 class SweepMap(QWidget):
@@ -31,7 +32,7 @@ class SweepMap(QWidget):
         if swept is not self._swept:
             self.selected = (0, 0)
         self._swept, self._metric = swept, metric
-        self.setAccessibleDescription(self._words(*self.selected) if swept is not None else "")
+        self.setAccessibleDescription(self._words(*self.selected) if swept is not None else EMPTY)
         self.update()
 
     def minimumSizeHint(self) -> QSize:
@@ -73,6 +74,9 @@ class SweepMap(QWidget):
         painter, colors, swept = QPainter(self), theme.current(), self._swept
         painter.fillRect(event.rect(), colors.base)
         if swept is None:
+            room = self.rect().adjusted(2 * theme.SPACE, PAD, -2 * theme.SPACE, -PAD)
+            painter.setPen(colors.muted)
+            painter.drawText(room, Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap, EMPTY)
             painter.end()
             return
         rows, columns = self._shape

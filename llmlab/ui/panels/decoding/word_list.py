@@ -14,6 +14,8 @@ TEXT_WIDTH = 120
 NUMBER_WIDTH = 70
 FIRST_BIAS = 2.0
 DECIMALS = 4  # that an imported bias may have
+LONGEST = "-99.9999"
+BUTTONS = 30  # pixels beside the number
 
 
 class BiasBox(QDoubleSpinBox):
@@ -94,6 +96,7 @@ class WordList(TextList):
         number = BiasBox()
         number.setRange(*LIMITS["bias"])
         number.setDecimals(DECIMALS)
+        number.setFixedWidth(number.fontMetrics().horizontalAdvance(LONGEST) + BUTTONS)
         number.setSingleStep(0.5)
         number.setPrefix("+" if bias >= 0 else "")
         number.setKeyboardTracking(False)
