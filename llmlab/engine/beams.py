@@ -27,7 +27,7 @@ from llmlab.engine.progress import UNCONTROLLED, Control
 from llmlab.engine.reading import Reader, end_tokens, forbidden, prompt_ids
 from llmlab.engine.sampling import GenerationSettings, SamplingSettings, SortedLogits
 from llmlab.engine.sorted_logits import check_usable
-from llmlab.engine.stepping import choosing, stepwise
+from llmlab.engine.stepping import Choosing, stepwise
 from llmlab.engine.tokenization import Speller, decode
 from llmlab.engine.types import BeamNode, BeamState, BeamStep, Feature, Hypothesis
 
@@ -145,7 +145,7 @@ class _Search:
     def step(self) -> BeamStep:
         """Look at the best candidates, and keep the best beams."""
         assert self._reader is not None
-        with choosing(self._index):
+        with Choosing(self._index):
             scores, origins, tokens = self._candidates()
         ends = [token in self._ends or self._index + 1 >= self._room for token in tokens]
         beams = [

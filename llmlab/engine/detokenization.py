@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from transformers import PreTrainedTokenizerBase
 
-from llmlab.engine.tokenization import decode
+from llmlab.engine.tokenization import decode, joins_bytes
 
 REPLACEMENT = "\ufffd"  # what decoders write for bytes that are no character, or none yet
 LONGEST_WAIT = 8  # tokens; a character has four bytes, so what is not one by then never will be
@@ -24,6 +24,7 @@ class Detokenizer:
         self._tokenizer = tokenizer
         added = tokenizer.added_tokens_decoder.items()
         self._special = frozenset(tokenizer.all_special_ids) | {i for i, token in added if token.special}
+        self._joins = joins_bytes(tokenizer)
         self._alone: dict[int, str] = {}  # of single tokens the text: most windows are one token long
         self._window = [i for i in before[-PROMPT_TAIL:] if i not in self._special]
         self._told = self._decode()
@@ -33,6 +34,9 @@ class Detokenizer:
         """The text that is certain once `token` is there."""
         if token in self._special:
             return ""
+        if self._joins and not self._waiting and REPLACEMENT not in (whole := self._of_one(token)):
+            self._window, self._told = [token], whole
+            return whole
         self._window.append(token)
         text = self._decode()
         self._waiting += 1
@@ -50,12 +54,13 @@ class Detokenizer:
         return self._decode()[len(self._told) :]
 
     def _decode(self) -> str:
-        if len(self._window) != 1:
-            return decode(self._tokenizer, self._window)
-        (token,) = self._window
-        if token not in self._alone:
-            self._alone[token] = decode(self._tokenizer, self._window)
-        return self._alone[token]
+        return self._of_one(*self._window) if len(self._window) == 1 else decode(self._tokenizer, self._window)
+
+    def _of_one(self, token: int) -> str:
+        text = self._alone.get(token)
+        if text is None:
+            text = self._alone[token] = decode(self._tokenizer, [token])
+        return text
 
 
 class StopStrings:

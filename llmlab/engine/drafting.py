@@ -26,7 +26,7 @@ from llmlab.engine.progress import Control
 from llmlab.engine.reading import Reader, end_tokens
 from llmlab.engine.sampling import GenerationSettings, SamplingSettings, SortedLogits, shape
 from llmlab.engine.sorted_logits import check_usable
-from llmlab.engine.stepping import choosing
+from llmlab.engine.stepping import Choosing
 from llmlab.engine.tokenization import Speller
 from llmlab.engine.types import Architecture, DraftedToken, DraftStep, Float32
 
@@ -95,12 +95,12 @@ class Drafting:
         assert self._reader is not None
         written_before = len(self._context.generated)
         left = self._room - written_before
-        with choosing(written_before):
+        with Choosing(written_before):
             guesses = self._drafter.guess(self._context, min(self._num_tokens, left - 1)) if left > 1 else []
         read = len(self._context.ids) - 1
         tokens = [int(self._context.ids[-1]), *(guess.token for guess in guesses)]
         logits = self._reader.all_logits(tokens, forbids=True)
-        with choosing(written_before):
+        with Choosing(written_before):
             written, odds = self._checked(guesses, logits)
         accepted = len(written) - 1
         end = next((i + 1 for i, token in enumerate(written) if token in self._ends), None)

@@ -12,20 +12,22 @@ from dataclasses import dataclass
 
 import torch
 
-from llmlab.engine.choosing import Choice, choose
+from llmlab.engine.choosing import Best, Choice, best, choose
 from llmlab.engine.context import Context
 from llmlab.engine.detokenization import Detokenizer, StopStrings
 from llmlab.engine.errors import InputError
+from llmlab.engine.later import Later
 from llmlab.engine.loading import LoadedModel
 from llmlab.engine.logits import require, sorted_later
 from llmlab.engine.progress import UNCONTROLLED, Control
 from llmlab.engine.reading import Reader, check_ids, decoder_start, end_tokens, prompt_ids
 from llmlab.engine.sampling import GenerationSettings
 from llmlab.engine.shelf import Shelf
+from llmlab.engine.sorted_logits import SortedLogits
 from llmlab.engine.static_steps import StaticSteps
-from llmlab.engine.stepping import choosing, stepwise
+from llmlab.engine.stepping import Choosing, stepwise
 from llmlab.engine.tokenization import Speller
-from llmlab.engine.types import PLAIN, Alternatives, Architecture, Feature, GenerationStep
+from llmlab.engine.types import PLAIN, Alternatives, Architecture, Feature, GenerationStep, StepFigures
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,9 +185,9 @@ class CompletionState:
         uniform, given = self._uniform(), self._given
         if given is not None:
             uniform = None
-        with choosing(self._index):
+        with Choosing(self._index):
             position = sorted_later(logits, self._context)
-            choice = choose(position, self._settings.sampling, uniform, given)
+            choice, figures = self._choice(position, uniform, given)
         token = choice.token_id
         self._unread = [token]
         self._context = self._context.with_id(token)
@@ -198,9 +200,7 @@ class CompletionState:
             text=text,
             probability=choice.probability,
             raw_probability=choice.raw_probability,
-            rank=choice.rank,
-            entropy=choice.entropy,
-            alternatives=_alternatives(choice, self._speller),
+            figures=figures,
             seconds=time.perf_counter() - self._started,
             finish_reason=finish_reason,
             sorted=position if self._capture else None,
@@ -208,6 +208,17 @@ class CompletionState:
             given=given is not None,
             computed=PLAIN if self._reader is None else self._reader.computed,
         )
+
+    def _choice(
+        self, position: SortedLogits, uniform: float | None, given: int | None
+    ) -> tuple[Choice | Best, Later[StepFigures]]:
+        """The token, and what is told beside it: later, where the position stays and the token is known without."""
+        sampling, speller = self._settings.sampling, self._speller
+        found = best(position, sampling) if self._capture and given is None else None
+        if found is not None:
+            return found, Later(lambda: _figures(choose(position, sampling, None), speller))
+        choice = choose(position, sampling, uniform, given)
+        return choice, Later.known(_figures(choice, speller))
 
     @property
     def _given(self) -> int | None:
@@ -263,11 +274,12 @@ class CompletionState:
         return None
 
 
-def _alternatives(choice: Choice, speller: Speller) -> Alternatives:
-    return Alternatives(
+def _figures(choice: Choice, speller: Speller) -> StepFigures:
+    alternatives = Alternatives(
         ids=choice.ids,
         logits=choice.logits,
         raw_probabilities=choice.raw_probabilities,
         probabilities=choice.probabilities,
         texts=speller.texts(choice.ids.tolist()),
     )
+    return StepFigures(choice.rank, choice.entropy, alternatives)

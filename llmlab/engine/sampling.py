@@ -104,6 +104,7 @@ def shape(sorted_logits: SortedLogits, settings: SamplingSettings) -> ShapedDist
 
 
 @functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=64)  # asked for every token
 def needs_no_stages(settings: SamplingSettings) -> bool:
     """Whether these are common settings in the common order."""
     return FAST.issuperset(settings.stages) and settings.standard_order

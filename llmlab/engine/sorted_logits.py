@@ -54,7 +54,7 @@ class SortedLogits:
 
         `order` finds the ids in sorted order when they are wanted. Raises InputError as `from_logits` does.
         """
-        check_usable(len(logits) > 0 and math.isfinite(logits.max()))  # NaN is everybody's maximum
+        check_usable(len(logits) > 0 and math.isfinite(logits[logits.argmax()]))  # NaN is everybody's maximum
         position = cls(_EMPTY, logits, context)
         position._sorted, position._unsorted, position.size = None, logits, len(logits)
         position._order = order or descending

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
 from llmlab.engine.errors import InputError
@@ -45,10 +44,18 @@ def stepwise(work: Stepwise[Step], last: Callable[[Step], object], control: Cont
         work.end()
 
 
-@contextmanager
-def choosing(index: int) -> Iterator[None]:
-    """Say with an InputError which token of the completion it kept from being chosen."""
-    try:
-        yield
-    except InputError as error:
-        raise InputError(f"Token {index + 1:,} cannot be chosen. {error.message}", error.hint) from None
+class Choosing:
+    """Says with an InputError which token of the completion it kept from being chosen.
+
+    A class because it is entered for every token: a generator's context manager takes several times as long.
+    """
+
+    def __init__(self, index: int) -> None:
+        self._index = index
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, InputError):
+            raise InputError(f"Token {self._index + 1:,} cannot be chosen. {error.message}", error.hint) from None

@@ -64,6 +64,11 @@ def decode(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> str:
     return str(tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
 
+def joins_bytes(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether a text is its tokens' bytes one after another, so that a token's text is the same wherever it stands."""
+    return tokenizer.is_fast and [decoder["type"] for decoder in _decoders(tokenizer)] == ["ByteLevel"]
+
+
 def tokenize(tokenizer: PreTrainedTokenizerBase, speller: Speller, text: str) -> TokenizedText:
     """`text` as the model reads it. Raises InputError for lone surrogates.
 

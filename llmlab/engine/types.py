@@ -7,12 +7,14 @@ Axis names in the shapes: `tokens` the length of the encoded text, `vocabulary` 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from llmlab.engine.later import Later
 
 if TYPE_CHECKING:
     from llmlab.engine.sorted_logits import SortedLogits
@@ -186,12 +188,25 @@ PLAIN = Computed()
 
 
 @dataclass(frozen=True, slots=True)
+class StepFigures:
+    """What is told of a step besides its token.
+
+    `rank` 0 is the most probable raw token; `entropy`, in nats, is of the distribution after the settings.
+    """
+
+    rank: int
+    entropy: float
+    alternatives: Alternatives
+
+
+@dataclass(frozen=True, slots=True)
 class GenerationStep:
     """One generated token. `"".join(step.text)` over all steps is the completion.
 
     `text` is what this token added to the completion: empty while a character's bytes are incomplete.
-    `probability` is after the settings, `raw_probability` before; `rank` 0 is the most probable raw token.
+    `probability` is after the settings, `raw_probability` before.
     `seconds` is the time since generation began, prompt included; the first step's is the time to first token.
+    `figures` may be worked out when they are first asked for, in well under a millisecond, from the `sorted` position.
     `finish_reason` is None while it goes on, otherwise "eos", "stop", "length" or "context".
     `sorted` is the whole position, to be shaped by other settings, where it was asked for: 8 bytes a vocabulary entry
     once it has been looked at, 4 before.
@@ -206,15 +221,33 @@ class GenerationStep:
     text: str
     probability: float
     raw_probability: float
-    rank: int
-    entropy: float  # of the distribution after the settings, in nats
-    alternatives: Alternatives
+    figures: Later[StepFigures]
     seconds: float
     finish_reason: str | None = None
     sorted: SortedLogits | None = None
     uniform: float | None = None
     given: bool = False
     computed: Computed = PLAIN
+
+    @property
+    def rank(self) -> int:
+        """See `StepFigures`."""
+        return self.figures().rank
+
+    @property
+    def entropy(self) -> float:
+        """See `StepFigures`."""
+        return self.figures().entropy
+
+    @property
+    def alternatives(self) -> Alternatives:
+        """The best tokens here, and the chosen one."""
+        return self.figures().alternatives
+
+    def without_position(self) -> GenerationStep:
+        """Itself, without the memory that the whole position takes."""
+        self.figures()  # they may come from the position
+        return replace(self, sorted=None)
 
 
 class BeamState(StrEnum):

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from llmlab.engine import choosing
-from llmlab.engine.choosing import Choice, choose
+from llmlab.engine.choosing import Choice, best, choose
 from llmlab.engine.context import Context
 from llmlab.engine.errors import InputError
 from llmlab.engine.logits import sorted_later
@@ -63,6 +63,38 @@ def test_usual_settings_sort_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     position = SortedLogits.later(logits, Context.of(range(5)))
     choose(position, SamplingSettings(), 0.99)
     assert position.unsorted is None
+
+
+@pytest.mark.parametrize("size", [30, 700, 5_000])
+def test_the_best_token_alone_is_the_one_that_is_chosen(size: int) -> None:
+    generator = np.random.default_rng(size)
+    context = Context.of(range(0, size, 7))
+    for _ in range(250):
+        logits = random_logits(generator, size)
+        if generator.random() < 0.2:
+            logits = np.round(logits)  # several best ones
+        penalty = float(generator.choice([1.0, 0.7, 1.3]))
+        settings = replace(SamplingSettings(do_sample=False), repetition_penalty=penalty)
+        if generator.random() < 0.3:
+            settings = replace(settings, do_sample=True, temperature=0.0)
+        found = best(SortedLogits.later(logits, context), settings)
+        sure = choose(SortedLogits.from_logits(logits, context), settings, None)
+        assert found is not None
+        assert found.token_id == sure.token_id, settings
+        assert found.probability == pytest.approx(sure.probability, rel=1e-6, abs=1e-9)
+        assert found.raw_probability == pytest.approx(sure.raw_probability, rel=1e-6, abs=1e-9)
+
+
+def test_the_best_token_alone_is_for_settings_that_draw_nothing() -> None:
+    logits = np.random.default_rng(2).normal(size=300).astype(np.float32)
+    position = SortedLogits.later(logits, Context.of((1, 2)))
+    for settings in (
+        SamplingSettings(temperature=0.8),
+        SamplingSettings(do_sample=False, bad_words_ids=((5,),)),
+        SamplingSettings(do_sample=False, no_repeat_ngram_size=2),
+    ):
+        assert best(position, settings) is None
+    assert best(SortedLogits.from_logits(logits), SamplingSettings(do_sample=False)) is None  # sorted: it knows more
 
 
 def test_a_position_is_sorted_when_it_is_looked_at() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from llmlab.engine.errors import Cancelled
+from llmlab.engine.later import Later
 from llmlab.engine.sampling import SamplingSettings, shape
 from llmlab.engine.sorted_logits import Captured, CapturedPosition, SortedLogits
 from llmlab.engine.types import (
@@ -21,6 +22,7 @@ from llmlab.engine.types import (
     GenerationStep,
     ModelInfo,
     ModelRequest,
+    StepFigures,
 )
 from llmlab.jobs.job import ErrorInfo, Job, JobControl
 from llmlab.ui.panel import PanelContext
@@ -93,9 +95,7 @@ def step(index: int, text: str, settings: SamplingSettings, finish: str | None =
         text="" if finish == "eos" else WORDS[shaped.ids[0]],
         probability=float(shaped.probabilities[0]),
         raw_probability=float(shaped.raw_probabilities[0]),
-        rank=0,
-        entropy=shaped.entropy,
-        alternatives=alternatives,
+        figures=Later.known(StepFigures(0, shaped.entropy, alternatives)),
         seconds=0.5 + 0.1 * index,
         finish_reason=finish,
         sorted=captured,

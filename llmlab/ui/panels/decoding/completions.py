@@ -165,7 +165,7 @@ class Completions:
 
 
 def _without_distributions(steps: Sequence[GenerationStep]) -> list[GenerationStep]:
-    return [replace(step, sorted=None) if step.sorted is not None else step for step in steps]
+    return [step.without_position() for step in steps]
 
 
 def generation(
@@ -190,10 +190,16 @@ def generation(
             control=control,
             **{knob.name: getattr(sampling, knob.name) for knob in fields(sampling)},
         )
-        for step in steps:
-            control.emit(step if step.index < keeps else replace(step, sorted=None))
-            if step.index % REPORT_EVERY == 0:
-                _report(control, step, settings.max_new_tokens, known)
+        told = []
+        try:
+            for step in steps:
+                told.append(step if step.index < keeps else step.without_position())
+                control.emit(told[-1])
+                if step.index % REPORT_EVERY == 0:
+                    _report(control, step, settings.max_new_tokens, known)
+        finally:  # what nobody has asked for while the text came; the window shall never have to, for a whole run
+            for step in told:
+                step.figures()
 
     return work
 
