@@ -32,8 +32,7 @@ def draft_text_section(models: Path, corpus: Corpus, effort: Effort, say: Say) -
         rows.append([name, f"{text.tokens:,}", f"**{both[0]:.1f}**", f"{both[1]:.1f}", f"{apart:.2f}"])
     header = ("file", "tokens", "perplexity", "of the decoder", "KL(decoder ‖ draft), nats a token")
     return f"""The held-out documents of the decoder's table, read in the same way. The divergence, over up to 20
-documents a file, is what the training made small, though mostly on texts that the decoder wrote itself, where the
-draft model is at work: people's texts surprise both of them more.
+documents a file, is what the training made small, though mostly on texts that the decoder wrote itself.
 
 {table(header, rows)}"""
 
