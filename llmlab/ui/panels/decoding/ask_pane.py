@@ -37,7 +37,7 @@ ANSWERS = (
 )
 TOKENS = (
     Column("token", "A token of the selected continuation", 0, number=False),
-    Column("p", "Its probability after the prompt and the tokens before it", 7),
+    Column("p", "Its probability after the prompt and the tokens before it", 8),
     Column("rank", "Its place among all tokens there: 1 is the most probable one", 6),
     Column("best", "The token that the model finds most probable there", 0, number=False),
 )
@@ -73,7 +73,7 @@ class AskPane(QWidget):
         self.answers.copy_asked.connect(lambda: self._export("copy"))
         sides = QSplitter()
         sides.setChildrenCollapsible(False)
-        for side, size in ((self.editor, 150), (self.answers, 440), (self.tokens, 260)):
+        for side, size in ((self.editor, 150), (self.answers, 425), (self.tokens, 275)):
             sides.addWidget(side)
             sides.setStretchFactor(sides.count() - 1, size)
         sides.setSizes([150, 440, 260])
