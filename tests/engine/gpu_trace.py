@@ -12,7 +12,6 @@ how much. The CUDA context is not in it, and neither is cuBLAS's workspace.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -62,20 +61,21 @@ def _attention(
         return _aten._scaled_dot_product_flash_attention(query, key, value, dropout_p, is_causal, scale=scale)[0]
     if not enable_gqa:
         keeps = torch.is_grad_enabled() and any(t.requires_grad for t in (query, key, value))
-        if attn_mask is not None:
-            if attn_mask.dtype is torch.bool:
-                attn_mask = torch.where(attn_mask, 0.0, -torch.inf).to(query.dtype)
-            if attn_mask.shape[-1] % 8:  # pad_bias: rows are aligned to 16 bytes
-                attn_mask = torch.nn.functional.pad(attn_mask, (0, 8 - attn_mask.shape[-1] % 8))[
-                    ..., : attn_mask.shape[-1]
-                ]
-            attn_mask = attn_mask.expand(*query.shape[:-1], key.shape[-2])
+        mask = None if attn_mask is None else _aligned(attn_mask, query).expand(*query.shape[:-1], key.shape[-2])
         return _aten._scaled_dot_product_efficient_attention(
-            query, key, value, attn_mask, keeps, dropout_p, is_causal, scale=scale
+            query, key, value, mask, keeps, dropout_p, is_causal, scale=scale
         )[0]
     return _aten._scaled_dot_product_attention_math(
         query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa
     )[0]
+
+
+def _aligned(mask: torch.Tensor, query: torch.Tensor) -> torch.Tensor:
+    """attention.cpp, preprocess_mask: numbers instead of a choice, in rows that begin at multiples of 8."""
+    if mask.dtype is torch.bool:
+        mask = torch.where(mask, 0.0, -torch.inf).to(query.dtype)
+    length = mask.shape[-1]
+    return torch.nn.functional.pad(mask, (0, -length % 8))[..., :length] if length % 8 else mask
 
 
 class Trace(LiveTensors):
@@ -134,18 +134,31 @@ def on_gpu(config: PreTrainedConfig, dtype: torch.dtype) -> PreTrainedModel:
     return model
 
 
-@dataclass(frozen=True)
-class Step:
-    """A training step: its peak, and bytes by what they are for."""
+def saved(model: PreTrainedModel, batch: int, tokens: int, source: int = 0) -> int:
+    """Bytes of all storages that a forward pass keeps for the backward pass, the model's own and the ids left out."""
+    own = {_place(tensor) for tensor in [*model.parameters(), *model.buffers()]}
+    kept: dict[int, int] = {}
 
-    trace: Trace
-    saved: int
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        kept[_place(tensor)] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    ids = torch.zeros(batch, tokens, dtype=torch.long, device="meta")
+    asked: dict[str, Any] = {"input_ids": ids}
+    if model.config.is_encoder_decoder:
+        read = torch.zeros(batch, source, dtype=torch.long, device="meta")
+        asked = {"input_ids": read, "decoder_input_ids": ids}
+    with AsOnCuda(), Trace(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        output = model.train()(**asked, use_cache=False)  # what it saves lives as long as the output does
+    assert output.logits.requires_grad
+    return sum(size for place, size in kept.items() if place not in own)
 
 
-def training_step(
-    model: PreTrainedModel, tokens: int, batch: int, *, autocast: bool = False, fused: bool = True
-) -> Trace:
-    """The second of two steps of AdamW, as Trainer takes it; gradients are let go before it."""
+def training_step(model: PreTrainedModel, batch: int, tokens: int, *, fused: bool = True) -> Trace:
+    """A training step with AdamW, whose states are there already, as from the second step on.
+
+    `fused` as in transformers' Trainer; else `foreach`, which is torch's own choice on a GPU.
+    """
     model.train().requires_grad_(requires_grad=True)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, foreach=not fused)
     for parameter in model.parameters():
@@ -165,6 +178,10 @@ def training_step(
         else:
             optimizer.step()
     return trace
+
+
+def _place(tensor: torch.Tensor) -> int:
+    return int(tensor.untyped_storage()._cdata)
 
 
 def _fused(optimizer: torch.optim.Optimizer) -> None:

@@ -14,17 +14,22 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from transformers import (
+    AutoModelForCausalLM,
     BertConfig,
     BertForMaskedLM,
     GPT2Config,
     GPT2LMHeadModel,
     LlamaConfig,
     LlamaForCausalLM,
+    MixtralConfig,
     ModernBertConfig,
     ModernBertForMaskedLM,
+    PreTrainedConfig,
     PreTrainedModel,
+    Qwen2MoeConfig,
     Qwen3Config,
     Qwen3ForCausalLM,
+    Qwen3MoeConfig,
 )
 
 from llmlab.engine.errors import InputError
@@ -114,6 +119,52 @@ def test_saved_tensors_are_the_formula_to_the_byte(kind: str, attention: str, dt
     width = dtype.itemsize
     expected = saved_by_layer(describe(model.config), width, flash=attention == "sdpa", cuda=False)
     assert expected.layer(2, 24, heads=4) == found
+
+
+SHARED = {"shared_expert_intermediate_size": 48}
+EXPERTS: dict[str, tuple[type[PreTrainedConfig], dict[str, Any], float]] = {
+    "mixtral": (MixtralConfig, {"head_dim": 16, "num_local_experts": 8}, 0.0),
+    # these do not divide the weights of a token's experts by their sum: some bytes of each less
+    "qwen3": (Qwen3MoeConfig, {"head_dim": 16, "num_experts": 8, "moe_intermediate_size": 96}, 0.005),
+    "qwen2": (Qwen2MoeConfig, {"num_experts": 8, "moe_intermediate_size": 96, **SHARED}, 0.005),
+}
+
+
+def experts(kind: str, layers: int, implementation: str) -> PreTrainedModel:
+    config, more, _ = EXPERTS[kind]
+    sizes = {"hidden_size": 64, "intermediate_size": 96, "num_attention_heads": 4, "num_key_value_heads": 2}
+    torch.manual_seed(0)
+    values = {**sizes, **more, "num_experts_per_tok": 2, "pad_token_id": 0}
+    model = AutoModelForCausalLM.from_config(config(vocab_size=32, num_hidden_layers=layers, **values))
+    model.set_experts_implementation(implementation)
+    return model
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32], ids=str)
+@pytest.mark.parametrize("kind", EXPERTS)
+def test_experts_keep_what_the_formula_says(kind: str, dtype: torch.dtype) -> None:
+    """With grouped_mm, transformers' choice: to the 4 bytes an expert of the groups' ends, or to half a per cent."""
+    three, two = (experts(kind, layers, "grouped_mm").to(dtype) for layers in (3, 2))
+    found = saved(three, 2, 24) - saved(two, 2, 24)
+    said = saved_by_layer(describe(two.config), dtype.itemsize, flash=True).layer(2, 24, heads=4)
+    assert said + 4 * 8 == pytest.approx(found, rel=EXPERTS[kind][2], abs=0)
+
+
+def test_other_ways_to_run_experts_keep_more() -> None:
+    """One expert after the other a tenth, a copy of each token's experts many times as much."""
+    grouped, eager, batched = (
+        saved(experts("mixtral", 1, how).to(torch.bfloat16), 2, 24) for how in ("grouped_mm", "eager", "batched_mm")
+    )
+    assert grouped < eager < 1.15 * grouped
+    assert batched > 5 * grouped
+    store, _ = activation_terms(shape("mistralai/Mixtral-8x7B-v0.1"), TrainingSettings())
+    assert "batched_mm" in store.note
+
+
+def test_what_was_counted_in_similar_code_is_called_an_estimate() -> None:
+    for name, counted in ((LLAMA_3, True), ("t5-base", True), ("google/gemma-2-2b", False)):
+        store, _ = activation_terms(shape(name), TrainingSettings())
+        assert ("estimate" in store.note) != counted, store.note
 
 
 def test_llama_keeps_about_44_hidden_widths_a_token() -> None:
@@ -409,6 +460,17 @@ def test_terms_add_up_and_more_never_takes_less(
     for term in (*activation_terms(qwen, settings), *state_terms(qwen, settings)):
         if "Σ" not in term.formula and term.name != "Optimizer states":
             assert value_of(term.values) == pytest.approx(term.bytes, rel=1e-3), term
+
+
+@pytest.mark.parametrize("name", ["t5-base", "flan-t5-xl", "facebook/bart-large", "gpt2"])
+@pytest.mark.parametrize("checkpointing", Checkpointing)
+@pytest.mark.parametrize("flash", [True, False])
+def test_formulas_of_activations_say_what_their_bytes_are(name: str, checkpointing: Checkpointing, flash: bool) -> None:
+    settings = TrainingSettings(tokens=300, batch=3, source_tokens=700, checkpointing=checkpointing, flash=flash)
+    for term in activation_terms(shape(name), settings):
+        assert value_of(term.values) == term.bytes, term
+    recomputed = activation_terms(shape(name), replace(settings, chunked_loss=True))[1]
+    assert value_of(recomputed.values) == recomputed.bytes
 
 
 def test_checkpointing_and_flash_save() -> None:

@@ -117,6 +117,17 @@ def training_settings(loaded: LoadedModel, settings: MeasureSettings) -> Trainin
     )
 
 
+def training_peak(shape: ModelShape, said: Estimate, *, twice: bool) -> int:
+    """The peak of a step of which `said` are the terms: activations and gradients are not there together.
+
+    `twice`: two more copies of the largest tensor come with the gradients, `_TWICE` says why.
+    """
+    passing = said.bytes_of(stepping.ACTIVATIONS) + said.bytes_of(stepping.LOGITS)
+    lasting = said.bytes_of("Weights") + said.bytes_of(stepping.OPTIMIZER)
+    copies = 2 * shape.layout.largest * (said.bytes_of(stepping.GRADIENTS) // shape.parameters)
+    return lasting + max(passing, said.bytes_of(stepping.GRADIENTS) + copies * twice)
+
+
 class _Measuring:
     """One measurement under way."""
 
@@ -223,11 +234,8 @@ class _Measuring:
         said = training(self._shape, training_settings(self._loaded, self._settings))
         found = [_component(_only(said, "Weights"), self._weights)]
         found += [_component(term, run.facts[term.name]) for term in said.terms if term.name in run.facts]
-        passing = said.bytes_of(stepping.ACTIVATIONS) + said.bytes_of(stepping.LOGITS)
-        lasting = said.bytes_of("Weights") + said.bytes_of(stepping.OPTIMIZER)
         twice = self._loaded.device.type == "cpu" or _is_tied(self._loaded)
-        copies = 2 * self._shape.layout.largest * (said.bytes_of(stepping.GRADIENTS) // self._shape.parameters)
-        predicted = lasting + max(passing, said.bytes_of(stepping.GRADIENTS) + copies * twice)
+        predicted = training_peak(self._shape, said, twice=twice)
         moment = _MOMENTS.format(more=_TWICE if twice else "")
         self._warnings += hidden.of_training(self._loaded, run)
         return self._phase("Training step", run, found, (predicted, moment), peak())
