@@ -45,6 +45,7 @@ def measure(
     done = frozenset(known)
     todo = [_Todo.of(condition, items, done, calibrate) for condition in conditions]
     clock = _Clock(sum(each.prompts for each in todo), control)
+    clock.tick(0)
     for condition, each in zip(conditions, todo, strict=True):
         asking = Prompts(loaded, condition.spec)
         if each.shared:

@@ -19,6 +19,7 @@ h1, h2, dd, td { overflow-wrap: anywhere }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1rem }
 dt { color: var(--muted) } dd { margin: 0 }
 figure { margin: 1.5rem 0; border: 1px solid var(--line) } svg { display: block; width: 100%; height: auto }
+.wide { overflow-x: auto }
 table { border-collapse: collapse; width: 100%; margin: 1rem 0 }
 td[dir] { min-width: 6rem }
 th, td { padding: .25rem .6rem; border-bottom: 1px solid var(--line); text-align: start; vertical-align: top }
@@ -28,7 +29,8 @@ thead th { color: var(--muted); font-weight: 600; white-space: nowrap } td { whi
 pre { background: var(--soft); padding: 1rem; white-space: pre-wrap; overflow-wrap: anywhere }
 @media print {
   :root { color-scheme: light; --ink: #000; --muted: #444; --paper: #fff; --line: #999; --soft: #f3f4f8 }
-  body { max-width: none; margin: 0; font-size: 10pt } figure, tr { break-inside: avoid } h2 { break-after: avoid }
+  body { max-width: none; margin: 0; font-size: 10pt } .wide { overflow: visible }
+  figure, tr { break-inside: avoid } h2 { break-after: avoid }
 }
 """
 Row = tuple[str, ...]
@@ -43,7 +45,11 @@ def table(head: Row, rows: Sequence[Row], numbers: Sequence[int], wrong: Sequenc
     for number, row in enumerate(rows):
         cells = "".join(f"<td {kind}>{safe(cell)}</td>" for cell, kind in zip(row, kinds, strict=True))
         lines.append(('<tr class="wrong">' if number in marked else "<tr>") + cells + "</tr>")
-    return f"<table>\n<thead><tr>{top}</tr></thead>\n<tbody>\n" + "\n".join(lines) + "\n</tbody>\n</table>"
+    return (
+        f'<div class="wide">\n<table>\n<thead><tr>{top}</tr></thead>\n<tbody>\n'
+        + "\n".join(lines)
+        + "\n</tbody>\n</table>\n</div>"
+    )
 
 
 def page(title: str, facts: Sequence[tuple[str, str]], svg: str, name: str, parts: Sequence[str]) -> str:
