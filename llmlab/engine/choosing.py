@@ -63,13 +63,17 @@ def best(position: SortedLogits, settings: SamplingSettings) -> Best | None:
     with np.errstate(over="ignore"):
         scores = _penalised(position, logits, settings.repetition_penalty)
         token = int(scores.argmax())  # the first, and so the lowest id, among equals
-        highest = scores[token]
-        if scores is logits:
-            raw = probability = 1 / _Whole(logits, highest, "whole raw").total
-        else:
-            raw = float(_Whole(logits, logits.max(), "whole raw").probabilities(np.array([token]))[0])
-            probability = 1 / _Whole(scores, highest, "whole").total
-    return Best(token, probability if not settings.do_sample else 1.0, raw)
+        probability = raw = 1 / _mass(scores, scores[token])
+        if scores is not logits:
+            highest = logits.max()
+            raw = math.exp(logits[token] - highest) / _mass(logits, highest)
+    return Best(token, 1.0 if settings.do_sample else probability, raw)  # at temperature 0 it has the whole mass
+
+
+def _mass(scores: Float32, highest: np.float32) -> float:
+    """The sum of exp(score − highest)."""
+    weights = SCRATCH.floats("mass", len(scores))
+    return _sum(np.exp(np.subtract(scores, highest, out=weights), out=weights))
 
 
 def choose(
