@@ -54,6 +54,8 @@ FONT_FOLDERS = ("/usr/share/fonts", "/usr/local/share/fonts", "~/.fonts", "~/.lo
 QUIET_THREADS = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
 OFFSCREEN = {"QT_QPA_PLATFORM": "offscreen"}
 FOR_TESTS = {**OFFSCREEN, "HF_HUB_OFFLINE": "1", "PYTHONFAULTHANDLER": "1"}
+# Several processes of pytest share the cores: threads of their own would only get in each other's way.
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 AT_ONCE = ("-n", "logical", "--maxprocesses=4", "--dist=worksteal")  # every process of pytest loads torch
 
 
@@ -267,7 +269,7 @@ def test(arguments: Sequence[str]) -> int:
     failed = []
     for name, command in stages(arguments):
         say(f"--- {name}")
-        if start(command, FOR_TESTS, ROOT) != 0:
+        if start(command, {**FOR_TESTS, **ONE_THREAD}, ROOT) != 0:
             failed.append(name)
     say(f"FAILED: {', '.join(failed)}" if failed else "lint, format, types, imports and tests passed")
     return 1 if failed else 0
