@@ -115,6 +115,8 @@ def test_the_table_of_gpus_is_sorted_changed_and_kept(
     buttons = dialog.findChild(QDialogButtonBox)
     buttons.button(QDialogButtonBox.StandardButton.Ok).click()
     assert "no name" in dialog.problem.text()
+    QApplication.processEvents()
+    assert dialog.problem.height() >= dialog.problem.heightForWidth(dialog.problem.width())  # none of it is cut
     dialog.name.setText("My own card")
     buttons.button(QDialogButtonBox.StandardButton.Ok).click()
     names = [row.cells[0] for row in pane.table.rows_model.rows]

@@ -18,6 +18,7 @@ from pytestqt.qtbot import QtBot
 
 from llmlab.app import PANELS, Lab
 from llmlab.engine.types import ModelRequest
+from llmlab.settings import Settings
 from llmlab.ui.panels.memory.quantization.page import QuantizationPage
 from llmlab.ui.panels.memory.quantization.presenter import Quantization
 from llmlab.ui.panels.memory.scaling.page import ScalingPage
@@ -43,6 +44,11 @@ def laboratory(qtbot: QtBot, lab: Lab) -> tuple[QuantizationPage, Quantization]:
     page, tab = panel.pages["quantization"], panel.presenter.tabs["quantization"]
     qtbot.waitUntil(lambda: not tab.busy and bool(page.table.rows_model.rows), timeout=WAIT)
     return page, tab
+
+
+def comparing(*schemes: str) -> Settings:
+    """Settings of a start before, in which only these were compared, and absmax: every other one takes its time."""
+    return Settings(panels={"memory": {"tabs": {"quantization": {"chosen": list(schemes)}}}})
 
 
 def cell(page: QuantizationPage, scheme: str, column: int) -> str:
@@ -100,7 +106,7 @@ def test_from_the_weights_to_the_texts(qtbot: QtBot, open_lab: OpenLab) -> None:
 
 
 def test_the_slider_and_the_picture_of_matrices(qtbot: QtBot, open_lab: OpenLab) -> None:
-    lab = open_lab()
+    lab = open_lab(settings=comparing("float32"))
     wait_ready(qtbot, lab)
     page, tab = laboratory(qtbot, lab)
     page.table.selectRow(page.table.rows_model.rowCount() - 1)
@@ -118,7 +124,7 @@ def test_the_slider_and_the_picture_of_matrices(qtbot: QtBot, open_lab: OpenLab)
 
 
 def test_stopping_and_closing_while_copies_are_measured(qtbot: QtBot, open_lab: OpenLab) -> None:
-    lab = open_lab()
+    lab = open_lab(settings=comparing("float32", "bfloat16", "NF4"))
     wait_ready(qtbot, lab)
     page, tab = laboratory(qtbot, lab)
     qtbot.mouseClick(page.controls.measure, Qt.MouseButton.LeftButton)

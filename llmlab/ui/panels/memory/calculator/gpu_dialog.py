@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QDialog, QDialogButtonBox, QDoubleSpinBox, QFormLa
 from llmlab.engine.memory.hardware import Gpu
 from llmlab.ui import theme
 
+MESSAGE = 300  # pixels that a sentence about what is wrong has at least
 Keep = Callable[[str, float, float], str]
 
 
@@ -27,7 +28,7 @@ class GpuDialog(QDialog):
         self.bandwidth = _number(" GB/s", "How fast it reads its memory, in 10⁹ bytes a second", 10_000_000, speed)
         self.problem = QLabel()
         self.problem.setWordWrap(True)
-        self.problem.setMinimumWidth(300)
+        self.problem.setMinimumWidth(MESSAGE)
         self.problem.hide()
         kinds = QDialogButtonBox.StandardButton
         buttons = QDialogButtonBox(kinds.Ok | kinds.Cancel)
@@ -52,7 +53,10 @@ class GpuDialog(QDialog):
         palette.setColor(self.problem.foregroundRole(), theme.current().error)
         self.problem.setPalette(palette)
         self.problem.setText(problem)
+        # a form gives a text that wraps the height of one line
+        self.problem.setMinimumHeight(self.problem.heightForWidth(max(self.problem.width(), MESSAGE)))
         self.problem.show()
+        self.adjustSize()
 
 
 def _number(suffix: str, tip: str, most: float, value: float) -> QDoubleSpinBox:
