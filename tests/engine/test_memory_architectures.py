@@ -12,6 +12,7 @@ from llmlab.engine.memory.architectures import architecture, architectures
 from llmlab.engine.memory.cache import kv_cache_bytes
 from llmlab.engine.memory.describe import describe
 from llmlab.engine.memory.inference import InferenceSettings, cache_bytes
+from llmlab.engine.memory.layout import parameter_count
 from llmlab.engine.memory.shape import Block, Group
 from tests.engine.memory_shapes import shape
 
@@ -69,6 +70,12 @@ def test_published_counts(name: str, published: tuple[int, int | None]) -> None:
     assert found.parameters == parameters
     if cached is not None:
         assert cache_bytes(found, InferenceSettings(tokens=1)) == cached
+
+
+def test_a_config_that_does_not_say_it_is_untied_loses_an_output_layer() -> None:
+    # The same file without its line: T5Config of transformers 5 ties, and the count is that of a tied model.
+    config = {k: v for k, v in architecture("flan-t5-xl").config.items() if k != "tie_word_embeddings"}
+    assert parameter_count(config) == 2_783_959_040
 
 
 def test_groups_of_llama_by_hand() -> None:

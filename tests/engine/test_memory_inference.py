@@ -92,7 +92,9 @@ def test_cache_of_llama_cpp() -> None:
 
 def test_bert_as_accelerate_estimates_it() -> None:
     # accelerate, model size estimator: 413.18 “MB”, which are MiB; the figure there includes a rounding of its own.
-    assert weight_bytes(shape("bert-base-cased").layout, "float32") / MIB == pytest.approx(413.18, abs=0.02)
+    found = weight_bytes(shape("bert-base-cased").layout, "float32") / MIB
+    assert found == pytest.approx(413.18, abs=0.02)
+    assert found == pytest.approx(413.68, rel=0.002)  # loaded on a GPU, the same page
 
 
 def test_t5_11b_in_int8() -> None:

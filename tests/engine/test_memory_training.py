@@ -38,6 +38,7 @@ from llmlab.engine.memory.describe import describe
 from llmlab.engine.memory.optimizers import Optimizer, state_of
 from llmlab.engine.memory.rules import RULES
 from llmlab.engine.memory.shape import Group, WeightTensor
+from llmlab.engine.memory.sharding import ShardingSettings, Strategy, sharded_training
 from llmlab.engine.memory.training import (
     Lora,
     Precision,
@@ -291,6 +292,24 @@ def test_qlora_on_a_t4(name: str, rank: int, batch: int, flash: bool, static: tu
     assert found.total / MIB == pytest.approx(peak, rel=0.05)
 
 
+PROCESSES = [6880.875, 6540.875, 6352.875, 2414.875, 7688.875]
+
+
+@pytest.mark.parametrize(("run", "process"), [*zip(RUNS, PROCESSES, strict=True)], ids=str)
+def test_the_whole_process_of_qlora_on_a_t4(run: tuple[Any, ...], process: float) -> None:
+    """The same runs, with what the allocator keeps unused and a CUDA context of 140.875 MiB: 15 %."""
+    name, rank, batch, flash, *_ = run
+    settings = TrainingSettings(
+        tokens=1024,
+        batch=batch,
+        flash=flash,
+        checkpointing=Checkpointing.FULL,
+        lora=Lora(rank, ATTENTION, "nf4"),
+        cuda_context=round(140.875 * MIB),
+    )
+    assert training(shape(name), settings).total / MIB == pytest.approx(process, rel=0.15)
+
+
 @pytest.mark.parametrize(
     ("tokens", "flash", "mib"), [(512, False, 1849), (512, True, 1847), (1024, False, 2876), (1024, True, 2528)]
 )
@@ -365,6 +384,16 @@ def test_torchtune(gib: float, change: dict[str, Any]) -> None:
     assert training(shape(LLAMA_3), settings).total / GIB == pytest.approx(gib, rel=0.2)
 
 
+def test_torchtune_on_eight_gpus() -> None:
+    # The same page: Llama 3.1 70B with LoRA on 8 A100, per GPU; sharded in full, the same batch is assumed. 20 %.
+    settings = TrainingSettings(
+        tokens=2048, batch=2, checkpointing=Checkpointing.FULL, chunked_loss=True, **BARE, **TORCHTUNE["LoRA"][1]
+    )
+    plan = ShardingSettings(8, Strategy.FULL_SHARD)
+    found = sharded_training(shape("meta-llama/Meta-Llama-3-70B"), settings, plan).total
+    assert found / GIB == pytest.approx(27.6, rel=0.2)
+
+
 @pytest.mark.parametrize(
     ("lora", "tokens", "batch", "flash", "gb"),
     [  # LLaMA-Factory, wiki, performance comparison: LLaMA 2 7B, rank 8 on everything, A100; process memory
@@ -388,10 +417,18 @@ def test_llama_factory(lora: Lora, tokens: int, batch: int, flash: bool, gb: flo
     assert training(shape("meta-llama/Llama-2-7b-hf"), settings).total / 1e9 == pytest.approx(gb, rel=0.2)
 
 
-@pytest.mark.parametrize(("name", "gb"), [(LLAMA_3, 6), ("meta-llama/Llama-3.2-3B", 3.5)])
-def test_unsloth_minimum(name: str, gb: float) -> None:
+@pytest.mark.parametrize(
+    ("name", "quantization", "gb", "tolerance"),
+    [
+        (LLAMA_3, "nf4", 6, 0.2),
+        (LLAMA_3, None, 22, 0.22),  # a little further off: what it was measured with is not stated
+        ("meta-llama/Llama-3.2-3B", "nf4", 3.5, 0.2),
+        ("meta-llama/Llama-3.2-3B", None, 8, 0.2),
+    ],
+)
+def test_unsloth_minimum(name: str, quantization: str | None, gb: float, tolerance: float) -> None:
     # unsloth's documentation, requirements: “absolute minimum”, so one short sequence, rank 16 on everything.
-    lora = Lora(16, EVERYWHERE, "nf4", double=True, upcast=False)
+    lora = Lora(16, EVERYWHERE, quantization, double=quantization is not None, upcast=False)
     settings = TrainingSettings(
         precision=Precision.BFLOAT16,
         optimizer=Optimizer.ADAMW_8BIT,
@@ -401,7 +438,7 @@ def test_unsloth_minimum(name: str, gb: float) -> None:
         lora=lora,
         margin=0,
     )
-    assert training(shape(name), settings).total / 1e9 == pytest.approx(gb, rel=0.2)
+    assert training(shape(name), settings).total / 1e9 == pytest.approx(gb, rel=tolerance)
 
 
 # LoRA
