@@ -6,6 +6,7 @@ computed at position i of the text, and a pass differs from the last one in two 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -30,17 +31,17 @@ def cuda_graph(work: Pass, device: torch.device) -> Pass:
     The graph reads and writes the memory that the pass did, so that what it answers is overwritten by the next one.
     Raises RuntimeError where the pass waits for the GPU, for example to choose what it does by a result.
     """
-    with torch.cuda.device(device):
-        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
-            for _ in range(WARM_UP):
-                work()
-        torch.cuda.current_stream().wait_stream(side)
+    side = _side_stream(device)
+    side.wait_stream(torch.cuda.current_stream(device))
+    # A failed recording leaves its stream behind as the current one: this block has the former one back in any case.
+    with torch.cuda.stream(side):
+        for _ in range(WARM_UP):
+            work()
         graph = torch.cuda.CUDAGraph()
         # Other threads may ask the device for its free memory meanwhile: only this one's doings count.
-        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+        with torch.cuda.graph(graph, stream=side, capture_error_mode="thread_local"):
             answer = work()
+    torch.cuda.current_stream(device).wait_stream(side)
 
     def replay() -> torch.Tensor:
         with torch.cuda.device(device):
@@ -48,6 +49,12 @@ def cuda_graph(work: Pass, device: torch.device) -> Pass:
         return answer
 
     return replay
+
+
+@functools.cache
+def _side_stream(device: torch.device) -> torch.cuda.Stream:
+    """Where passes are recorded. Always the same: libraries take a workspace for every stream that they see."""
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
 
 class SlotLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]

@@ -34,7 +34,7 @@ def why_not_model(loaded: LoadedModel) -> str:
     quantizer = getattr(model, "hf_quantizer", None)
     if loaded.info.architecture is not Architecture.DECODER:
         return "Only models without an encoder are recorded."
-    if any(tensor.device != loaded.device for tensor in (*model.parameters(), *model.buffers())):
+    if len({tensor.device for tensor in (*model.parameters(), *model.buffers())}) > 1:
         return "The model is spread over several devices, which no recording can span."
     if quantizer is not None and not quantizer.is_compileable:
         return "The arithmetic of its quantized weights cannot be recorded."

@@ -398,20 +398,24 @@ def test_cuda_graphs_write_the_plain_text(kind: str) -> None:
 
 @pytest.mark.cuda
 def test_a_closed_model_leaves_no_graph_behind() -> None:
-    before = torch.cuda.memory_allocated()
-    engine = Engine.open("bundled:decoder", device="cuda")
-    assert replayed(run(engine, 20, "Once upon a time", **GREEDY)) > 0
-    engine.close()
-    del engine
-    gc.collect()
-    torch.cuda.empty_cache()
-    assert torch.cuda.memory_allocated() <= before + 2**20
+    allocated = []
+    for _ in range(2):  # what the libraries keep for themselves is there after the first
+        engine = Engine.open("bundled:decoder", device="cuda")
+        assert replayed(run(engine, 20, "Once upon a time", **GREEDY)) > 0
+        engine.close()
+        del engine
+        gc.collect()
+        torch.cuda.empty_cache()
+        allocated.append(torch.cuda.memory_allocated())
+    assert allocated[1] <= allocated[0] + 2**20
 
 
 @pytest.mark.cuda
 def test_a_pass_that_waits_for_the_device_is_refused() -> None:
     device = torch.device("cuda")
     value = torch.ones(1, device=device)
+    stream = torch.cuda.current_stream()
     with pytest.raises(RuntimeError):
         cuda_graph(lambda: value * value.item(), device)
+    assert torch.cuda.current_stream() == stream
     assert float(value * 2) == 2, "the device goes on"
