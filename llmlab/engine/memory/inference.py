@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 from llmlab.engine.errors import InputError
 from llmlab.engine.memory.checks import at_least, share
@@ -13,6 +12,7 @@ from llmlab.engine.memory.formats import GGUF_BITS, bits, cache_format, matrix_b
 from llmlab.engine.memory.shape import Block, Group, ModelShape
 from llmlab.engine.memory.terms import Estimate, Term, plain, with_margin
 from llmlab.engine.memory.weights import packed_of, scales_of, weight_bytes
+from llmlab.engine.memory.working import Working
 
 CUDA_CONTEXT = 500 * 2**20
 PAGE = 16  # tokens in one block of a paged cache
@@ -116,31 +116,6 @@ def cache_terms(shape: ModelShape, settings: InferenceSettings) -> tuple[Term, .
 def cache_bytes(shape: ModelShape, settings: InferenceSettings) -> int:
     """All bytes of the cache; what `kv_cache_bytes` says, for every format and convention."""
     return sum(term.bytes for term in cache_terms(shape, settings))
-
-
-@dataclass(frozen=True, slots=True)
-class Working:
-    """Bytes that one layer holds: `mlp` and `attention` of a token that is read, `per_score` of each pair of such a
-    token and one that it sees, `per_seen` of a token that is seen; `per_pair` of a pair once for all sequences.
-    """
-
-    mlp: int
-    attention: int
-    per_score: int
-    per_seen: int
-    per_pair: int
-
-    def in_mlp(self, batch: Any, read: Any) -> Any:
-        """Bytes in the MLP: integers, or arrays."""
-        return batch * read * self.mlp
-
-    def in_attention(self, batch: Any, read: Any, seen: Any) -> Any:
-        """Bytes in attention: integers, or arrays."""
-        return batch * (read * (self.attention + self.per_score * seen) + self.per_seen * seen)
-
-    def always(self, read: Any, seen: Any) -> Any:
-        """Bytes beside both: integers, or arrays."""
-        return self.per_pair * read * seen
 
 
 def working_term(shape: ModelShape, settings: InferenceSettings) -> Term:

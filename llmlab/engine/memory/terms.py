@@ -65,8 +65,8 @@ def with_margin(terms: Iterable[Term], context: int, margin: float) -> tuple[Ter
             round(held * margin),
             "margin · (all above but the context)",
             f"{margin:g} · {held:,}",
-            "The caching allocator rounds blocks up and keeps freed ones, and cuBLAS takes its workspace there (8 MiB a "
-            "thread, 32 MiB on Hopper); an estimate.",
+            "The caching allocator rounds blocks up and keeps freed ones, and cuBLAS takes its workspace there (8 MiB, "
+            "32 on Hopper); an estimate.",
         ),
     )
 
