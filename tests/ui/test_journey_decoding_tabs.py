@@ -141,7 +141,9 @@ def test_strategies_are_compared_and_the_beams_are_those_of_transformers(qtbot: 
     greedy, sample, beams, sampled_beams, lookup, assisted = part.columns
     assert greedy.text == lookup.text
     assert len(sampled_beams.ids) == len(assisted.ids) == 8
-    assert assisted.accepted_share == 1, "the model agrees with itself"
+    assert assisted.plan.draft == "bundled:draft", "the model that was bundled to guess for this one"
+    assert assisted.accepted_share is not None
+    assert 0 < assisted.accepted_share <= 1
     engine = Engine.open("bundled:decoder")
     *_, last = engine.beam_search(lab.workbench.prompt, num_beams=4, max_new_tokens=8)
     assert beams.text == last.hypotheses[0].text
