@@ -86,7 +86,7 @@ class Engine:
         offline: bool = False,
         control: Control = UNCONTROLLED,
     ) -> Engine:
-        """Open `bundled:decoder`, `bundled:encoder`, `bundled:seq2seq`, a folder or a hub id. Raises an EngineError."""
+        """Open a bundled model (`bundled:decoder` …), a folder or a hub id. Raises an EngineError."""
         return cls(load(ModelRequest(spec, device, dtype, quantization, double_quantization, offline), control))
 
     @property

@@ -38,7 +38,7 @@ from llmlab.engine.memory.grid import (
     longest_contexts,
     training_grid,
 )
-from llmlab.engine.memory.hardware import gpu, gpus
+from llmlab.engine.memory.hardware import Gpu, gpu, gpus
 from llmlab.engine.memory.inference import InferenceSettings, inference
 from llmlab.engine.memory.machine import OWN, in_table, machine_gpus
 from llmlab.engine.memory.overview import areas, inference_fits, strategies, training_fits
@@ -349,6 +349,18 @@ def test_every_gpu_of_the_table_for_a_model_that_runs() -> None:
         expected = decode_roofline(llama, settings, row.gpu.bandwidth).tokens_per_second
         assert row.tokens_per_second == pytest.approx(expected)
     assert all(row.tokens_per_second is None for row in inference_fits(shape("bert-base-cased"), settings, gpus()))
+
+
+def test_main_memory_is_reckoned_with_a_cpus_kernels_and_no_cuda_context() -> None:
+    llama, settings = shape(MODELS[1]), InferenceSettings(dtype="float32", tokens=2000)
+    table = [Gpu("Main memory (CPU)", "", "this machine", 10**12, 10**10, "", cpu=True), *gpus()[:2]]
+    main, first, _ = inference_fits(llama, settings, table)
+    assert main.needs == inference(llama, replace(settings, cuda=False, cuda_context=0)).total
+    assert first.needs == inference(llama, settings).total > main.needs
+    plan, step = ShardingSettings(1, Strategy.DDP), TrainingSettings()
+    main, first, _ = training_fits(llama, step, plan, table)
+    assert main.needs == sharded_training(llama, replace(step, cuda=False, cuda_context=0), plan).total
+    assert first.needs == sharded_training(llama, step, plan).total
 
 
 @pytest.mark.parametrize("strategy", Strategy)

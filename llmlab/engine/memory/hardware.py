@@ -17,7 +17,8 @@ from llmlab.paths import resources
 class Gpu:
     """One kind of GPU. `memory` in bytes, as its driver reports it where that is known; `bandwidth` in bytes/s.
 
-    `kind` is "consumer", "workstation", "data centre" or "unified" (main memory that CPU and GPU share).
+    `kind` is "consumer", "workstation", "data centre" or "unified" (main memory that CPU and GPU share). `cpu`: no GPU
+    at all, but main memory, with a CPU's kernels and no CUDA context in it.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Gpu:
     memory: int
     bandwidth: int
     source: str
+    cpu: bool = False
 
     def __post_init__(self) -> None:
         """Raise InputError for memory or bandwidth that cannot be: rows can be edited by hand."""

@@ -30,7 +30,7 @@ def machine_gpus(control: Control = UNCONTROLLED) -> tuple[Gpu, ...]:
         bandwidth = read_bandwidth(torch.device("mps"), control)
         found.append(Gpu("Apple GPU", "Apple", OWN, memory, bandwidth, _measured()))
     memory = int(psutil.virtual_memory().total)
-    found.append(Gpu("Main memory (CPU)", "", OWN, memory, read_bandwidth(CPU, control), _measured()))
+    found.append(Gpu("Main memory (CPU)", "", OWN, memory, read_bandwidth(CPU, control), _measured(), cpu=True))
     return tuple(found)
 
 

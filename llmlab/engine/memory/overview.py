@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from llmlab.engine.errors import InputError
@@ -65,7 +65,12 @@ class Planned:
 
 
 def inference_fits(shape: ModelShape, settings: InferenceSettings, gpus: Sequence[Gpu]) -> tuple[GpuFit, ...]:
-    """Every GPU of a table for a model that runs. Raises InputError."""
+    """Every GPU of a table for a model that runs; main memory as a CPU uses it. Raises InputError."""
+    on_cpu = replace(settings, cuda=False, cuda_context=0)
+    return _by_kernels(gpus, lambda some, cpu: _inference_fits(shape, on_cpu if cpu else settings, some))
+
+
+def _inference_fits(shape: ModelShape, settings: InferenceSettings, gpus: Sequence[Gpu]) -> list[GpuFit]:
     needs = inference(shape, settings).total
     memories = [gpu.memory for gpu in gpus]
     contexts = longest_contexts(shape, settings, memories)
@@ -75,7 +80,7 @@ def inference_fits(shape: ModelShape, settings: InferenceSettings, gpus: Sequenc
         for one in PRECISIONS
     ]
     moved = None if shape.architecture is Architecture.ENCODER else decode_roofline(shape, settings, 1)
-    return tuple(
+    return [
         GpuFit(
             gpu,
             needs,
@@ -85,16 +90,33 @@ def inference_fits(shape: ModelShape, settings: InferenceSettings, gpus: Sequenc
             None if moved is None else moved.tokens_per_second * gpu.bandwidth,
         )
         for gpu, context, batch in zip(gpus, contexts, batches, strict=True)
-    )
+    ]
 
 
 def training_fits(
     shape: ModelShape, settings: TrainingSettings, plan: ShardingSettings, gpus: Sequence[Gpu]
 ) -> tuple[GpuFit, ...]:
-    """Every GPU of a table for a training run over `plan.gpus` of them. Raises InputError."""
+    """Every GPU of a table for a training run over `plan.gpus` of them; main memory likewise. Raises InputError."""
+    on_cpu = replace(settings, cuda=False, cuda_context=0)
+    return _by_kernels(gpus, lambda some, cpu: _training_fits(shape, on_cpu if cpu else settings, plan, some))
+
+
+def _training_fits(
+    shape: ModelShape, settings: TrainingSettings, plan: ShardingSettings, gpus: Sequence[Gpu]
+) -> list[GpuFit]:
     needs = sharded_training(shape, settings, plan).total
     batches = largest_training_batches(shape, settings, [gpu.memory for gpu in gpus], plan)
-    return tuple(GpuFit(gpu, needs, batch=batch) for gpu, batch in zip(gpus, batches, strict=True))
+    return [GpuFit(gpu, needs, batch=batch) for gpu, batch in zip(gpus, batches, strict=True)]
+
+
+def _by_kernels(gpus: Sequence[Gpu], work: Callable[[Sequence[Gpu], bool], list[GpuFit]]) -> tuple[GpuFit, ...]:
+    """`work` for the GPUs, and for the CPUs among them; in the order of `gpus`."""
+    found: dict[int, GpuFit] = {}
+    for cpu in (False, True):
+        places = [place for place, gpu in enumerate(gpus) if gpu.cpu == cpu]
+        if places:
+            found |= dict(zip(places, work([gpus[place] for place in places], cpu), strict=True))
+    return tuple(found[place] for place in range(len(gpus)))
 
 
 def strategies(
