@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import torch
 
-from llmlab.engine.choosing import Best, Choice, best, choose
+from llmlab.engine.choosing import Best, Choice, best, choose, takes_the_best
 from llmlab.engine.context import Context
 from llmlab.engine.detokenization import Detokenizer, StopStrings
 from llmlab.engine.errors import InputError
@@ -127,6 +127,8 @@ class CompletionState:
         self._shelf = shelf
         self._steps = steps
         self._random = torch.Generator().manual_seed(settings.seed)
+        self._draws = not settings.sampling.greedy
+        self._takes_the_best = capture and takes_the_best(settings.sampling)
         self._ends = end_tokens(loaded)
         self._stop = StopStrings(settings.stop)
         self._index = 0
@@ -214,7 +216,7 @@ class CompletionState:
     ) -> tuple[Choice | Best, Later[StepFigures]]:
         """The token, and what is told beside it: later, where the position stays and the token is known without."""
         sampling, speller = self._settings.sampling, self._speller
-        found = best(position, sampling) if self._capture and given is None else None
+        found = best(position, sampling) if self._takes_the_best and given is None else None
         if found is not None:
             return found, Later(lambda: _figures(choose(position, sampling, None), speller))
         choice = choose(position, sampling, uniform, given)
@@ -248,7 +250,7 @@ class CompletionState:
 
         One is drawn for every token, given or not, so that it depends on seed and place alone.
         """
-        if self._settings.sampling.greedy:
+        if not self._draws:
             return None
         return torch.rand((), generator=self._random, dtype=torch.float64).item()
 

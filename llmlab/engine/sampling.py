@@ -11,7 +11,6 @@ ones are repetition penalty (Keskar et al. 2019, eq. 2), temperature, top-k (Fan
 
 from __future__ import annotations
 
-import functools
 import math
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -103,8 +102,6 @@ def shape(sorted_logits: SortedLogits, settings: SamplingSettings) -> ShapedDist
     )
 
 
-@functools.lru_cache(maxsize=64)
-@functools.lru_cache(maxsize=64)  # asked for every token
 def needs_no_stages(settings: SamplingSettings) -> bool:
     """Whether these are common settings in the common order."""
     return FAST.issuperset(settings.stages) and settings.standard_order

@@ -23,12 +23,13 @@ class SortedLogits:
     `context` is what stands before the position.
     """
 
-    __slots__ = ("_order", "_sorted", "_unsorted", "context", "size")
+    __slots__ = ("_best", "_order", "_sorted", "_unsorted", "context", "size")
 
     def __init__(self, ids: Int32, logits: Float32, context: Context = NOTHING) -> None:
         self._sorted: tuple[Int32, Float32] | None = (ids, logits)
         self._unsorted: Float32 | None = None
         self._order: Callable[[Float32], Int32] = descending
+        self._best: int | None = None
         self.context = context
         self.size = len(ids)
 
@@ -54,8 +55,10 @@ class SortedLogits:
 
         `order` finds the ids in sorted order when they are wanted. Raises InputError as `from_logits` does.
         """
-        check_usable(len(logits) > 0 and math.isfinite(logits[logits.argmax()]))  # NaN is everybody's maximum
+        best = int(logits.argmax()) if len(logits) else None
+        check_usable(best is not None and math.isfinite(logits[best]))  # NaN is everybody's maximum
         position = cls(_EMPTY, logits, context)
+        position._best = best
         position._sorted, position._unsorted, position.size = None, logits, len(logits)
         position._order = order or descending
         return position
@@ -69,6 +72,14 @@ class SortedLogits:
     def logits(self) -> Float32:
         """Highest first."""
         return self._now()[1]
+
+    @property
+    def best(self) -> int:
+        """The most probable token, the lowest id among equals."""
+        if self._best is None:
+            ids, logits = self._now()
+            self._best = int(ids[: np.count_nonzero(logits == logits[0])].min())
+        return self._best
 
     @property
     def unsorted(self) -> Float32 | None:

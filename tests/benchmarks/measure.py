@@ -36,10 +36,16 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def interleaved(first: Callable[[], object], second: Callable[[], object], repeats: int = 7) -> Comparison:
-    """Both run in turns, `repeats` times after one run each that does not count."""
+    """Both run in turns, `repeats` times after one run each that does not count; who begins changes every time."""
     first()
     second()
-    pairs = [(seconds(first), seconds(second)) for _ in range(repeats)]
+    pairs = []
+    for turn in range(repeats):
+        if turn % 2:
+            later = seconds(second)
+            pairs.append((seconds(first), later))
+        else:
+            pairs.append((seconds(first), seconds(second)))
     return Comparison(
         first=statistics.median(a for a, _ in pairs),
         second=statistics.median(b for _, b in pairs),

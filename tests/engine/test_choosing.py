@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from llmlab.engine import choosing
-from llmlab.engine.choosing import Choice, best, choose
+from llmlab.engine.choosing import Choice, best, choose, takes_the_best
 from llmlab.engine.context import Context
 from llmlab.engine.errors import InputError
 from llmlab.engine.logits import sorted_later
@@ -86,15 +86,18 @@ def test_the_best_token_alone_is_the_one_that_is_chosen(size: int) -> None:
 
 
 def test_the_best_token_alone_is_for_settings_that_draw_nothing() -> None:
-    logits = np.random.default_rng(2).normal(size=300).astype(np.float32)
-    position = SortedLogits.later(logits, Context.of((1, 2)))
     for settings in (
         SamplingSettings(temperature=0.8),
         SamplingSettings(do_sample=False, bad_words_ids=((5,),)),
         SamplingSettings(do_sample=False, no_repeat_ngram_size=2),
     ):
-        assert best(position, settings) is None
-    assert best(SortedLogits.from_logits(logits), SamplingSettings(do_sample=False)) is None  # sorted: it knows more
+        assert not takes_the_best(settings)
+    assert takes_the_best(SamplingSettings(do_sample=False, repetition_penalty=1.2))
+    assert takes_the_best(SamplingSettings(temperature=0.0))
+    logits = np.array([1.0, 3.0, 3.0, 2.0], np.float32)
+    in_order = SortedLogits.from_logits(logits)
+    assert best(in_order, SamplingSettings(do_sample=False)) is None  # everything is known of it already
+    assert in_order.best == SortedLogits.later(logits, Context.of(())).best == 1
 
 
 def test_a_position_is_sorted_when_it_is_looked_at() -> None:
