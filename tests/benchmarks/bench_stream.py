@@ -8,49 +8,31 @@ from __future__ import annotations
 
 import itertools
 import os
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 from PySide6.QtCore import QTimer
-from PySide6.QtWidgets import QApplication
 
-from llmlab.app import Lab
 from llmlab.engine import Engine
-from llmlab.engine.types import GenerationStep, ModelRequest
-from llmlab.settings import Settings
-from llmlab.ui import theme
+from llmlab.engine.types import GenerationStep
 from llmlab.ui.panels.decoding.view import DecodingPanel
 from tests.benchmarks.measure import Row, quantile
+from tests.benchmarks.window import decoding_panel, wait
 
 RATE = 500  # tokens a second
 SECONDS = 8
 SAMPLE = 100  # tokens of the real completion
 LONGEST_GAP = 50.0  # ms
-PROMPT = "Once upon a time there was a little girl who"
-TIMEOUT = 120.0  # s
 
 
 def run() -> list[Row]:
     """The gaps in the event loop while tokens come at that rate, and whether they are shown as fast."""
-    sys.setswitchinterval(0.0005)  # as the program does
-    app = QApplication(["llmlab"])
-    theme.apply(app)
-    lab = Lab(Settings(prompt=PROMPT), None, offline=True)
-    lab.window.resize(1280, 800)
-    lab.window.show()
-    lab.open_model(ModelRequest("bundled:decoder", device="cpu", dtype="float32"))
-    try:
-        lab.window.show_panel_named("decoding")
-        panel: Any = next(panel for panel in lab.panels if isinstance(panel, DecodingPanel))
-        _wait(lambda: bool(panel.presenter.settled))
+    with decoding_panel() as panel:
         return _streamed(panel, Stream())
-    finally:
-        lab.window.close()
 
 
 class Stream:
@@ -88,9 +70,9 @@ def _streamed(panel: DecodingPanel, stream: Stream) -> list[Row]:
     panel.presenter.runs.generate()
     run = panel.presenter.run
     assert run is not None
-    _wait(lambda: len(run.steps) > 0)
+    wait(lambda: len(run.steps) > 0)
     timer.start()
-    _wait(lambda: run.outcome != "running")
+    wait(lambda: run.outcome != "running")
     timer.stop()
     shown = time.perf_counter()
     assert len(panel.completion.tokens) == RATE * SECONDS
@@ -102,16 +84,6 @@ def _streamed(panel: DecodingPanel, stream: Stream) -> list[Row]:
         Row(f"gap in the UI loop {name}, 99th percentile", p99, "ms", "at most 16 ms when idle", p99 <= 16),
         Row(f"last of {RATE * SECONDS} tokens on screen after", behind, "ms", "at most 100 ms", behind <= 100),
     ]
-
-
-def _wait(condition: Callable[[], bool]) -> None:
-    """Run the event loop until `condition` holds. Raises TimeoutError."""
-    end = time.monotonic() + TIMEOUT
-    while not condition():
-        QApplication.processEvents()
-        time.sleep(0)
-        if time.monotonic() > end:
-            raise TimeoutError("the window did not get there")
 
 
 if __name__ == "__main__":

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import itertools
 import os
-import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,40 +15,23 @@ import numpy as np
 from PySide6.QtCore import QTimer
 from PySide6.QtWidgets import QApplication
 
-from llmlab.app import Lab
 from llmlab.engine.sorted_logits import Captured, CapturedPosition, SortedLogits
-from llmlab.engine.types import ModelRequest
-from llmlab.settings import Settings
-from llmlab.ui import theme
 from llmlab.ui.panels.decoding.view import DecodingPanel
 from llmlab.ui.widgets.bars import ProbabilityBars
 from tests.benchmarks.measure import Row, quantile
+from tests.benchmarks.window import decoding_panel, wait
 
 VOCABULARY = 152_000
 MOVES = 300
 TOKENS = 400
 FRAME = 16.7  # ms
 LONGEST_GAP = 50.0  # ms
-PROMPT = "Once upon a time there was a little girl who"
-TIMEOUT = 120.0  # s
 
 
 def run() -> list[Row]:
     """Both, in one window with the bundled decoder."""
-    sys.setswitchinterval(0.0005)  # as the program does
-    app = QApplication(["llmlab"])
-    theme.apply(app)
-    lab = Lab(Settings(prompt=PROMPT), None, offline=True)
-    lab.window.resize(1280, 800)
-    lab.window.show()
-    lab.open_model(ModelRequest("bundled:decoder", device="cpu", dtype="float32"))
-    try:
-        lab.window.show_panel_named("decoding")
-        panel: Any = next(panel for panel in lab.panels if isinstance(panel, DecodingPanel))
-        _wait(lambda: bool(panel.presenter.settled))
+    with decoding_panel() as panel:
         return [*_generation(panel), *_sliders(panel)]
-    finally:
-        lab.window.close()
 
 
 def _sliders(panel: DecodingPanel) -> list[Row]:
@@ -92,7 +74,7 @@ def _generation(panel: DecodingPanel) -> list[Row]:
     panel.presenter.runs.generate()
     run = panel.presenter.run
     assert run is not None
-    _wait(lambda: run.outcome != "running")
+    wait(lambda: run.outcome != "running")
     timer.stop()
     gaps = [1000 * (b - a) for a, b in itertools.pairwise(beats)]
     longest, p99 = max(gaps), quantile(gaps, 0.99)
@@ -116,7 +98,7 @@ def _show_large_vocabulary(panel: DecodingPanel) -> None:
     readings.prompt = type(readings.prompt)(readings.prompt.text, Captured((position,)).positions)
     readings.texts = texts
     presenter.frame()
-    _wait(lambda: panel.distribution.bars.rows is not None and len(panel.distribution.bars.rows) == VOCABULARY)
+    wait(lambda: panel.distribution.bars.rows is not None and len(panel.distribution.bars.rows) == VOCABULARY)
 
 
 def _count_paints() -> SimpleNamespace:
@@ -130,13 +112,3 @@ def _count_paints() -> SimpleNamespace:
 
     ProbabilityBars._paint_rows = paint_and_count  # type: ignore[method-assign]
     return counted
-
-
-def _wait(condition: Callable[[], bool]) -> None:
-    """Run the event loop until `condition` holds. Raises TimeoutError."""
-    end = time.monotonic() + TIMEOUT
-    while not condition():
-        QApplication.processEvents()
-        time.sleep(0)
-        if time.monotonic() > end:
-            raise TimeoutError("the window did not get there")

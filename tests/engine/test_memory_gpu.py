@@ -43,6 +43,7 @@ from llmlab.engine.types import Architecture
 from llmlab.paths import bundled_model
 from tests.engine import checkpoints, tiny
 from tests.engine.gpu_trace import BLOCK, AsOnCuda, Trace, on_gpu, saved, training_step
+from tests.engine.memory_shapes import billion
 
 SEEDS = 24  # bytes of a fused kernel's random seed and offset, in each attention
 BATCH, TOKENS, SOURCE, HEADS = 2, 32, 64, 4
@@ -209,19 +210,6 @@ def test_the_loss_in_parts_counts_nothing() -> None:
 
 
 # The peak
-
-
-def billion() -> PreTrainedConfig:
-    """A Llama of 1.1 billion parameters."""
-    return LlamaConfig(
-        vocab_size=32000,
-        hidden_size=2048,
-        intermediate_size=5632,
-        num_hidden_layers=22,
-        num_attention_heads=32,
-        num_key_value_heads=4,
-        pad_token_id=1,
-    )
 
 
 MODELS: dict[str, tuple[Callable[[], PreTrainedConfig], Architecture]] = {

@@ -11,7 +11,7 @@ import psutil
 import pytest
 import torch
 from torch.profiler import ProfilerActivity, profile
-from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM
+from transformers import LlamaForCausalLM, MistralConfig, MistralForCausalLM
 
 from llmlab.engine import Engine
 from llmlab.engine.errors import Cancelled, InputError, OutOfMemoryError, UnsupportedFeatureError
@@ -20,7 +20,7 @@ from llmlab.engine.memory_measure import Measurement, MeasureSettings, Phase, me
 from llmlab.engine.memory_measure.live import LiveTensors
 from llmlab.engine.memory_measure.types import check
 from llmlab.engine.progress import UNCONTROLLED
-from tests.engine import checkpoints, tiny
+from tests.engine import checkpoints, memory_shapes, tiny
 
 KINDS = ("gpt2", "llama", "bert", "t5", "bart")
 SETTINGS = MeasureSettings(tokens=24, steps=4, batch=2)
@@ -295,17 +295,8 @@ def test_the_bundled_encoder() -> None:
 
 def billion() -> Engine:
     """A Llama of 1.1 billion parameters with random weights, in bfloat16 on a GPU."""
-    config = LlamaConfig(
-        vocab_size=32000,
-        hidden_size=2048,
-        intermediate_size=5632,
-        num_hidden_layers=22,
-        num_attention_heads=32,
-        num_key_value_heads=4,
-        pad_token_id=1,
-    )
     with torch.device("cuda"):
-        model = LlamaForCausalLM(config).to(torch.bfloat16)
+        model = LlamaForCausalLM(memory_shapes.billion()).to(torch.bfloat16)
     engine = tiny.wrap(model, checkpoints.tokenizer(), device="cuda", context=2048)
     object.__setattr__(engine.loaded.info, "dtype", "bfloat16")
     return engine

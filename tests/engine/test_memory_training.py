@@ -272,18 +272,16 @@ T4 = {
 RUNS = [(name, *run) for name, runs in T4.items() for run in runs]
 
 
+def qlora(rank: int, batch: int, *, flash: bool) -> TrainingSettings:
+    """What those runs have in common."""
+    lora = Lora(rank, ATTENTION, "nf4")
+    return TrainingSettings(tokens=1024, batch=batch, flash=flash, checkpointing=Checkpointing.FULL, lora=lora)
+
+
 @pytest.mark.parametrize(("name", "rank", "batch", "flash", "static", "peak"), RUNS)
 def test_qlora_on_a_t4(name: str, rank: int, batch: int, flash: bool, static: tuple[float, ...], peak: float) -> None:
     """Everything that does not depend on the batch to the byte; the peak within 5 %, its layer term being estimated."""
-    settings = TrainingSettings(
-        tokens=1024,
-        batch=batch,
-        flash=flash,
-        checkpointing=Checkpointing.FULL,
-        lora=Lora(rank, ATTENTION, "nf4"),
-        **BARE,
-    )
-    found = training(shape(name), settings)
+    found = training(shape(name), replace(qlora(rank, batch, flash=flash), **BARE))
     names = ("Quantized weights", "Scales and codebooks", "Optimizer states", "Gradients")
     packed, scales, states, gradients = (found.bytes_of(each) / MIB for each in names)
     rest = (found.bytes_of("Weights left as they are") + found.bytes_of("LoRA weights")) / MIB
@@ -299,14 +297,7 @@ PROCESSES = [6880.875, 6540.875, 6352.875, 2414.875, 7688.875]
 def test_the_whole_process_of_qlora_on_a_t4(run: tuple[Any, ...], process: float) -> None:
     """The same runs, with what the allocator keeps unused and a CUDA context of 140.875 MiB: 15 %."""
     name, rank, batch, flash, *_ = run
-    settings = TrainingSettings(
-        tokens=1024,
-        batch=batch,
-        flash=flash,
-        checkpointing=Checkpointing.FULL,
-        lora=Lora(rank, ATTENTION, "nf4"),
-        cuda_context=round(140.875 * MIB),
-    )
+    settings = replace(qlora(rank, batch, flash=flash), cuda_context=round(140.875 * MIB))
     assert training(shape(name), settings).total / MIB == pytest.approx(process, rel=0.15)
 
 

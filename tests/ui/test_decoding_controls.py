@@ -27,16 +27,6 @@ def order(qtbot: QtBot) -> OrderList:
     return made
 
 
-@pytest.fixture
-def controls(qtbot: QtBot) -> Controls:
-    made = Controls()
-    qtbot.addWidget(made)
-    made.resize(300, 900)
-    made.show_params(Params())
-    made.show()
-    return made
-
-
 def test_every_setting_has_a_name_and_every_slider_its_limits() -> None:
     assert set(STAGE_NAMES) >= set(STAGES)
     for name, knob in KNOBS.items():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QPushButton
 from pytestqt.qtbot import QtBot
@@ -11,16 +10,6 @@ from llmlab.ui.panels.decoding.controls import Controls
 from llmlab.ui.panels.decoding.params import Params
 from llmlab.ui.panels.decoding.picture import Screen
 from llmlab.ui.screen import Kind, Stage
-
-
-@pytest.fixture
-def controls(qtbot: QtBot) -> Controls:
-    made = Controls()
-    qtbot.addWidget(made)
-    made.resize(300, 900)
-    made.show_params(Params())
-    made.show()
-    return made
 
 
 def buttons(controls: Controls) -> dict[str, QPushButton]:
