@@ -14,7 +14,8 @@ from PySide6.QtWidgets import QWidget
 from llmlab.ui import theme
 from llmlab.ui.widgets.card import Card
 from llmlab.ui.widgets.chart.drawn import Pointed
-from llmlab.ui.widgets.chart.paint import Frame, paint
+from llmlab.ui.widgets.chart.frame import Frame
+from llmlab.ui.widgets.chart.paint import paint
 from llmlab.ui.widgets.chart.plot import Axis, Draw, Plot, Series, rows, tick_label
 
 REACH = 14.0  # pixels from the mouse to a point that it means

@@ -2,100 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 import numpy as np
-from PySide6.QtCore import QLineF, QPointF, QRectF, QSize, Qt
-from PySide6.QtGui import QColor, QFont, QFontMetricsF, QPainter, QPen, QPolygonF
+from PySide6.QtCore import QLineF, QPointF, QRectF, Qt
+from PySide6.QtGui import QColor, QFont, QFontMetricsF, QPainter, QPainterPath, QPen, QPolygonF
 
 from llmlab.engine.types import Float64
 from llmlab.ui import theme
-from llmlab.ui.widgets.chart.plot import Axis, Draw, Plot, Series, place, tick_label, ticks
+from llmlab.ui.widgets.chart.frame import PAD, SWATCH, Frame, legend_rows
+from llmlab.ui.widgets.chart.plot import Draw, Plot, Series, tick_label
 
-PAD = float(theme.SPACE)
 DOT = 3.5
-SMALL = 0.9  # of the font: marks and legend
-MARK_GAP = 2.2  # heights of a line between two marks of the upright axis
-SWATCH = 10.0
-FAR = 1e5  # pixels: what lies farther outside is drawn there, since Qt cannot paint at any distance
 BAR_SHARE = 0.8  # of the room between two x that bars take
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Frame:
-    """Where everything stands."""
-
-    plot: Plot
-    area: QRectF  # inside the axes
-    legend: QRectF
-    x: tuple[float, float]
-    y: tuple[float, float]
-    x_marks: tuple[float, ...]
-    y_marks: tuple[float, ...]
-    font: QFont
-
-    @classmethod
-    def of(cls, plot: Plot, size: QSize, font: QFont) -> Frame:
-        """Lay `plot` out in so many pixels."""
-        small = QFont(font)
-        small.setPointSizeF(font.pointSizeF() * SMALL)
-        metrics = QFontMetricsF(small)
-        line = metrics.height()
-        x, y = plot.limits("x"), plot.limits("y")
-        legend = _legend_rows(plot, metrics, size.width() - 2 * PAD)
-        top = PAD + len(legend) * (line + 3) + (PAD / 2 if legend else 0) + (line if plot.y.title else 0)
-        bottom = size.height() - PAD - line - (line + 2 if plot.x.title else 0) - PAD / 2
-        y_marks = ticks(plot.y, *y, max(2, int((bottom - top) / (MARK_GAP * line))))
-        width = max((metrics.horizontalAdvance(tick_label(plot.y, mark)) for mark in y_marks), default=0.0)
-        area = QRectF(QPointF(PAD + width + PAD / 2, top), QPointF(size.width() - 1.5 * PAD, bottom))
-        x_marks = _across(plot.x, x, area.width(), metrics)
-        box = QRectF(PAD, PAD, size.width() - 2 * PAD, len(legend) * (line + 3))
-        return cls(plot, area, box, x, y, tuple(x_marks), tuple(y_marks), small)
-
-    def at(self, x: Float64 | float, y: Float64 | float) -> tuple[Float64, Float64]:
-        """Pixels of values."""
-        across = self.area.left() + place(x, *self.x, log=self.plot.x.log) * self.area.width()
-        up = self.area.bottom() - place(y, *self.y, log=self.plot.y.log) * self.area.height()
-        return np.clip(across, -FAR, FAR), np.clip(up, -FAR, FAR)
-
-    def points(self, number: int) -> tuple[Float64, Float64]:
-        """Pixels of the values of a series."""
-        each, stack = self.plot.series[number], self.plot.stacks[number]
-        return self.at(each.centers, each.y if stack is None else stack[1])
-
-
-def _across(axis: Axis, ends: tuple[float, float], width: float, metrics: QFontMetricsF) -> list[float]:
-    """As many marks as have room beside each other."""
-    for room in range(12, 0, -1):
-        marks = ticks(axis, *ends, room)
-        widest = max((metrics.horizontalAdvance(tick_label(axis, mark)) for mark in marks), default=0.0)
-        if len(marks) * (widest + PAD) <= width or room == 1:
-            return marks
-    return []
-
-
-def _legend_rows(plot: Plot, metrics: QFontMetricsF, width: float) -> list[list[int]]:
-    """Which series are named in which line."""
-    named = [number for number, each in enumerate(plot.series) if each.name]
-    if len(named) < 2:
-        return []
-    lines = in_lines([plot.series[number].name for number in named], metrics, width)
-    return [[named[place] for place in line] for line in lines]
-
-
-def in_lines(names: Sequence[str], metrics: QFontMetricsF, width: float) -> list[list[int]]:
-    """The places of the names that have room beside each other in each line of a legend."""
-    lines: list[list[int]] = []
-    left = width
-    for number, name in enumerate(names):
-        room = SWATCH + PAD / 2 + metrics.horizontalAdvance(name) + 2 * PAD
-        if not lines or left + room > width:
-            lines.append([])
-            left = 0.0
-        lines[-1].append(number)
-        left += room
-    return lines
+HALO = 3.0  # of the background around a word that may lie on a line
 
 
 def color_of(number: int) -> QColor:
@@ -306,18 +224,16 @@ def _levels(painter: QPainter, frame: Frame) -> None:
             spot = QPointF(area.right() - 4 - metrics.horizontalAdvance(level.label), above)
         else:
             continue
-        painter.setPen(colors.cut_line)
-        painter.drawText(spot, level.label)
+        _word(painter, frame.font, spot, level.label, colors.cut_line)
 
 
 def _point_names(painter: QPainter, frame: Frame) -> None:
-    """Beside their points, where they do not run into each other or out of the picture."""
-    metrics, taken = QFontMetricsF(frame.font), list[QRectF]()
-    painter.setPen(theme.current().text)
-    for each in frame.plot.series:
-        if not each.names_shown:
-            continue
-        xs, ys = frame.at(each.x, each.y)
+    """Beside their points, where they do not run into each other, onto another point or out of the picture."""
+    metrics = QFontMetricsF(frame.font)
+    named = [(each, *frame.at(each.x, each.y)) for each in frame.plot.series if each.names_shown]
+    spots = [(x, y) for _, xs, ys in named for x, y in zip(xs.tolist(), ys.tolist(), strict=True)]
+    taken = [QRectF(x - DOT, y - DOT, 2 * DOT, 2 * DOT) for x, y in spots]
+    for each, xs, ys in named:
         for label, x, y in zip(each.labels, xs.tolist(), ys.tolist(), strict=False):
             width, height = metrics.horizontalAdvance(label), metrics.height()
             beside = ((x + DOT + 3, y - height / 2), (x - DOT - 3 - width, y - height / 2))
@@ -328,13 +244,27 @@ def _point_names(painter: QPainter, frame: Frame) -> None:
             box = next(free, None)
             if box is not None:
                 taken.append(box)
-                painter.drawText(QPointF(box.left(), box.bottom() - metrics.descent()), label)
+                spot = QPointF(box.left(), box.bottom() - metrics.descent())
+                _word(painter, frame.font, spot, label, theme.current().text)
+
+
+def _word(painter: QPainter, font: QFont, spot: QPointF, word: str, color: QColor) -> None:
+    """Text that stays readable on whatever lines and areas cross it."""
+    outline = QPainterPath()
+    outline.addText(spot, font, word)
+    ground = QPen(theme.current().base, HALO, Qt.PenStyle.SolidLine, Qt.PenCapStyle.RoundCap, Qt.PenJoinStyle.RoundJoin)
+    painter.save()
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.strokePath(outline, ground)
+    painter.restore()
+    painter.setPen(color)
+    painter.drawText(spot, word)
 
 
 def _legend(painter: QPainter, frame: Frame) -> None:
     metrics, colors = QFontMetricsF(frame.font), frame.plot.colors()
     y = frame.legend.top()
-    for row in _legend_rows(frame.plot, metrics, frame.legend.width()):
+    for row in legend_rows(frame.plot, metrics, frame.legend.width()):
         x = frame.legend.left()
         for number in row:
             each = frame.plot.series[number]

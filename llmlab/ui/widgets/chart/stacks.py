@@ -21,7 +21,8 @@ from PySide6.QtWidgets import QWidget
 from llmlab.ui import theme
 from llmlab.ui.widgets.card import Card
 from llmlab.ui.widgets.chart.drawn import Pointed
-from llmlab.ui.widgets.chart.paint import color_of, in_lines
+from llmlab.ui.widgets.chart.frame import in_lines
+from llmlab.ui.widgets.chart.paint import color_of
 from llmlab.ui.widgets.chart.plot import Axis, short, ticks
 
 PAD = float(theme.SPACE)
