@@ -160,7 +160,8 @@ class Lab:
     def browse_models(self) -> None:
         """Ask for a model with the dialog; the Hugging Face cache is read meanwhile."""
         dialog = OpenDialog(self.open_model, self._settings.recent, self._offline, self.window)
-        dialog.finished.connect(lambda _result: (self.jobs.forget(dialog), dialog.deleteLater()))
+        dialog.finished.connect(lambda _result: self.jobs.forget(dialog))
+        dialog.finished.connect(dialog.deleteLater)
         self.jobs.submit(dialog, "cache", _cached_models, done=dialog.add_cached, needs_model=False)
         dialog.open()
 

@@ -53,8 +53,13 @@ class PanelContext:
 class Panel(Protocol):
     """One page of the window. The window shows `picture` under the shared prompt and `controls` beside both."""
 
-    picture: QWidget
-    controls: QWidget
+    @property
+    def picture(self) -> QWidget:
+        """What stands under the prompt."""
+
+    @property
+    def controls(self) -> QWidget:
+        """What stands beside both."""
 
     def activate(self) -> None:
         """The panel has come to the front: bring it up to date."""

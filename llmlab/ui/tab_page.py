@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ class TabPage(QWidget):
         button = menu_button("export", tooltip, "Copy or export")
         button.clicked.connect(lambda: self._export("copy"))
         for label, kind in actions:
-            button.menu().addAction(label, lambda kind=kind: self._export(kind))
+            button.menu().addAction(label, partial(self._export, kind))
         return button
 
 

@@ -6,6 +6,7 @@ that keep a colour (a character format, a rich text) listen to `changed`.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -236,8 +237,13 @@ def build_palette(theme: Theme) -> QPalette:
 
 def mix(first: QColor, second: QColor, share: float) -> QColor:
     """`first` with `share` (0…1) of `second`, in sRGB."""
-    pairs = zip(first.getRgb()[:3], second.getRgb()[:3], strict=True)
+    pairs = zip(channels(first), channels(second), strict=True)
     return QColor(*(round(a + (b - a) * share) for a, b in pairs))
+
+
+def channels(color: QColor) -> tuple[int, int, int]:
+    """Red, green and blue, 0 to 255; what `getRgb` returns has no type that can be indexed."""
+    return color.red(), color.green(), color.blue()
 
 
 def contrast(first: QColor, second: QColor) -> float:
@@ -248,8 +254,9 @@ def contrast(first: QColor, second: QColor) -> float:
 
 def _luminance(color: QColor) -> float:
     """Relative luminance, https://www.w3.org/TR/WCAG21/#dfn-relative-luminance."""
-    channels = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in color.getRgbF()[:3]]
-    return sum(weight * c for weight, c in zip((0.2126, 0.7152, 0.0722), channels, strict=True))
+    channels = (color.redF(), color.greenF(), color.blueF())
+    linear = (c / 12.92 if c <= 0.04045 else math.pow((c + 0.055) / 1.055, 2.4) for c in channels)
+    return sum(weight * c for weight, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
 def probability_color(p: float) -> Shade:
@@ -291,9 +298,10 @@ _HEAT = (
 def heat_table() -> NDArray[np.uint8]:
     """The sequential map for heat, cividis: uint8 (256, 3), low to high; safe for common colour blindness."""
     places = [place for place, _ in _HEAT]
-    anchors = np.array([QColor(code).getRgb()[:3] for _, code in _HEAT])  # (anchors, 3)
+    anchors = np.array([channels(QColor(code)) for _, code in _HEAT])  # (anchors, 3)
     columns = [np.interp(np.arange(256), places, anchors[:, channel]) for channel in range(3)]
-    return np.rint(np.stack(columns, axis=1)).astype(np.uint8)
+    table: NDArray[np.uint8] = np.rint(np.stack(columns, axis=1)).astype(np.uint8)
+    return table
 
 
 @cache

@@ -92,6 +92,7 @@ class MainWindow(QMainWindow):
         self._panels[index] = panel
         for stack, widget in ((self._pictures, panel.picture), (self._controls, panel.controls)):
             stand_in = stack.widget(index)
+            assert stand_in is not None
             stack.insertWidget(index, widget)
             stack.removeWidget(stand_in)
             stand_in.deleteLater()

@@ -88,11 +88,11 @@ def test_any_token_can_be_followed_to_where_it_is_removed(qtbot: QtBot, bench: B
     shaped = bench.panel.distribution.bars.rows.shaped  # type: ignore[union-attr]
     last = int(shaped.ids[-1])
     assert Cut(int(shaped.cut[-1])) is Cut.TOP_K
-    pane.find.setText(WORDS[last])
-    qtbot.keyClick(pane.find, Qt.Key.Key_Return)
+    pane.sought.setText(WORDS[last])
+    qtbot.keyClick(pane.sought, Qt.Key.Key_Return)
     assert pane.note.text().endswith("removed by Top-k 20 at rank 50 of 50")
-    pane.find.setText("nowhere")
-    qtbot.keyClick(pane.find, Qt.Key.Key_Return)
+    pane.sought.setText("nowhere")
+    qtbot.keyClick(pane.sought, Qt.Key.Key_Return)
     assert "no such token" in pane.note.text()
 
 

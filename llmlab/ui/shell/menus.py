@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from PySide6.QtGui import QActionGroup, QKeySequence
@@ -43,7 +44,7 @@ def fill_menu_bar(window: MainWindow, specs: Sequence[PanelSpec], actions: Actio
     _add(file, "&Quit", "Ctrl+Q", window.close)
     view = window.menuBar().addMenu("&View")
     for index, spec in enumerate(specs):
-        _add(view, spec.title, f"Ctrl+{index + 1}", lambda index=index: window.show_panel(index))
+        _add(view, spec.title, f"Ctrl+{index + 1}", partial(window.show_panel, index))
     _add(view, "&Prompt", "Ctrl+L", window.prompt.setFocus)
     view.addSeparator()
     _add_schemes(view.addMenu("&Colours"), actions.set_scheme)

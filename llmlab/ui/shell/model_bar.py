@@ -61,10 +61,12 @@ class ModelBar(QFrame):
         layout = QHBoxLayout(self)
         layout.setContentsMargins(12, 6, 12, 6)
         layout.setSpacing(10)
-        for widget in (self._dot, self._name, self._facts):
+        left: tuple[QWidget, ...] = (self._dot, self._name, self._facts)
+        right: tuple[QWidget, ...] = (self._bar, self._cancel, self._memory, self._open)
+        for widget in left:
             layout.addWidget(widget)
         layout.addStretch(1)
-        for widget in (self._bar, self._cancel, self._memory, self._open):
+        for widget in right:
             layout.addWidget(widget)
         theme.changed.connect(self._paint)
         self.set_state(self._state)

@@ -146,7 +146,7 @@ class OpenDialog(QDialog):
 
     def _fill(self, recent: Sequence[ModelRequest]) -> None:
         entries = catalog.bundled()
-        self._group("Bundled", [(e.source.spec, e.source.name, e.size, e.description) for e in entries])
+        offered = self._group("Bundled", [(e.source.spec, e.source.name, e.size, e.description) for e in entries])
         known = {entry.source.spec for entry in entries}
         others = [request for request in recent if request.spec not in known]
         if others:
@@ -154,20 +154,23 @@ class OpenDialog(QDialog):
         for column in (0, 1):
             self._tree.resizeColumnToContents(column)
             self._tree.setColumnWidth(column, self._tree.columnWidth(column) + 2 * theme.SPACE)
-        self._tree.setCurrentItem(self._tree.topLevelItem(0).child(0))
+        self._tree.setCurrentItem(offered[0])
 
-    def _group(self, title: str, items: list[tuple[str, str, int, str]]) -> None:
+    def _group(self, title: str, items: list[tuple[str, str, int, str]]) -> list[QTreeWidgetItem]:
         group = QTreeWidgetItem(self._tree, [title])
         group.setFlags(Qt.ItemFlag.ItemIsEnabled)
         group.setFirstColumnSpanned(True)
         font = group.font(0)
         font.setBold(True)
         group.setFont(0, font)
+        rows = []
         for spec, name, size, description in items:
             item = QTreeWidgetItem(group, [name, words.size(size) if size else "", description])
             item.setData(0, Qt.ItemDataRole.UserRole, spec)
             item.setToolTip(2, description)
+            rows.append(item)
         group.setExpanded(True)
+        return rows
 
     @Slot(QTreeWidgetItem, QTreeWidgetItem)
     def _chosen(self, item: QTreeWidgetItem | None, _former: QTreeWidgetItem | None) -> None:

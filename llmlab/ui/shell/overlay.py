@@ -14,6 +14,7 @@ class DropOverlay(QWidget):
 
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
+        self._covered = parent
         self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         self._words = ""
         self._usable = True
@@ -27,7 +28,7 @@ class DropOverlay(QWidget):
     def promise(self, usable: bool, words: str) -> None:
         """Cover the window and say `words`."""
         self._usable, self._words = usable, words
-        self.setGeometry(self.parentWidget().rect())
+        self.setGeometry(self._covered.rect())
         self.setAccessibleName(words)
         self.raise_()
         self.show()

@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QPlainTextEdit, QProgressBar,
 
 from llmlab.engine.types import Int64
 from llmlab.ui import theme
+from llmlab.ui.widgets.textline import cursor_x
 
 # Beyond these Qt's layout takes seconds, and the window would stand still.
 MAX_CHARACTERS = 200_000
@@ -67,7 +68,7 @@ class _Editor(QPlainTextEdit):
         for boundary in self._boundaries[start:end].tolist():
             line = layout.lineForTextPosition(boundary - first)
             if line.isValid():
-                x = top.x() + float(line.cursorToX(boundary - first)[0])
+                x = top.x() + cursor_x(line, boundary - first)
                 y = top.y() + line.y()
                 painter.drawLine(QPointF(x, y + 2), QPointF(x, y + line.height() - 2))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 from PySide6.QtCore import Signal, Slot
@@ -202,7 +203,7 @@ class CompletionPane(QWidget):
         menu.addSeparator()
         for token_id, text, probability in _others(self._steps[index]):
             words = f"Go on with “{visible(text)}”   {numbers.probability(probability)}".replace("&", "&&")
-            menu.addAction(words, lambda token_id=token_id: self.branch_asked.emit(index, (token_id,), False))
+            menu.addAction(words, partial(self.branch_asked.emit, index, (token_id,), False))
         menu.addSeparator()
         menu.addAction(
             "Regenerate from here with the settings of now", lambda: self.branch_asked.emit(index, (), False)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from llmlab.engine.errors import InputError
 from llmlab.engine.knobs import Tokens
@@ -212,7 +212,7 @@ def _words(changes: Mapping[str, Any]) -> Iterable[Any]:
     yield from (word for word, _ in changes.get("biases", ()))
 
 
-def _lacks_texts(word: Word) -> bool:
+def _lacks_texts(word: Word) -> TypeGuard[TokenWord]:
     return isinstance(word, TokenWord) and not word.texts
 
 
@@ -242,7 +242,7 @@ def _json(text: str, name: str) -> Mapping[str, Any]:
 def _yaml(text: str, name: str) -> Any:
     import yaml
 
-    class Plain(yaml.SafeLoader):
+    class Plain(yaml.SafeLoader):  # type: ignore[misc]  # yaml comes without types
         """No aliases: a few of them can stand for gigabytes."""
 
         def compose_node(self, parent: Any, index: Any) -> Any:

@@ -145,10 +145,10 @@ def _frozen(value: Any) -> Any:
 
 
 def _step(saved: Mapping[str, Any]) -> RecordedStep:
-    numbers = [float(saved["probability"]), float(saved["raw_probability"])]
-    if not all(map(math.isfinite, numbers)):
+    own, raw = float(saved["probability"]), float(saved["raw_probability"])
+    if not (math.isfinite(own) and math.isfinite(raw)):
         raise ValueError
-    return RecordedStep(_kind(saved["token_id"], int), *numbers, _kind(saved["given"], bool))
+    return RecordedStep(_kind(saved["token_id"], int), own, raw, _kind(saved["given"], bool))
 
 
 def _kind(value: Any, kind: Callable[..., Value]) -> Value:

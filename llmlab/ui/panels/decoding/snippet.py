@@ -71,7 +71,8 @@ def _beam_sample(info: ModelInfo, prompt: str, beams: int, settings: GenerationS
         return _sampled(
             info, prompt, replace(settings, stop=(), overflow="stop"), method="beam_search", more={"num_beams": beams}
         )
-    options = {"do_sample": True, "num_beams": beams, "max_new_tokens": settings.max_new_tokens, "top_k": 0}
+    room = settings.max_new_tokens
+    options: dict[str, Any] = {"do_sample": True, "num_beams": beams, "max_new_tokens": room, "top_k": 0}
     options |= {name: _as_transformers(sampling, name) for name in sampling.stages}
     return _by_transformers(info, prompt, options, before=f"torch.manual_seed({settings.seed})\n")
 
@@ -91,7 +92,7 @@ for position in (inputs["input_ids"][0] == tokenizer.mask_token_id).nonzero()[:,
 
 
 def _greedy(info: ModelInfo, prompt: str, settings: GenerationSettings) -> str:
-    options = {"do_sample": False, "num_beams": 1, "max_new_tokens": settings.max_new_tokens}
+    options: dict[str, Any] = {"do_sample": False, "num_beams": 1, "max_new_tokens": settings.max_new_tokens}
     options |= {name: _as_transformers(settings.sampling, name) for name in _acting(settings)}
     if settings.stop:
         options["stop_strings"] = list(settings.stop)

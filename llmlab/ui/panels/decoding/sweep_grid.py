@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from llmlab.engine.sampling import GenerationSettings
 from llmlab.engine.text_metrics import distinct_n, repeated, self_bleu
@@ -72,7 +73,7 @@ class Grid:
             for i in range(self.seeds)
         ]
 
-    def _knobs(self, row: float, column: float) -> dict[str, float | int]:
+    def _knobs(self, row: float, column: float) -> dict[str, Any]:
         pairs = ((self.columns.knob, column), (self.rows.knob, row))
         return {knob: int(value) if knob in WHOLE else float(value) for knob, value in pairs}
 

@@ -51,6 +51,9 @@ PAGES: dict[str, Callable[[], Any]] = {
 class DecodingPanel(PanelView):
     """The next token's distribution, and below it the completion and all that can be tried with it."""
 
+    controls: Controls
+    presenter: DecodingPresenter
+
     def __init__(self, context: PanelContext) -> None:
         self.distribution = DistributionPane()
         self.completion = CompletionPane()

@@ -34,13 +34,13 @@ class WaterfallPane(QWidget):
         self.canvas.followed.connect(self._follow)
         self.note = ElidedLabel(HINT)
         self.state = StateView()
-        self.find = QLineEdit()
-        self.find.setPlaceholderText("Follow token")
-        self.find.setClearButtonEnabled(True)
-        self.find.setFixedWidth(16 * theme.SPACE)
-        self.find.setAccessibleName("Follow a token")
-        self.find.setToolTip("Follow any token of the vocabulary by its text, also one far outside the best; Enter")
-        self.find.returnPressed.connect(self._find)
+        self.sought = QLineEdit()
+        self.sought.setPlaceholderText("Follow token")
+        self.sought.setClearButtonEnabled(True)
+        self.sought.setFixedWidth(16 * theme.SPACE)
+        self.sought.setAccessibleName("Follow a token")
+        self.sought.setToolTip("Follow any token of the vocabulary by its text, also one far outside the best; Enter")
+        self.sought.returnPressed.connect(self._find)
         self.export = menu_button("copy", "Copy the stages", "Copy or export the stages")
         self.export.clicked.connect(lambda: self._export("copy"))
         self.export.menu().addAction("Copy the stages", lambda: self._export("copy"))
@@ -60,7 +60,7 @@ class WaterfallPane(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(theme.SPACE // 2)
-        layout.addWidget(row((self.note, self.find, self.export, HelpButton(HELP)), stretch=self.note))
+        layout.addWidget(row((self.note, self.sought, self.export, HelpButton(HELP)), stretch=self.note))
         layout.addWidget(frame, stretch=1)
 
     def attach(self, part: Waterfalling) -> None:
@@ -85,8 +85,8 @@ class WaterfallPane(QWidget):
 
     @Slot()
     def _find(self) -> None:
-        if self._part is not None and not self._part.find(self.find.text()):
-            self.note.setText("no such token in the vocabulary" if self.find.text() else HINT)
+        if self._part is not None and not self._part.find(self.sought.text()):
+            self.note.setText("no such token in the vocabulary" if self.sought.text() else HINT)
 
     def _export(self, kind: str) -> None:
         if self._part is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QDoubleSpinBox, QWidget
 
@@ -52,9 +54,9 @@ class WordList(TextList):
         """The words, with their numbers where they have one."""
         return tuple(self._values.items()) if self._biased else tuple(self._values)
 
-    def set_values(self, values: tuple[object, ...]) -> None:
+    def set_values(self, values: tuple[Any, ...]) -> None:
         """Show these, without a signal."""
-        pairs = dict(values) if self._biased else dict.fromkeys(values, 0.0)  # type: ignore[call-overload]
+        pairs: dict[Word, float] = dict(values) if self._biased else dict.fromkeys(values, 0.0)
         if pairs != self._values:
             self._values = pairs
             self._show_texts(tuple(pairs))
