@@ -145,7 +145,7 @@ def test_copy_and_settings_come_back(qtbot: QtBot, open_lab: OpenLab) -> None:
     panel_again: Any = again.panels[0]
     assert panel_again.presenter.params.tab == "tools"
     assert panel_again.controls.colouring._group.checkedId() == 1
-    assert panel_again.tools.size.value() == 5
+    assert panel_again.tools.chunk_size.value() == 5
 
 
 def test_a_token_is_followed_through_the_embedding_tab(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
 from PySide6.QtCore import QEvent, QPoint, QRect, QSize, Qt, QTimer, Signal, Slot
 from PySide6.QtGui import (
@@ -367,7 +368,7 @@ class ProbabilityBars(QAbstractScrollArea):
         if self._current >= 0:
             self._add_row_actions(menu, self._rows)
         for what, title in (("copy", "Copy all rows"), ("csv", "Export as CSV…"), ("json", "Export as JSON…")):
-            menu.addAction(title, lambda what=what: self.export_asked.emit(what))
+            menu.addAction(title, partial(self.export_asked.emit, what))
         return menu
 
     def _add_row_actions(self, menu: QMenu, rows: BarRows) -> None:
@@ -383,7 +384,7 @@ class ProbabilityBars(QAbstractScrollArea):
             "probability": numbers.exact(row.probability),
         }
         for name, value in values.items():
-            menu.addAction(f"Copy {name}", lambda value=value: QGuiApplication.clipboard().setText(value))
+            menu.addAction(f"Copy {name}", partial(QGuiApplication.clipboard().setText, value))
         menu.addAction("Copy row", self.copy_row)
         menu.addSeparator()
 

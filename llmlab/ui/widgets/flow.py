@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from PySide6.QtCore import QPointF, QRectF
 from PySide6.QtGui import QFont, QTextCharFormat, QTextLayout, QTextOption
 
+from llmlab.ui.widgets.textline import cursor_x
+
 CHUNK = 400  # characters laid out at a time, so that no segment becomes long
 OPEN_LINES = 1  # an open segment that has grown beyond this many lines is frozen, all but its last line
 
@@ -44,7 +46,8 @@ def utf16_split(text: str, position: int) -> tuple[str, str]:
     if text.isascii():
         return text[:position], text[position:]
     units = text.encode("utf-16-le", "surrogatepass")
-    return tuple(part.decode("utf-16-le", "surrogatepass") for part in (units[: 2 * position], units[2 * position :]))  # type: ignore[return-value]
+    before, after = units[: 2 * position], units[2 * position :]
+    return before.decode("utf-16-le", "surrogatepass"), after.decode("utf-16-le", "surrogatepass")
 
 
 class Flow:
@@ -167,5 +170,5 @@ class Flow:
             line = segment.layout.lineAt(number)
             low, high = max(start, line.textStart()), min(end, line.textStart() + line.textLength())
             if low < high:
-                left, right = sorted((float(line.cursorToX(low)[0]), float(line.cursorToX(high)[0])))
+                left, right = sorted((cursor_x(line, low), cursor_x(line, high)))
                 yield QRectF(left, segment.top + line.y(), right - left, line.height())

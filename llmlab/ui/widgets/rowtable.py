@@ -35,7 +35,7 @@ class Row:
     tooltip: str = ""
 
 
-class RowModel(FrozenRows):
+class RowModel(FrozenRows[tuple[Row, ...]]):
     """Rows of texts."""
 
     def __init__(self, columns: Sequence[Column], parent: QWidget | None = None) -> None:
@@ -44,7 +44,6 @@ class RowModel(FrozenRows):
         self._about = {column.name: column.tooltip for column in columns}
         self._places = {name: place for place, name in enumerate(names)}
         self._order = (-1, False)  # the column that the rows are sorted by
-        self.value = ()
 
     def set_order(self, column: int, *, descending: bool) -> None:
         """Say by which column the rows are sorted, -1 for none."""
@@ -60,7 +59,7 @@ class RowModel(FrozenRows):
     @property
     def rows(self) -> tuple[Row, ...]:
         """What is shown."""
-        return self.value
+        return self.value or ()
 
     def set_rows(self, rows: Sequence[Row]) -> None:
         """Show others; what is selected stays where as many rows remain."""
@@ -73,21 +72,21 @@ class RowModel(FrozenRows):
             cell = self.index(row, column)
             self.dataChanged.emit(cell, cell)  # of more than one cell Qt paints the whole table
 
-    def size(self) -> int:
-        return len(self.rows)
+    def size(self, value: tuple[Row, ...]) -> int:
+        return len(value)
 
-    def cell(self, row: int, column: str) -> str:
-        return self.rows[row].cells[self._places[column]]
+    def cell(self, value: tuple[Row, ...], row: int, column: str) -> str:
+        return value[row].cells[self._places[column]]
 
-    def tip(self, row: int, column: str) -> str | None:
-        return self.rows[row].tooltip or self.cell(row, column)
+    def tip(self, value: tuple[Row, ...], row: int, column: str) -> str | None:
+        return value[row].tooltip or self.cell(value, row, column)
 
     def title_tip(self, column: str) -> str | None:
         return self._about[column]
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         if role == Qt.ItemDataRole.ForegroundRole and index.isValid():
-            return theme.current().muted if self.value[index.row()].faint else None
+            return theme.current().muted if self.rows[index.row()].faint else None
         return super().data(index, role)
 
 

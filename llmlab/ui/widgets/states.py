@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from PySide6.QtCore import QSize, Qt, Signal, Slot
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
@@ -68,7 +69,7 @@ class StateView(QFrame):
 
     def show_stage(self, stage: Stage) -> None:
         """The words of `stage`; nothing changes where there is a picture."""
-        actions = [(label, lambda name=name: self.acted.emit(name)) for label, name in stage.actions]
+        actions = [(label, partial(self.acted.emit, name)) for label, name in stage.actions]
         if stage.kind is Kind.LOADING:
             self.show_loading(stage.title, stage.text, stage.fraction)
         elif stage.kind is Kind.EMPTY:
@@ -89,7 +90,7 @@ class StateView(QFrame):
             self._add_button(label, call, label)
         for example in examples:
             label = _beginning(example)
-            self._add_button(f"“{label}”", lambda example=example: self.example_chosen.emit(example), label)
+            self._add_button(f"“{label}”", partial(self.example_chosen.emit, example), label)
 
     def show_loading(self, title: str, text: str = "", fraction: float | None = None) -> None:
         """Something is on its way; `fraction` is 0…1, or None while the total is unknown."""

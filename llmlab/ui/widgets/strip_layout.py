@@ -12,6 +12,7 @@ from PySide6.QtGui import QFont, QFontMetricsF, QTextCharFormat, QTextLayout, QT
 
 from llmlab.ui import theme
 from llmlab.ui.widgets.strip_text import Composed, StripText
+from llmlab.ui.widgets.textline import cursor_x
 
 REMEMBERED = 64  # laid out blocks: several screens
 DATA_SIZE = 0.72  # of the text: bytes in hex
@@ -152,7 +153,8 @@ def _places(
     for start, end in spans:
         while current < len(lines) - 1 and lines[current][1] <= start:
             current += 1
-        rects, number = [], current
+        rects: list[QRectF] = []
+        number = current
         while number < len(lines) and lines[number][0] < end:
             first, last, line = lines[number]
             low, high = max(start, first), min(end, last)
@@ -166,7 +168,7 @@ def _places(
 
 def _extent(line: QTextLine, low: int, high: int) -> tuple[float, float]:
     """Left and right end of characters that stand one after another."""
-    return float(line.cursorToX(low)[0]), float(line.cursorToX(high)[0])
+    return cursor_x(line, low), cursor_x(line, high)
 
 
 def _visual_extents(line: QTextLine, low: int, high: int) -> list[tuple[float, float]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, QRect, Qt, Signal, Slot
 from PySide6.QtGui import QFontMetrics, QFontMetricsF, QKeyEvent, QKeySequence, QPainter
@@ -23,11 +23,12 @@ from llmlab.ui import theme
 
 Index = QModelIndex | QPersistentModelIndex
 ROOT = QModelIndex()
+Value = TypeVar("Value")  # what a model shows
 PAD = 7  # pixels left and right of a cell's text
 _MIDDLE = int(Qt.AlignmentFlag.AlignVCenter)
 
 
-class FrozenRows(QAbstractTableModel):
+class FrozenRows(QAbstractTableModel, Generic[Value]):
     """Rows of a frozen value, which becomes words where it is looked at. `right` and `faint` columns by their names."""
 
     def __init__(
@@ -40,28 +41,28 @@ class FrozenRows(QAbstractTableModel):
         super().__init__(parent)
         self._faint = frozenset(faint)
         self._set_columns(columns, right)
-        self.value: Any = None
+        self.value: Value | None = None
 
     def _set_columns(self, columns: Sequence[str], right: Collection[str] = ()) -> None:
         """Have these columns from now on; whoever calls it resets the model."""
         self.columns = tuple(columns)
         self._alignments = {column: _alignment(column in right) for column in columns}
 
-    def show(self, value: Any) -> None:
+    def show(self, value: Value | None) -> None:
         """Show another value, or none."""
         self.beginResetModel()
         self.value = value
         self.endResetModel()
 
     @abstractmethod
-    def size(self) -> int:
-        """Rows of the value, which is not None."""
+    def size(self, value: Value) -> int:
+        """The number of rows of `value`."""
 
     @abstractmethod
-    def cell(self, row: int, column: str) -> str:
+    def cell(self, value: Value, row: int, column: str) -> str:
         """What stands in a cell."""
 
-    def tip(self, row: int, column: str) -> str | None:
+    def tip(self, value: Value, row: int, column: str) -> str | None:
         """What is said of a cell."""
 
     def title(self, column: str) -> str:
@@ -72,7 +73,7 @@ class FrozenRows(QAbstractTableModel):
         """What is said of a column."""
 
     def rowCount(self, parent: Index = ROOT) -> int:
-        return 0 if self.value is None or parent.isValid() else self.size()
+        return 0 if self.value is None or parent.isValid() else self.size(self.value)
 
     def columnCount(self, parent: Index = ROOT) -> int:
         return 0 if parent.isValid() else len(self.columns)
@@ -82,9 +83,9 @@ class FrozenRows(QAbstractTableModel):
             return None
         row, column = index.row(), self.columns[index.column()]
         if role == Qt.ItemDataRole.DisplayRole:
-            return self.cell(row, column)
+            return self.cell(self.value, row, column)
         if role == Qt.ItemDataRole.ToolTipRole:
-            return self.tip(row, column)
+            return self.tip(self.value, row, column)
         if role == Qt.ItemDataRole.TextAlignmentRole:
             return self._alignments[column]
         if role == Qt.ItemDataRole.ForegroundRole and column in self._faint:
@@ -125,15 +126,15 @@ class _Cells(QStyledItemDelegate):
         self._text, self._chosen = colors.text, colors.accent_base
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
-        rect: QRect = option.rect  # type: ignore[attr-defined]
+        rect: QRect = option.rect
         data = index.model().data
-        if option.state & QStyle.StateFlag.State_Selected:  # type: ignore[attr-defined]
+        if option.state & QStyle.StateFlag.State_Selected:
             painter.fillRect(rect, self._chosen)
         text = data(index, Qt.ItemDataRole.DisplayRole)
         if not text:
             return
         inside = rect.adjusted(PAD, 0, -PAD, 0)
-        font = option.font  # type: ignore[attr-defined]
+        font = option.font
         if len(text) * self._digit > inside.width() or not text.isascii():
             text = QFontMetrics(font).elidedText(text[:400], Qt.TextElideMode.ElideRight, inside.width())
         painter.setPen(data(index, Qt.ItemDataRole.ForegroundRole) or self._text)

@@ -49,6 +49,9 @@ PAGES: dict[str, tuple[str, str, Callable[[], Any]]] = {
 class AttentionPanel(PanelView):
     """Eight ways to look at the attention of a text, beside the grid of all heads."""
 
+    controls: Controls
+    presenter: AttentionPresenter
+
     def __init__(self, context: PanelContext) -> None:
         self.names = [name for name in TABS if name in PAGES]
         self.pages: dict[str, Any] = {name: PAGES[name][2]() for name in self.names}

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 from llmlab.engine.types import Feature
 from llmlab.ui.panel import Panel, PanelContext, PanelSpec, Scene
 from llmlab.ui.panels.tokens.samples import sample
+
+if TYPE_CHECKING:
+    from llmlab.ui.panels.tokens.view import TokensPanel
 
 STORY = (
     "Once upon a time, there was a little girl named Lily. She loved to play with her cat, and the king gave her a "
@@ -21,26 +24,26 @@ def _create(context: PanelContext) -> Panel:
     return TokensPanel(context)
 
 
-def _prepare(tab: str, colouring: str = "token") -> Callable[[Any], None]:
+def _prepare(tab: str, colouring: str = "token") -> Callable[[TokensPanel], None]:
     """Open a tab of the panel, as a user would."""
 
-    def prepare(panel: Any) -> None:
+    def prepare(panel: TokensPanel) -> None:
         panel.presenter.change(tab=tab, tokenizer="", colouring=colouring)
         panel.show_params(panel.presenter.params)
 
     return prepare
 
 
-def _settled(panel: Any) -> bool:
-    return bool(panel.presenter.settled)
+def _settled(panel: TokensPanel) -> bool:
+    return panel.presenter.settled
 
 
-def _look_up(panel: Any) -> None:
+def _look_up(panel: TokensPanel) -> None:
     _prepare("vocabulary")(panel)
     panel.vocabulary.search.setText("cat")
 
 
-def _looked_up(panel: Any) -> bool:
+def _looked_up(panel: TokensPanel) -> bool:
     """The first token that was found, with its neighbours."""
     pane = panel.vocabulary
     if not _settled(panel) or pane.model.value is None or pane.model.value.query.text != "cat":
@@ -50,10 +53,10 @@ def _looked_up(panel: Any) -> bool:
     return bool(pane.details.neighbours.texts)
 
 
-def _look(layer: int) -> Callable[[Any], None]:
+def _look(layer: int) -> Callable[[TokensPanel], None]:
     """The vectors after so many layers."""
 
-    def prepare(panel: Any) -> None:
+    def prepare(panel: TokensPanel) -> None:
         _prepare("embedding")(panel)
         panel.embedding.show_list(0)
         panel.presenter.embedding.set_layer(layer)
@@ -61,12 +64,13 @@ def _look(layer: int) -> Callable[[Any], None]:
     return prepare
 
 
-def _looked(panel: Any) -> bool:
+def _looked(panel: TokensPanel) -> bool:
     """The word “girl”, selected in the strip."""
-    if not _settled(panel):
+    encoded = panel.presenter.encoded
+    if encoded is None or not _settled(panel):
         return False
-    place = panel.presenter.encoded.tokens.text.index("girl")
-    first = panel.presenter.encoded.source.token_range(place, place + 1)[0]
+    place = encoded.tokens.text.index("girl")
+    first = encoded.source.token_range(place, place + 1)[0]
     if panel.presenter.selection != (first, first):
         panel.strip.strip.select(first, first)
         panel.presenter.select_tokens(first, first)
@@ -74,13 +78,13 @@ def _looked(panel: Any) -> bool:
     return True
 
 
-def _add(panel: Any) -> None:
+def _add(panel: TokensPanel) -> None:
     _look(0)(panel)
     panel.embedding.show_list(1)
     panel.embedding.sums.line.setText("")
 
 
-def _added(panel: Any) -> bool:
+def _added(panel: TokensPanel) -> bool:
     if not _looked(panel):
         return False
     if not panel.embedding.sums.line.text():

@@ -93,7 +93,8 @@ def last_word(text: str) -> tuple[str, str]:
 
 def read_sum(opened: OpenTokenizer, words: Words, text: str) -> Sum:
     """The tokens of a sum, or what is wrong with it. Called in a worker thread."""
-    plus, minus = [], []
+    plus: list[int] = []
+    minus: list[int] = []
     for term in terms(text):
         token = words.find(term.word)
         if token is None:  # a tokenizer that ignores case knows “King” as “king”

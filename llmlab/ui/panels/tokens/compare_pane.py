@@ -71,8 +71,8 @@ class ComparePane(QWidget):
         while len(self.columns) < len(columns):
             self.columns.append(_Column())
             self._strips.addWidget(self.columns[-1], stretch=1)
-        for shown, column in zip(self.columns, columns, strict=True):
-            shown.set_column(column)
+        for column, shown in zip(self.columns, columns, strict=True):
+            column.set_column(shown)
 
     def show_error(self, error: ErrorInfo) -> None:
         """One of the tokenizers could not be opened."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from PySide6.QtCore import QSize, Qt, Signal, Slot
 from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import QCheckBox, QInputDialog, QMenu, QPushButton, QVBoxLayout, QWidget
@@ -50,7 +52,7 @@ class Controls(ControlColumn):
         self.sample.setToolTip("Texts in several languages and scripts, to try a tokenizer on")
         texts = QMenu(self.sample)
         for item in samples():
-            texts.addAction(item.name, lambda text=item.text: self.sample_chosen.emit(text))
+            texts.addAction(item.name, partial(self.sample_chosen.emit, item.text))
         self.sample.setMenu(texts)
         self.colouring = Choice(COLOUR_LABELS, "Colours")
         self.colouring.chosen.connect(lambda index: self.changed.emit({"colouring": COLOURINGS[index]}))
@@ -58,10 +60,10 @@ class Controls(ControlColumn):
         self.special.chosen.connect(lambda index: self.changed.emit({"special": index == 0}))
         self.context = ContextBar()
         self._about = FactList(wrapped=True)
-        self._compare = QWidget()
-        layout = QVBoxLayout(self._compare)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(theme.SPACE // 2)
+        compare = QWidget()
+        self._compare = QVBoxLayout(compare)
+        self._compare.setContentsMargins(0, 0, 0, 0)
+        self._compare.setSpacing(theme.SPACE // 2)
         self._boxes: list[QCheckBox] = []
         self.fill(
             (
@@ -69,7 +71,7 @@ class Controls(ControlColumn):
                 group("Special tokens", self.special),
                 group("Colours", self.colouring),
                 group("Context window", self.context),
-                group("Compare with", self._compare),
+                group("Compare with", compare),
             )
         )
 
@@ -101,7 +103,7 @@ class Controls(ControlColumn):
 
     def _make_boxes(self) -> None:
         for box in self._boxes:
-            self._compare.layout().removeWidget(box)
+            self._compare.removeWidget(box)
             box.hide()
             box.deleteLater()
         self._boxes = []
@@ -112,7 +114,7 @@ class Controls(ControlColumn):
                 box.setProperty("spec", choice.spec)
                 box.toggled.connect(self._compared)
                 self._boxes.append(box)
-                self._compare.layout().addWidget(box)
+                self._compare.addWidget(box)
         self._check()
 
     def _check(self) -> None:

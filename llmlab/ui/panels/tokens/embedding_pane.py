@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from PySide6.QtCore import QSize, Qt, Signal, Slot
@@ -99,7 +100,7 @@ class EmbeddingPane(QWidget):
         copy = menu_button("copy", "Copy the vector's values", "Copy")
         copy.clicked.connect(lambda: self.copy_asked.emit("values"))
         for label, what in (("values", "values"), ("nearest tokens", "near"), ("as Python", "python")):
-            copy.menu().addAction(f"Copy {label}", lambda what=what: self.copy_asked.emit(what))
+            copy.menu().addAction(f"Copy {label}", partial(self.copy_asked.emit, what))
         export = menu_button("export", "Export the map as PNG", "Export")
         export.clicked.connect(lambda: self.export_asked.emit("png"))
         for label, what in (
@@ -108,7 +109,7 @@ class EmbeddingPane(QWidget):
             ("the vector as CSV…", "vector"),
             ("the nearest tokens as CSV…", "near"),
         ):
-            export.menu().addAction(f"Export {label}", lambda what=what: self.export_asked.emit(what))
+            export.menu().addAction(f"Export {label}", partial(self.export_asked.emit, what))
         head = (self.name, self.kind, self._numbers, copy, export, HelpButton(HELP))
         self._side = QStackedWidget()
         nearest = QWidget()
@@ -128,9 +129,9 @@ class EmbeddingPane(QWidget):
         beside.addWidget(self._side, stretch=1)
         left = QVBoxLayout()
         left.setSpacing(theme.SPACE // 2)
-        label = MutedLabel("Layer")
-        label.setBuddy(self.slider)
-        left.addWidget(row((label, self.slider, self.layer, self.caption), stretch=self.caption))
+        caption = MutedLabel("Layer")
+        caption.setBuddy(self.slider)
+        left.addWidget(row((caption, self.slider, self.layer, self.caption), stretch=self.caption))
         frame = QFrame()
         frame.setFrameShape(QFrame.Shape.StyledPanel)
         inner = QVBoxLayout(frame)

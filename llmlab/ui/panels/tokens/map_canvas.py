@@ -228,7 +228,7 @@ class MapCanvas(QWidget):
             counts = density(self._window.pixels(picture.points, width, height), width, height)
             tint = colors.muted
             alphas = np.linspace(0.42, 1.0, DARKEST) * (0.62 if colors.dark else 0.55)
-            shades = [0] + [_premultiplied(tint.getRgb()[:3], alpha) for alpha in alphas.tolist()]
+            shades = [0] + [_premultiplied(theme.channels(tint), alpha) for alpha in alphas.tolist()]
             data = np.array(shades, np.uint32)[counts]
             image = QImage(data.tobytes(), width, height, 4 * width, QImage.Format.Format_ARGB32_Premultiplied)
             self._background = (key, image.copy())

@@ -18,25 +18,21 @@ WIDTHS = (13, 7, 7, 4)
 BAR = 2
 
 
-class NearModel(FrozenRows):
+class NearModel(FrozenRows[Near]):
     """One row for each of the tokens of `Near`."""
-
-    value: Near | None
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(COLUMNS, right=("cosine", "id"), faint=("id",), parent=parent)
 
-    def size(self) -> int:
-        return len(self.value.tokens) if self.value else 0
+    def size(self, value: Near) -> int:
+        return len(value.tokens)
 
-    def cell(self, row: int, column: str) -> str:
-        assert self.value is not None
-        token = self.value.tokens[row]
+    def cell(self, value: Near, row: int, column: str) -> str:
+        token = value.tokens[row]
         return {"token": token.text, "cosine": f"{token.cosine:.4f}", "id": str(token.token_id)}.get(column, "")
 
-    def tip(self, row: int, column: str) -> str:
-        assert self.value is not None
-        token = self.value.tokens[row]
+    def tip(self, value: Near, row: int, column: str) -> str:
+        token = value.tokens[row]
         return f"{token.text}, id {token.token_id}: cosine {numbers.exact(token.cosine)}. Click to look at it."
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
@@ -50,7 +46,7 @@ class _Bars(QStyledItemDelegate):
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
         colors = theme.current()
-        room = QRectF(option.rect).adjusted(PAD, 5, -PAD, -5)  # type: ignore[attr-defined]
+        room = QRectF(option.rect).adjusted(PAD, 5, -PAD, -5)
         value = float(index.data(Qt.ItemDataRole.UserRole))
         painter.fillRect(room, colors.raised)
         bar = QRectF(room)

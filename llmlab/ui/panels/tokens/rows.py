@@ -106,7 +106,7 @@ def _keys(encoded: Encoded, column: int) -> np.ndarray:
         rank = np.empty(len(ids), np.int64)
         rank[sorted(range(len(ids)), key=lambda i: words[i])] = np.arange(len(ids))
         return rank[places]
-    array = {
+    arrays: dict[str, np.ndarray] = {
         "id": tokens.ids,
         "from": tokens.starts,
         "to": tokens.ends,
@@ -114,5 +114,5 @@ def _keys(encoded: Encoded, column: int) -> np.ndarray:
         "kind": tokens.kinds,
         "in text": tokens.counts,
         "rank": table.ranks[tokens.ids] if len(tokens.ids) else tokens.ids,
-    }[name]
-    return array.astype(np.int64)
+    }
+    return arrays[name].astype(np.int64)

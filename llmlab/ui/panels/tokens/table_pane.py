@@ -26,24 +26,21 @@ TOOLTIPS = {
 WIDTHS = (7, 16, 7, 15, 7, 7, 7, 13, 8, 7)  # in digits
 
 
-class TokenModel(FrozenRows):
+class TokenModel(FrozenRows[Rows]):
     """The rows of `Rows`."""
-
-    value: Rows | None
 
     def __init__(self, parent: QWidget | None = None) -> None:
         faint = [column for column in COLUMNS if column not in ("token", "id")]
         super().__init__(COLUMNS, right=NUMBERS, faint=faint, parent=parent)
 
-    def size(self) -> int:
-        return len(self.value) if self.value is not None else 0
+    def size(self, value: Rows) -> int:
+        return len(value)
 
-    def cell(self, row: int, column: str) -> str:
-        assert self.value is not None
-        return self.value.cell(row, COLUMNS.index(column))
+    def cell(self, value: Rows, row: int, column: str) -> str:
+        return value.cell(row, COLUMNS.index(column))
 
-    def tip(self, row: int, column: str) -> str:
-        return self.cell(row, column)
+    def tip(self, value: Rows, row: int, column: str) -> str:
+        return self.cell(value, row, column)
 
     def title(self, column: str) -> str:
         order = self.value.order if self.value is not None else None

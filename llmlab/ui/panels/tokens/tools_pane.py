@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Signal
-from PySide6.QtWidgets import (
-    QDoubleSpinBox,
-    QHBoxLayout,
-    QLabel,
-    QSpinBox,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtCore import QSignalBlocker, Signal
+from PySide6.QtWidgets import QDoubleSpinBox, QLabel, QSpinBox, QVBoxLayout, QWidget
 
 from llmlab.jobs.job import ErrorInfo
 from llmlab.ui import theme
 from llmlab.ui.panels.tokens.params import MAX_CHUNK, MAX_RATE, Params
 from llmlab.ui.panels.tokens.tooling import Chunks
-from llmlab.ui.widgets.parts import ElidedLabel, MutedLabel, heading, menu_button
+from llmlab.ui.widgets.parts import ElidedLabel, MutedLabel, heading, menu_button, row
 from llmlab.ui.widgets.tables import FrozenRows, Table
 from llmlab.ui.widgets.tokentext import visible
 
@@ -25,24 +18,21 @@ WIDTHS = (7, 8, 9, 9, 40)
 EXCERPT = 300  # characters of a chunk's text in its row
 
 
-class ChunkModel(FrozenRows):
+class ChunkModel(FrozenRows[Chunks]):
     """One row for each of the chunks of `Chunks`."""
-
-    value: Chunks | None
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(COLUMNS, right=COLUMNS[:-1], parent=parent)
 
-    def size(self) -> int:
-        return len(self.value.parts) if self.value else 0
+    def size(self, value: Chunks) -> int:
+        return len(value.parts)
 
-    def cell(self, row: int, column: str) -> str:
-        assert self.value is not None
-        part = self.value.parts[row]
+    def cell(self, value: Chunks, row: int, column: str) -> str:
+        part = value.parts[row]
         if column == "text":
-            return visible(self.value.encoded.tokens.text[part.start : min(part.end, part.start + EXCERPT)])
-        values = {"chunk": row + 1, "tokens": len(part.ids), "from": part.start, "to": part.end}
-        return f"{values[column]:,}"
+            return visible(value.encoded.tokens.text[part.start : min(part.end, part.start + EXCERPT)])
+        numbers = {"chunk": row + 1, "tokens": len(part.ids), "from": part.start, "to": part.end}
+        return f"{numbers[column]:,}"
 
 
 class ToolsPane(QWidget):
@@ -54,11 +44,11 @@ class ToolsPane(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.model = ChunkModel(self)
-        self.size = _number("Tokens in a chunk", "At most so many tokens in each chunk", 1)
+        self.chunk_size = _number("Tokens in a chunk", "At most so many tokens in each chunk", 1)
         self.overlap = _number(
             "Overlap", "So many tokens at the beginning of a chunk repeat the end of the one before", 0
         )
-        self.size.valueChanged.connect(lambda value: self.changed.emit({"chunk_size": value}))
+        self.chunk_size.valueChanged.connect(lambda value: self.changed.emit({"chunk_size": value}))
         self.overlap.valueChanged.connect(lambda value: self.changed.emit({"chunk_overlap": value}))
         self.rate = QDoubleSpinBox()
         self.rate.setRange(0, MAX_RATE)
@@ -72,35 +62,22 @@ class ToolsPane(QWidget):
         export.clicked.connect(lambda: self.export_asked.emit("csv"))
         export.menu().addAction("Export the chunks as CSV…", lambda: self.export_asked.emit("csv"))
         export.menu().addAction("Export the chunks as JSON…", lambda: self.export_asked.emit("json"))
-        line = QHBoxLayout()
-        line.setSpacing(theme.SPACE)
-        for widget in (heading("Chunks of"), self.size, MutedLabel("tokens, overlap"), self.overlap):
-            line.addWidget(widget)
-        line.addWidget(self.summary, stretch=1)
-        line.addWidget(export)
-        cost = QHBoxLayout()
-        cost.setSpacing(theme.SPACE)
-        for widget in (heading("Price at"), self.rate, MutedLabel("for a million tokens"), self.price):
-            cost.addWidget(widget)
-        cost.addStretch(1)
+        sizes = (heading("Chunks of"), self.chunk_size, MutedLabel("tokens, overlap"), self.overlap)
+        cost = (heading("Price at"), self.rate, MutedLabel("for a million tokens"), self.price)
         self.view = Table(self.model, "Chunks", WIDTHS)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(theme.SPACE // 2)
-        layout.addLayout(line)
+        layout.addWidget(row((*sizes, self.summary, export), stretch=self.summary))
         layout.addWidget(self.view, stretch=1)
-        layout.addLayout(cost)
+        layout.addWidget(row(cost, stretch=self.price))
 
     def show_params(self, params: Params) -> None:
         """Set the fields, without a signal."""
-        for field, value in (
-            (self.size, params.chunk_size),
-            (self.overlap, params.chunk_overlap),
-            (self.rate, params.rate),
-        ):
-            field.blockSignals(True)
-            field.setValue(value)  # type: ignore[attr-defined]
-            field.blockSignals(False)
+        with QSignalBlocker(self.chunk_size), QSignalBlocker(self.overlap), QSignalBlocker(self.rate):
+            self.chunk_size.setValue(params.chunk_size)
+            self.overlap.setValue(params.chunk_overlap)
+            self.rate.setValue(params.rate)
 
     def show_chunks(self, chunks: Chunks | None) -> None:
         """Show the parts, or none."""

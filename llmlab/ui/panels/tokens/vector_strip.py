@@ -39,7 +39,7 @@ def diverging(dark: bool) -> np.ndarray:
     half = LEVELS // 2
     shades = [theme.mix(low, middle, i / (half - 1)) for i in range(half)]
     shades += [theme.mix(middle, high, i / (half - 1)) for i in range(half)]
-    return np.array([color.getRgb()[:3] for color in shades], np.uint8)
+    return np.array([theme.channels(color) for color in shades], np.uint8)
 
 
 class VectorStrip(QWidget):
@@ -172,7 +172,7 @@ class VectorStrip(QWidget):
             table = diverging(dark)
             share = np.nan_to_num(self._looked.vector / self._looked.limit, nan=0.0).clip(-1, 1)
             levels = np.round((share + 1) / 2 * (LEVELS - 1)).astype(np.int64)
-            empty = np.array(theme.current().window.getRgb()[:3], np.uint8)
+            empty = np.array(theme.channels(theme.current().window), np.uint8)
             pixels = np.empty((rows * columns, 3), np.uint8)
             pixels[:] = empty
             pixels[: len(levels)] = table[levels]

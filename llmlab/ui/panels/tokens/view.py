@@ -53,6 +53,9 @@ TAB_LABELS = {
 class TokensPanel(PanelView):
     """The strip of tokens, and below it everything that one can ask about them."""
 
+    controls: Controls
+    presenter: TokensPresenter
+
     def __init__(self, context: PanelContext) -> None:
         self.strip = StripPane()
         self.table, self.pipeline, self.merges = TablePane(), PipelinePane(), MergePane()

@@ -38,23 +38,20 @@ MODES = (
 )
 
 
-class VocabularyModel(FrozenRows):
+class VocabularyModel(FrozenRows[Found]):
     """One row for each of the tokens of `Found`."""
-
-    value: Found | None
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(COLUMNS, right=("id", "rank, score"), faint=COLUMNS[2:], parent=parent)
 
-    def size(self) -> int:
-        return len(self.value.ids) if self.value else 0
+    def size(self, value: Found) -> int:
+        return len(value.ids)
 
-    def cell(self, row: int, column: str) -> str:
-        assert self.value is not None
-        return _cell(self.value, int(self.value.ids[row]), column)
+    def cell(self, value: Found, row: int, column: str) -> str:
+        return _cell(value, int(value.ids[row]), column)
 
-    def tip(self, row: int, column: str) -> str:
-        return self.cell(row, column)
+    def tip(self, value: Found, row: int, column: str) -> str:
+        return self.cell(value, row, column)
 
 
 def _cell(found: Found, token_id: int, name: str) -> str:

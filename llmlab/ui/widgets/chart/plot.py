@@ -13,6 +13,7 @@ from llmlab.engine.types import Float64
 
 DECADE_STEPS = (1, 2, 5)  # marks within a decade of a logarithmic axis that has few of them
 MARGIN = 0.04  # of a linear axis beyond its values, on either side
+HEADROOM = 0.11  # of it above a level at the top, whose name stands there
 
 
 def short(value: float) -> str:
@@ -104,6 +105,8 @@ class Plot:
         values = np.concatenate([np.empty(0), *self._values(axis)])
         values = values[np.isfinite(values) & ((values > 0) if ends.log else np.isfinite(values))]
         low, high = (float(values.min()), float(values.max())) if len(values) else (1.0, 10.0)
+        if axis == "y" and not ends.log and any(level.label and level.value >= high for level in self._levels_of("y")):
+            high += (high - (0.0 if self._from_zero else low)) * (HEADROOM - MARGIN)
         low, high = _widened(low, high, log=ends.log, from_zero=axis == "y" and self._from_zero)
         return (low if ends.low is None else ends.low), (high if ends.high is None else ends.high)
 
@@ -119,7 +122,10 @@ class Plot:
                 yield from (part for part in (each.y, each.low, each.high) if part is not None)
                 if stack is not None:
                     yield stack[1]
-        yield np.array([level.value for level in self.levels if level.axis == axis], np.float64)
+        yield np.array([level.value for level in self._levels_of(axis)], np.float64)
+
+    def _levels_of(self, axis: str) -> list[Level]:
+        return [level for level in self.levels if level.axis == axis]
 
 
 def _stacked(series: tuple[Series, ...]) -> Iterator[tuple[Float64, Float64] | None]:
@@ -162,9 +168,9 @@ def ticks(axis: Axis, low: float, high: float, room: int) -> list[float]:
         return [float(index) for index in range(0, len(axis.names), step)]
     if axis.log:
         return _decades(low, high, room)
-    step = _round_step((high - low) / max(room, 1))
-    first = math.ceil(low / step - 1e-9)
-    return [index * step for index in range(first, math.floor(high / step + 1e-9) + 1)]
+    gap = _round_step((high - low) / max(room, 1))
+    first = math.ceil(low / gap - 1e-9)
+    return [index * gap for index in range(first, math.floor(high / gap + 1e-9) + 1)]
 
 
 def _round_step(least: float) -> float:

@@ -68,5 +68,4 @@ def color_at(norm: Norm, value: float) -> QColor:
 
 def _packed(colors: NDArray[np.uint8]) -> NDArray[np.uint32]:
     parts = colors.astype(np.uint32)
-    packed: NDArray[np.uint32] = np.uint32(0xFF000000) | parts[:, 0] << 16 | parts[:, 1] << 8 | parts[:, 2]
-    return packed
+    return np.uint32(0xFF000000) | parts[:, 0] << np.uint32(16) | parts[:, 1] << np.uint32(8) | parts[:, 2]

@@ -26,8 +26,9 @@ class HeatPart:
 
     def holds(self, row: int, column: int) -> bool:
         """Whether it covers a unit of the map."""
-        rows, columns = self.values.shape
-        return self.row <= row < self.row + rows * self.per and self.column <= column < self.column + columns * self.per
+        rows: int = self.values.shape[0] * self.per
+        columns: int = self.values.shape[1] * self.per
+        return self.row <= row < self.row + rows and self.column <= column < self.column + columns
 
 
 @dataclass(frozen=True, slots=True, eq=False)

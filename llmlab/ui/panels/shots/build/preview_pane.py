@@ -16,7 +16,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from llmlab.engine.datasets.types import Note
+from llmlab.engine.datasets.types import Imported, Note
 from llmlab.ui import theme
 from llmlab.ui.panels.shots.build.applying import USES, Use
 from llmlab.ui.panels.shots.build.fields import VISIBLE
@@ -36,21 +36,21 @@ MOST_ROWS = 500  # of the preview
 MOST_CHARACTERS = 4_000
 
 
-class _Rows(FrozenRows):
+class _Rows(FrozenRows[Imported]):
     """The rows of the file; the columns are its fields."""
 
-    def size(self) -> int:
-        return min(MOST_ROWS, len(self.value.rows))
+    def size(self, value: Imported) -> int:
+        return min(MOST_ROWS, len(value.rows))
 
-    def cell(self, row: int, column: str) -> str:
+    def cell(self, value: Imported, row: int, column: str) -> str:
         if column == "line":
-            return str(self.value.lines[row]) if self.value.lines else str(row + 1)
-        return self.value.rows[row][self.value.fields.index(column)][:400].translate(VISIBLE)
+            return str(value.lines[row]) if value.lines else str(row + 1)
+        return value.rows[row][value.fields.index(column)][:400].translate(VISIBLE)
 
-    def tip(self, row: int, column: str) -> str | None:
-        return None if column == "line" else self.value.rows[row][self.value.fields.index(column)][:2000]
+    def tip(self, value: Imported, row: int, column: str) -> str | None:
+        return None if column == "line" else value.rows[row][value.fields.index(column)][:2000]
 
-    def show_file(self, value: object, columns: tuple[str, ...]) -> None:
+    def show_file(self, value: Imported, columns: tuple[str, ...]) -> None:
         """Show another file, with other columns."""
         self.beginResetModel()
         self._set_columns(columns)
@@ -58,18 +58,18 @@ class _Rows(FrozenRows):
         self.endResetModel()
 
 
-class _Notes(FrozenRows):
+class _Notes(FrozenRows[tuple[Note, ...]]):
     """What was skipped, changed, assumed, not run."""
 
-    def size(self) -> int:
-        return len(self.value)
+    def size(self, value: tuple[Note, ...]) -> int:
+        return len(value)
 
-    def cell(self, row: int, column: str) -> str:
-        note: Note = self.value[row]
+    def cell(self, value: tuple[Note, ...], row: int, column: str) -> str:
+        note = value[row]
         return {"line": f"{note.line:,}" if note.line else "", "what": str(note.kind), "why": note.text}[column]
 
-    def tip(self, row: int, column: str) -> str | None:
-        return self.value[row].text if column == "why" else None
+    def tip(self, value: tuple[Note, ...], row: int, column: str) -> str | None:
+        return value[row].text if column == "why" else None
 
 
 class PreviewPane(QWidget):

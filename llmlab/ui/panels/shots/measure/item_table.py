@@ -30,10 +30,8 @@ def _stands_out(line: ItemLine) -> bool:
     return line.value < 1 if line.other is None else line.value != line.other[1]
 
 
-class ItemModel(FrozenRows):
+class ItemModel(FrozenRows[tuple[ItemLine, ...]]):
     """Rows of `ItemLine`; what is right is faint."""
-
-    value: tuple[ItemLine, ...] | None
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(COLUMNS, right=("#",), faint=("#",), parent=parent)
@@ -48,26 +46,24 @@ class ItemModel(FrozenRows):
         self.value = lines
         self.endResetModel()
 
-    def size(self) -> int:
-        return len(self.value or ())
+    def size(self, value: tuple[ItemLine, ...]) -> int:
+        return len(value)
 
-    def cell(self, row: int, column: str) -> str:
-        assert self.value is not None
-        line = self.value[row]
+    def cell(self, value: tuple[ItemLine, ...], row: int, column: str) -> str:
+        line = value[row]
         if column in COLUMNS:
             grade = _mark(line.value) + (f"/{_mark(line.other[1])}" if line.other is not None else "")
             shown = (str(line.item + 1), line.text, line.truth, line.answer, grade)
             return shown[COLUMNS.index(column)].replace("\n", "⏎")
         return f"{line.probabilities[self.columns.index(column) - len(COLUMNS)]:.4f}"
 
-    def tip(self, row: int, column: str) -> str | None:
-        assert self.value is not None
-        line = self.value[row]
+    def tip(self, value: tuple[ItemLine, ...], row: int, column: str) -> str | None:
+        line = value[row]
         if column.startswith("p("):
             return f"{line.probabilities[self.columns.index(column) - len(COLUMNS)]!r}"
         other = f"\nthe other variant: {line.other[0]} {_mark(line.other[1])}" if line.other is not None else ""
         dropped = f"\n{line.dropped} shots found no room" if line.dropped else ""
-        return f"{self.cell(row, column)}\n{line.tokens:,} tokens in the prompt{dropped}{other}"
+        return f"{self.cell(value, row, column)}\n{line.tokens:,} tokens in the prompt{dropped}{other}"
 
     def title_tip(self, column: str) -> str | None:
         return TIPS.get(column, "The label's probability among all labels")
@@ -121,9 +117,9 @@ class ItemTable(QWidget):
     @Slot()
     def copy_row(self) -> None:
         """The selected row, tab-separated."""
-        index = self.view.currentIndex()
-        if index.isValid():
-            cells = [self.model.cell(index.row(), column) for column in self.model.columns]
+        index, lines = self.view.currentIndex(), self.model.value
+        if index.isValid() and lines is not None:
+            cells = [self.model.cell(lines, index.row(), column) for column in self.model.columns]
             QGuiApplication.clipboard().setText("\t".join(cells))
 
     @Slot()
