@@ -226,3 +226,14 @@ def test_bars_can_be_taken_along(bars: StackedBars, tmp_path: Path) -> None:
     bars.show_stacks(())
     assert bars.accessibleDescription() == "Nothing yet."
     bars.grab()
+
+
+def test_the_name_of_a_level_at_the_top_has_room_above_it() -> None:
+    rise = Series("bytes", SHOTS, RISE, Draw.AREA)
+    top, below, unnamed = (
+        Plot(Axis(), Axis(), (rise,), (Level("y", *level),)).limits("y")[1]
+        for level in ((0.74, "peak"), (0.3, "peak"), (0.74, ""))
+    )
+
+    assert top > 1.1 * 0.74 > unnamed
+    assert below == unnamed > RISE.max()

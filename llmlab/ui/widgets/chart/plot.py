@@ -13,7 +13,7 @@ from llmlab.engine.types import Float64
 
 DECADE_STEPS = (1, 2, 5)  # marks within a decade of a logarithmic axis that has few of them
 MARGIN = 0.04  # of a linear axis beyond its values, on either side
-HEADROOM = 0.11  # of it above a level at the top, whose name stands there
+HEADROOM = 0.07  # of it above a level, where its name stands
 
 
 def short(value: float) -> str:
@@ -105,8 +105,9 @@ class Plot:
         values = np.concatenate([np.empty(0), *self._values(axis)])
         values = values[np.isfinite(values) & ((values > 0) if ends.log else np.isfinite(values))]
         low, high = (float(values.min()), float(values.max())) if len(values) else (1.0, 10.0)
-        if axis == "y" and not ends.log and any(level.label and level.value >= high for level in self._levels_of("y")):
-            high += (high - (0.0 if self._from_zero else low)) * (HEADROOM - MARGIN)
+        named = [level.value for level in self._levels_of("y") if level.label and axis == "y" and not ends.log]
+        if named:
+            high = max(high, max(named) + HEADROOM * (high - (0.0 if self._from_zero else low)))
         low, high = _widened(low, high, log=ends.log, from_zero=axis == "y" and self._from_zero)
         return (low if ends.low is None else ends.low), (high if ends.high is None else ends.high)
 
