@@ -223,7 +223,7 @@ def test_running_out_of_memory_half_way_leaves_nothing(monkeypatch: pytest.Monke
     def no_room(*arguments: object, **keywords: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(comparing, "_compared", no_room)
+    monkeypatch.setattr(comparing, "compared", no_room)
     with pytest.raises(OutOfMemoryError):
         measure(loaded, COARSE, Question(TEXT, TEXT))
 

@@ -22,7 +22,7 @@ from llmlab.engine.loading import LoadedModel
 from llmlab.engine.logits import require
 from llmlab.engine.progress import UNCONTROLLED, Control
 from llmlab.engine.quantization.types import TextDamage
-from llmlab.engine.reading import Reader, check_ids, check_length, guarded, prompt_ids
+from llmlab.engine.reading import Reader, check_ids, check_length, decoder_start, guarded, prompt_ids
 from llmlab.engine.tokenization import Speller, encode
 from llmlab.engine.types import Architecture, Feature, Float64, Int64
 
@@ -103,7 +103,7 @@ class _Rows:
         for start in range(0, len(ids), ROWS):
             self.control.check()
             rows = slice(start, start + ROWS)
-            self.parts.append(_compared(reference[rows], candidate[rows], list(ids[rows])))
+            self.parts.append(compared(reference[rows], candidate[rows], ids[rows]))
         self.ids += ids
         self.control.report(f"Comparing: {len(self.ids):,} of {self.total:,} tokens", len(self.ids) / self.total)
 
@@ -137,17 +137,25 @@ def _finished(logits: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def _compared(reference: Tensor, candidate: Tensor, ids: list[int]) -> tuple[Float64, Float64, Float64, Int64, Int64]:
-    """KL(p ‖ q), log p and log q of `ids`, and the best token of each; logits (positions, vocabulary)."""
+def compared(
+    reference: Tensor, candidate: Tensor, ids: Sequence[int]
+) -> tuple[Float64, Float64, Float64, Int64, Int64]:
+    """KL(p ‖ q), log p and log q of `ids`, and the best token of each, all (positions,).
+
+    Logits (positions, vocabulary), of which four copies in float64 are made. Raises InputError for logits that are not
+    numbers.
+    """
     p, q = (_log_softmax(logits) for logits in (reference, candidate))
     divergence = (p.exp() * (p - q)).sum(1).clamp_min(0.0)  # rounding alone can make it negative
-    chosen = torch.tensor(ids)[:, None]
-    own, after = (log.gather(1, chosen)[:, 0].numpy() for log in (p, q))
-    return divergence.numpy(), own, after, p.argmax(1).numpy(), q.argmax(1).numpy()
+    chosen = torch.tensor(ids, device=p.device)[:, None]
+    own, after = (log.gather(1, chosen)[:, 0] for log in (p, q))
+    found = (divergence, own, after, p.argmax(1), q.argmax(1))
+    return tuple(values.cpu().numpy() for values in found)  # type: ignore[return-value]  # five of them
 
 
 def _log_softmax(logits: Tensor) -> Tensor:
-    rows = logits.float().cpu().double()
+    rows = logits.float()
+    rows = (rows.cpu() if rows.device.type == "mps" else rows).double()  # MPS has no float64
     if not bool(torch.isfinite(rows).all()):
         raise InputError(
             "The model's logits are not numbers at this precision: something became larger than the format can hold.",
@@ -158,12 +166,8 @@ def _log_softmax(logits: Tensor) -> Tensor:
 
 def _predicted(pair: Pair, text: str, control: Control) -> TextDamage:
     """Every token but the first, from those before it in its window."""
-    ids = _ids(pair, text)
-    if len(ids) < 2:
-        raise InputError(
-            "The text has a single token, so there is none to be predicted from another.", "Use a longer text."
-        )
-    window = min(pair.reference.info.context or WINDOW, WINDOW)
+    ids = text_ids(pair.reference, text)
+    window = window_of(pair.reference)
     rows = _Rows(control, len(ids) - 1)
     windows = 0
     for first in range(0, len(ids) - 1, window):
@@ -179,11 +183,20 @@ def _predicted(pair: Pair, text: str, control: Control) -> TextDamage:
     return rows.damage(pair, ids[:1], windows, window, how)
 
 
-def _ids(pair: Pair, text: str) -> list[int]:
-    """The tokens of a text of any length: it is read in windows."""
-    ids = encode(pair.reference.tokenizer, text)
-    check_ids(pair.reference, ids)
+def text_ids(loaded: LoadedModel, text: str) -> list[int]:
+    """The tokens of a text of any length: it is read in windows. Raises InputError where there are not two."""
+    ids = encode(loaded.tokenizer, text)
+    check_ids(loaded, ids)
+    if len(ids) < 2:
+        raise InputError(
+            "The text has a single token, so there is none to be predicted from another.", "Use a longer text."
+        )
     return ids
+
+
+def window_of(loaded: LoadedModel) -> int:
+    """How many tokens of a text are read together."""
+    return min(loaded.info.context or WINDOW, WINDOW)
 
 
 def _blocks(first: int, last: int) -> Iterator[tuple[int, int]]:
@@ -192,15 +205,9 @@ def _blocks(first: int, last: int) -> Iterator[tuple[int, int]]:
 
 def _answered(pair: Pair, text: str, answer: Sequence[int] | None, control: Control) -> TextDamage:
     """Every token of an answer, from the text and the answer before it."""
-    ids = list(answer or ())
-    if not ids:
-        raise InputError(
-            "The model's answer to the text is empty, so there is nothing to compare.", "Use another text."
-        )
-    source = prompt_ids(pair.reference, text)
+    source, ids = answered_ids(pair.reference, text, answer)
     readers = [Reader(model, source, control) for model in pair.both]
     start = readers[0].start
-    check_length(pair.reference, len(start) + len(ids))
     rows = _Rows(control, len(ids))
     given = [*start, *ids[:-1]]
     skipped = len(start) - 1
@@ -215,14 +222,21 @@ def _answered(pair: Pair, text: str, answer: Sequence[int] | None, control: Cont
     )
 
 
+def answered_ids(loaded: LoadedModel, text: str, answer: Sequence[int] | None) -> tuple[list[int], list[int]]:
+    """The tokens of the text, and those of the answer to it. Raises InputError where there is none."""
+    ids = list(answer or ())
+    if not ids:
+        raise InputError(
+            "The model's answer to the text is empty, so there is nothing to compare.", "Use another text."
+        )
+    check_length(loaded, len(decoder_start(loaded)) + len(ids))
+    return prompt_ids(loaded, text), ids
+
+
 def _masked(pair: Pair, text: str, control: Control) -> TextDamage:
     """Every token that is no special one, masked in its place."""
-    ids = prompt_ids(pair.reference, text)
+    ids, places = masked_ids(pair.reference, text)
     mask = pair.reference.tokenizer.mask_token_id
-    special = set(pair.reference.tokenizer.all_special_ids)
-    places = [place for place, token in enumerate(ids) if token not in special]
-    if not places:
-        raise InputError("The text has no token that could be masked.", "Type some text.")
     rows = _Rows(control, len(places))
     for begin in range(0, len(places), MASKED):
         chosen = places[begin : begin + MASKED]
@@ -232,6 +246,16 @@ def _masked(pair: Pair, text: str, control: Control) -> TextDamage:
         rows.compare(*both, [ids[place] for place in chosen])
     how = "each token predicted in its place, masked; the perplexity is a pseudo-perplexity"
     return rows.damage(pair, (), 1, len(ids), how)
+
+
+def masked_ids(loaded: LoadedModel, text: str) -> tuple[list[int], list[int]]:
+    """The tokens of the text, and the places of those that are masked in turn. Raises InputError."""
+    ids = prompt_ids(loaded, text)
+    special = set(loaded.tokenizer.all_special_ids)
+    places = [place for place, token in enumerate(ids) if token not in special]
+    if not places:
+        raise InputError("The text has no token that could be masked.", "Type some text.")
+    return ids, places
 
 
 @torch.inference_mode()

@@ -76,14 +76,24 @@ def _request(loaded: LoadedModel, scheme: Scheme) -> ModelRequest:
 @torch.inference_mode()
 def _rounded(loaded: LoadedModel, scheme: Scheme, control: Control) -> PreTrainedModel:
     """The model's modules once more, sharing every tensor with it but the rounded matrices."""
-    shared: dict[int, Any] = {id(tensor): tensor for tensor in loaded.model.parameters()}
-    shared |= {id(tensor): tensor for tensor in loaded.model.buffers()}
-    twin: PreTrainedModel = copy.deepcopy(loaded.model, shared)
+    twin = sharing(loaded.model)
     for each in matrices(loaded):
         control.check()
         control.report(f"{scheme.name}: {each.name}")
         module: Any = twin.get_submodule(each.name.rpartition(".")[0])
-        weight = restored(each.weight, scheme).weight.to(each.weight.dtype)
-        weight = weight.T.contiguous() if isinstance(module, Conv1D) else weight
-        module.weight = torch.nn.Parameter(weight, requires_grad=False)
+        module.weight = rounded(module, each.weight, scheme)
     return twin
+
+
+def sharing(model: PreTrainedModel) -> PreTrainedModel:
+    """The model's modules once more, sharing every tensor with it: what is done to them it does not notice."""
+    shared: dict[int, Any] = {id(tensor): tensor for tensor in model.parameters()}
+    shared |= {id(tensor): tensor for tensor in model.buffers()}
+    return copy.deepcopy(model, shared)
+
+
+def rounded(module: torch.nn.Module, weight: torch.Tensor, scheme: Scheme) -> torch.nn.Parameter:
+    """`weight` (outputs, inputs) stored by `scheme` and read again, in its own format and as `module` keeps it."""
+    after = restored(weight, scheme).weight.to(weight.dtype)
+    after = after.T.contiguous() if isinstance(module, Conv1D) else after
+    return torch.nn.Parameter(after, requires_grad=False)

@@ -41,7 +41,7 @@ def _weight_damage(loaded: LoadedModel, scheme: Scheme, control: Control) -> Wei
     for number, each in enumerate(all_of_them):
         control.check()
         control.report(f"{scheme.name}: {number} of {len(all_of_them)} matrices", number / len(all_of_them))
-        found.append(_damage(each, restored(each.weight, scheme), scheme))
+        found.append(matrix_damage(each, scheme))
     return WeightDamage(
         scheme, tuple(found), kept(loaded.model), memory_use(loaded).weights, model_bytes(loaded, scheme)
     )
@@ -51,6 +51,11 @@ def matrix_detail(loaded: LoadedModel, scheme: Scheme, name: str, bins: int = BI
     """The histograms of one matrix under `scheme`. Raises InputError for a name that is not there, and as above."""
     check_unquantized(loaded)
     return guarded(lambda: _detail(matrix(loaded, name), scheme, bins))
+
+
+def matrix_damage(original: Matrix, scheme: Scheme) -> MatrixDamage:
+    """What `scheme` does to one matrix. Raises DeviceError without bitsandbytes."""
+    return _damage(original, restored(original.weight, scheme), scheme)
 
 
 @torch.inference_mode()

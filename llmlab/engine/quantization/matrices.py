@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -119,3 +119,22 @@ def as_floats(tensor: torch.Tensor) -> Float32:
     """A tensor's numbers as float32, flat."""
     values: Float32 = tensor.detach().float().cpu().reshape(-1).numpy()
     return values
+
+
+def skip_modules(loaded: LoadedModel, kept: Sequence[str] = ()) -> tuple[str, ...]:
+    """What `llm_int8_skip_modules` must name so that transformers quantizes all matrices but those `kept`.
+
+    Once it is given, transformers no longer leaves out the output layer and what is tied to it by itself.
+    """
+    from transformers.quantizers.base import get_keys_to_not_convert
+
+    own = [name for name in get_keys_to_not_convert(loaded.model) if _is_module(loaded.model, name)]
+    return (*sorted(own), *(name.removesuffix(".weight") for name in kept))
+
+
+def _is_module(model: PreTrainedModel, name: str) -> bool:
+    try:
+        model.get_submodule(name)
+    except AttributeError:
+        return False
+    return True

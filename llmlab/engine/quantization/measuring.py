@@ -30,9 +30,7 @@ def measure(loaded: LoadedModel, scheme: Scheme, question: Question, control: Co
 
 def _measure(loaded: LoadedModel, scheme: Scheme, question: Question, control: Control) -> Measured:
     twin = second(loaded, scheme, control)
-    answer = None
-    if loaded.info.architecture is Architecture.ENCODER_DECODER:
-        answer = _answer(loaded, question, control)
+    answer = answer_to(loaded, question, control)
     text = text_damage(loaded, twin, question.text, answer, control)
     texts = None
     if Feature.GENERATE in loaded.info.features:
@@ -42,8 +40,10 @@ def _measure(loaded: LoadedModel, scheme: Scheme, question: Question, control: C
     return Measured(scheme, memory_use(loaded).weights, stored, text, texts)
 
 
-def _answer(loaded: LoadedModel, question: Question, control: Control) -> tuple[int, ...]:
-    """What the model in use answers, which both are then asked to predict."""
+def answer_to(loaded: LoadedModel, question: Question, control: Control = UNCONTROLLED) -> tuple[int, ...] | None:
+    """What an encoder-decoder model in use answers, which both are then asked to predict; of others None."""
+    if loaded.info.architecture is not Architecture.ENCODER_DECODER:
+        return None
     return greedy(loaded, question.text, question.max_new_tokens, control).ids
 
 
