@@ -79,7 +79,7 @@ def drawing_writer(kind: str, size: QSize, draw: Draw, title: str) -> Callable[[
 def png_bytes(image: QImage) -> bytes:
     """A PNG file."""
     buffer = _buffer()
-    image.save(buffer, "PNG")  # type: ignore[call-overload]
+    image.save(buffer, "PNG")  # type: ignore[call-overload]  # typed as bytes, taken as a str by every PySide6
     return bytes(buffer.data().data())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from PySide6.QtCore import QPointF, Qt, Signal, Slot
@@ -223,9 +224,9 @@ class LabelledSlider(QWidget):
         self._field.blockSignals(False)
 
 
-def _wheel_only_with_focus(widget: QWidget, event: QWheelEvent, scroll: object) -> None:
+def _wheel_only_with_focus(widget: QWidget, event: QWheelEvent, scroll: Callable[[QWheelEvent], None]) -> None:
     """Scrolling the column must not turn the knobs that pass under the mouse."""
     if widget.hasFocus():
-        scroll(event)  # type: ignore[operator]
+        scroll(event)
     else:
         event.ignore()

@@ -13,7 +13,7 @@ from llmlab.engine.attention.types import AttentionRequest
 from llmlab.ui import asking
 
 if TYPE_CHECKING:
-    from llmlab.engine.attention.capture import AttentionCapture
+    from llmlab.engine.attention.captured import AttentionCapture
     from llmlab.engine.engine import Engine
     from llmlab.jobs.job import JobControl
 

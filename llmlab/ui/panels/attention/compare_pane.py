@@ -9,11 +9,12 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSpinBox, QStack
 from llmlab.engine.attention.types import AttentionShape, HeadAt
 from llmlab.ui import theme
 from llmlab.ui.panels.attention.comparing import HEADS, PROMPTS, Comparing, Difference, Pair, Words
-from llmlab.ui.panels.attention.controls import TextField
 from llmlab.ui.panels.attention.map_pane import card_of
 from llmlab.ui.widgets.card import Card, HoverCard
+from llmlab.ui.widgets.column import TextField
 from llmlab.ui.widgets.heatmap.camera import Camera
-from llmlab.ui.widgets.heatmap.view import CellAt, HeatMap
+from llmlab.ui.widgets.heatmap.canvas import CellAt
+from llmlab.ui.widgets.heatmap.view import HeatMap
 from llmlab.ui.widgets.help import Help, HelpButton
 from llmlab.ui.widgets.numbers import exact
 from llmlab.ui.widgets.parts import Choice, MutedLabel, heading
@@ -49,7 +50,6 @@ class ComparePane(QWidget):
         self.titles = (heading(""), heading(""), heading(""))
         self.state = StateView()
         self._card = HoverCard(self)
-        self._part: Comparing | None = None
         self._shown: Pair | Difference | Words | None = None
         for first, second in ((self.left, self.right), (self.right, self.left)):
             first.moved.connect(lambda camera, other=second: self._follow(other, camera))
@@ -95,7 +95,6 @@ class ComparePane(QWidget):
 
     def attach(self, part: Comparing) -> None:
         """Connect what the user does to the part."""
-        self._part = part
         self.mode.chosen.connect(lambda index: part.choose_mode(MODES[index]))
         self.layer.valueChanged.connect(lambda layer: part.hold(layer=layer))
         self.head.valueChanged.connect(lambda head: part.hold(head=head))

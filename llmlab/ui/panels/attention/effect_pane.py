@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from PySide6.QtCore import Qt, Slot
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import (
@@ -46,9 +48,10 @@ ROW, TITLE = 28, 40  # pixels of a layer on the map, and of what stands above th
 class EffectPane(QWidget):
     """Above all heads by their effect, below the prediction with and without those that are off."""
 
+    _part: Ablating  # from `attach` on
+
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._part: Ablating | None = None
         self._screen: EffectScreen | None = None
         self.measure = Choice(
             [("KL", "How far the whole distribution moves when the head is removed"),
@@ -60,11 +63,7 @@ class EffectPane(QWidget):
              ("By effect", "The heads with the largest effect first")],
             "Order of the heads",
         )  # fmt: skip
-        self.measure.chosen.connect(lambda index: self._part and self._part.choose(measure=MEASURES[index]))
-        self.order.chosen.connect(lambda index: self._part and self._part.choose(order=ORDERS[index]))
         self.legend, self.map, self.bars = EffectLegend(), EffectMap(), EffectBars()
-        self.map.toggled.connect(lambda place: self._part and self._part.toggle(place))
-        self.map.looked.connect(lambda place: self._part and self._part.look_at(place))
         self.state = StateView()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -104,9 +103,7 @@ class EffectPane(QWidget):
         self.note = ElidedLabel()
         self.start = QPushButton("Measure every head")
         self.start.setToolTip("Remove each head and each layer alone and see what it does to the prediction")
-        self.start.clicked.connect(lambda: self._part and self._part.measure())
         self.cancel = icon_button("cancel", "Stop measuring; what has been measured stays")
-        self.cancel.clicked.connect(lambda: self._part and self._part.cancel())
         self.progress = row((self.note, self.bar, self.start, self.cancel), stretch=self.note)
         self.bar.setFixedWidth(160)
         return self.progress
@@ -125,10 +122,8 @@ class EffectPane(QWidget):
         self.position = QComboBox()
         self.position.setToolTip("Which of the masks the model fills in")
         self.position.setAccessibleName("Predicted position")
-        self.position.activated.connect(lambda index: self._part and self._part.choose(position=index))
         self.log = QCheckBox("Log scale")
         self.log.setToolTip("Bars, and the colours of divergences, by order of magnitude")
-        self.log.clicked.connect(lambda on: self._part and self._part.choose(logarithmic=on))
         layout.addWidget(row((self.facts, self.position, self.log), stretch=self.facts))
         layout.addWidget(self.bars, stretch=1)
         splitter.addWidget(lower)
@@ -142,13 +137,10 @@ class EffectPane(QWidget):
         self.off = ElidedLabel()
         self.head = QPushButton()
         self.head.setToolTip("Switch the head that the whole panel looks at off, or on again")
-        self.head.clicked.connect(self._toggle_head)
         self.layer = QPushButton()
         self.layer.setToolTip("Switch all heads of that layer off, or on again")
-        self.layer.clicked.connect(self._toggle_layer)
         self.reset = QPushButton("All on")
         self.reset.setToolTip("Switch all heads on again")
-        self.reset.clicked.connect(lambda: self._part and self._part.reset())
         layout = QHBoxLayout()
         box = QWidget()
         box.setLayout(layout)
@@ -160,8 +152,19 @@ class EffectPane(QWidget):
         return box
 
     def attach(self, part: Ablating) -> None:
-        """Connect it with the part of the presenter that it shows."""
+        """Connect what the user does with the part of the presenter that it shows."""
         self._part = part
+        self.measure.chosen.connect(lambda index: part.choose(measure=MEASURES[index]))
+        self.order.chosen.connect(lambda index: part.choose(order=ORDERS[index]))
+        self.position.activated.connect(lambda index: part.choose(position=index))
+        self.log.clicked.connect(lambda on: part.choose(logarithmic=on))
+        self.start.clicked.connect(part.measure)
+        self.cancel.clicked.connect(part.cancel)
+        self.map.toggled.connect(part.toggle)
+        self.map.looked.connect(part.look_at)
+        self.head.clicked.connect(self._toggle_head)
+        self.layer.clicked.connect(self._toggle_layer)
+        self.reset.clicked.connect(part.reset)
 
     # --- to the part ----------------------------------------------------------------------------------------
 
@@ -247,25 +250,22 @@ class EffectPane(QWidget):
 
     @Slot()
     def _toggle_head(self) -> None:
-        if self._part and self._screen and self._screen.focused:
+        if self._screen and self._screen.focused:
             self._part.toggle(self._screen.focused)
 
     @Slot()
     def _toggle_layer(self) -> None:
-        if self._part and self._screen and self._screen.focused:
+        if self._screen and self._screen.focused:
             focus = self._screen.focused
             self._part.toggle(Place(focus.kind, focus.layer, None))
 
     def _copy(self, *, of_all: bool) -> None:
-        if self._part:
-            QGuiApplication.clipboard().setText(self._part.csv(of_all=of_all))
+        QGuiApplication.clipboard().setText(self._part.csv(of_all=of_all))
 
     def _copy_script(self) -> None:
-        if self._part and self._screen:
+        if self._screen:
             QGuiApplication.clipboard().setText(self._part.script())
 
     def _export(self, *, of_all: bool) -> None:
-        part = self._part
-        if part:
-            name = "effects.csv" if of_all else "comparison.csv"
-            saving.ask_path(self, name, ("csv",), lambda path: part.save(path, of_all=of_all))
+        name = "effects.csv" if of_all else "comparison.csv"
+        saving.ask_path(self, name, ("csv",), partial(self._part.save, of_all=of_all))

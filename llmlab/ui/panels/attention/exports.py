@@ -41,4 +41,5 @@ def csv_text(picture: HeatPicture, detail: HeatPart | None, rows: tuple[int, int
 
 def _masked(picture: HeatPicture, weights: np.ndarray) -> list[bool]:
     """Differences can be negative; what cannot be compared is NaN."""
-    return (np.isnan(weights) if picture.base.heat.signed else weights < 0).tolist()
+    masked: list[bool] = (np.isnan(weights) if picture.base.heat.signed else weights < 0).tolist()
+    return masked

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from PySide6.QtCore import QPoint, Qt, Slot
-from PySide6.QtGui import QGuiApplication, QKeyEvent, QPainter
+from PySide6.QtGui import QContextMenuEvent, QGuiApplication, QKeyEvent, QPainter
 from PySide6.QtWidgets import QFrame, QMenu, QProgressBar, QPushButton, QStackedWidget, QVBoxLayout, QWidget
 
 from llmlab.jobs.job import ErrorInfo
@@ -17,9 +18,10 @@ from llmlab.ui.panels.attention.text_rows import Shading
 from llmlab.ui.panels.attention.text_source import Texts
 from llmlab.ui.widgets import saving
 from llmlab.ui.widgets.card import Card, HoverCard
+from llmlab.ui.widgets.heatmap.canvas import CellAt
 from llmlab.ui.widgets.heatmap.norm import Norm
 from llmlab.ui.widgets.heatmap.picture import HeatPicture
-from llmlab.ui.widgets.heatmap.view import ONLY, RANGE, CellAt, HeatMap
+from llmlab.ui.widgets.heatmap.view import ONLY, RANGE, HeatMap
 from llmlab.ui.widgets.help import Help, HelpButton
 from llmlab.ui.widgets.numbers import exact
 from llmlab.ui.widgets.parts import Choice, ElidedLabel, MutedLabel, menu_button, row
@@ -53,22 +55,20 @@ HELP = Help(
 class FlowPane(QWidget):
     """One of three pictures of the whole model."""
 
+    _part: Flowing  # from `attach` on
+
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._part: Flowing | None = None
         self._texts: Texts | None = None
         self._shading: Shading | None = None
         self._pinned = False
         self._anchor = 0
         self.modes = Choice([(label, tip) for _, label, tip in MODES], "Rollout or flow")
-        self.modes.chosen.connect(lambda index: self._part and self._part.switch(MODES[index][0]))
         self.caption, self.legend = ElidedLabel(), WeightLegend()
         self._export = menu_button("export", "Save the rollout map", "Export the rollout")
         self._export.clicked.connect(lambda: self._save("png"))
-        self._fill_menu(self._export.menu())
         self.map, self.strip, self.state = HeatMap("Attention rollout"), TokenStrip(self._card), StateView()
         self._map_card = HoverCard(self)
-        self._connect_pictures()
         note = MutedLabel(NOTE)
         note.setWordWrap(True)
         layout = QVBoxLayout(self)
@@ -82,19 +82,8 @@ class FlowPane(QWidget):
         layout.addWidget(note)
         theme.changed.connect(self._paint_colors)
 
-    def _connect_pictures(self) -> None:
-        self.map.hovered.connect(self._hover_cell)
-        self.map.row_chosen.connect(self._choose_row)
-        self.map.menu_asked.connect(self._open_menu)
-        self.map.moved.connect(lambda _: self._map_card.hide())
-        self.strip.hovered.connect(lambda token: self._part and self._part.hover(token if token >= 0 else None))
-        self.strip.selected.connect(self._choose)
-        self.strip.toggled.connect(lambda token: self._part and self._part.toggle(token))
-
     def _flow_row(self) -> QWidget:
         self.compute, self.cancel = QPushButton(), QPushButton("Cancel")
-        self.compute.clicked.connect(lambda: self._part and self._part.compute_flow())
-        self.cancel.clicked.connect(lambda: self._part and self._part.cancel_flow())
         self.bar = QProgressBar()
         self.bar.setMaximumHeight(8)
         self.bar.setFixedWidth(160)
@@ -115,8 +104,19 @@ class FlowPane(QWidget):
         return self._stack
 
     def attach(self, part: Flowing) -> None:
-        """Connect it with the part of the presenter that it shows."""
+        """Connect what the user does with the part of the presenter that it shows."""
         self._part = part
+        self._fill_menu(self._export.menu())
+        self.modes.chosen.connect(lambda index: part.switch(MODES[index][0]))
+        self.compute.clicked.connect(part.compute_flow)
+        self.cancel.clicked.connect(part.cancel_flow)
+        self.map.hovered.connect(self._hover_cell)
+        self.map.row_chosen.connect(self._choose_row)
+        self.map.menu_asked.connect(self._open_menu)
+        self.map.moved.connect(lambda _: self._map_card.hide())
+        self.strip.hovered.connect(lambda token: part.hover(token if token >= 0 else None))
+        self.strip.selected.connect(self._choose)
+        self.strip.toggled.connect(part.toggle)
         self.show_mode(part.mode)
 
     # --- to the part ----------------------------------------------------------------------------------------
@@ -193,7 +193,7 @@ class FlowPane(QWidget):
 
     @property
     def _what(self) -> str:
-        return "flow" if self._part and self._part.mode is Mode.FLOW else "rollout"
+        return "flow" if self._part.mode is Mode.FLOW else "rollout"
 
     def _name(self, token: int) -> str:
         assert self._texts is not None
@@ -211,16 +211,14 @@ class FlowPane(QWidget):
 
     @Slot(int, int)
     def _choose(self, first: int, last: int) -> None:
-        if self._part:
-            self._part.choose(tuple(range(first, last + 1)) if first >= 0 else ())
+        self._part.choose(tuple(range(first, last + 1)) if first >= 0 else ())
 
     # --- the map --------------------------------------------------------------------------------------------
 
     @Slot(object)
     def _hover_cell(self, cell: CellAt | None) -> None:
         picture = self.map.picture
-        if self._part:
-            self._part.hover(None if cell is None else cell.row)
+        self._part.hover(None if cell is None else cell.row)
         if cell is None or picture is None:
             self._map_card.hide()
             return
@@ -231,8 +229,6 @@ class FlowPane(QWidget):
     @Slot(int, str)
     def _choose_row(self, place: int, how: str) -> None:
         part = self._part
-        if part is None:
-            return
         if place < 0:
             part.choose(())
         elif how == RANGE:
@@ -261,17 +257,17 @@ class FlowPane(QWidget):
         menu.addAction("Copy picture", self._copy)
         menu.addSeparator()
         for kind in ("png", "svg", "pdf"):
-            menu.addAction(f"{kind.upper()}…", lambda kind=kind: self._save(kind))
-        menu.addAction("CSV…", lambda: self._part and self._part.save_csv())
+            menu.addAction(f"{kind.upper()}…", partial(self._save, kind))
+        menu.addAction("CSV…", self._part.save_csv)
         menu.addSeparator()
         menu.addAction("Copy as Python", self.copy_python)
 
     @Slot(object)
-    def _open_menu(self, event: object) -> None:
+    def _open_menu(self, event: QContextMenuEvent) -> None:
         menu = QMenu(self)
         self._fill_menu(menu)
         menu.aboutToHide.connect(menu.deleteLater)
-        menu.popup(event.globalPos())  # type: ignore[attr-defined]
+        menu.popup(event.globalPos())
 
     @Slot()
     def _copy(self) -> None:
@@ -280,11 +276,11 @@ class FlowPane(QWidget):
     @Slot()
     def copy_python(self) -> None:
         """A script that computes the same, to the clipboard."""
-        if self._part and self._part.python:
+        if self._part.python:
             QGuiApplication.clipboard().setText(self._part.python)
 
     def _save(self, kind: str) -> None:
-        if self._part is None or self.map.picture is None:
+        if self.map.picture is None:
             return
         if kind == "png":
             self._part.save_picture(kind, saving.png_writer(self.map.image(3.0)))

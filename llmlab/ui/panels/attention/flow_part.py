@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
 
-from llmlab.engine.progress import Progress
+from llmlab.engine.progress import Control, Progress
 from llmlab.engine.types import Float32
 from llmlab.jobs.job import ErrorInfo
 from llmlab.ui.panels.attention import exports, snippet, text_rows
@@ -22,8 +22,12 @@ from llmlab.ui.panels.attention.text_source import Texts
 from llmlab.ui.widgets.heatmap.norm import Norm, Scale
 from llmlab.ui.widgets.heatmap.picture import HeatPicture
 
+if TYPE_CHECKING:
+    from llmlab.engine.attention.captured import AttentionCapture
+
 FLOW_TOKENS = 48  # for a longer text the flow would take minutes
 MOST_ROWS = 64  # that are summed
+_Place: TypeAlias = tuple[int, str, bool]  # all that a rollout depends on: reading, kind, without the first token
 
 
 class Mode(StrEnum):
@@ -151,7 +155,7 @@ class Flowing:
         self._asked = asked
         shape = reading.shape
 
-        def work(capture, control):  # type: ignore[no-untyped-def]
+        def work(capture: AttentionCapture, control: Control) -> tuple[_Place, Rolled]:
             return asked, rolled(capture, shape, control, hide_first=asked[2])
 
         self._asking.capture(
@@ -159,7 +163,7 @@ class Flowing:
             title="Attention rollout", failed=self._failed, stopped=self._stopped,
         )  # fmt: skip
 
-    def _came(self, answer: tuple[object, Rolled]) -> None:
+    def _came(self, answer: tuple[_Place, Rolled]) -> None:
         place, found = answer
         if self._reading is None or place != _place(self._reading):
             return
@@ -203,10 +207,10 @@ class Flowing:
     def _ask_rows(self, reading: Reading, chosen: tuple[int, ...]) -> None:
         shape, place = reading.shape, _place(reading)
 
-        def work(capture, control):  # type: ignore[no-untyped-def]
+        def work(capture: AttentionCapture, control: Control) -> tuple[_Place, tuple[int, ...], Float32]:
             return place, chosen, rows_of(capture, shape, chosen, control, hide_first=place[2])
 
-        def came(answer: tuple[object, tuple[int, ...], Float32]) -> None:
+        def came(answer: tuple[_Place, tuple[int, ...], Float32]) -> None:
             where, tokens, weights = answer
             if self._reading is not None and where == _place(self._reading):
                 self._rows = (tokens, weights)
@@ -246,11 +250,11 @@ class Flowing:
         (query,), kind, place = self.chosen, reading.focus.kind, _place(reading)
         shape = reading.shape
 
-        def work(capture, control):  # type: ignore[no-untyped-def]
+        def work(capture: AttentionCapture, control: Control) -> tuple[_Place, int, Float32]:
             flow = np.array(capture.flow(query, kind, control), np.float32)
             return place, query, masked(flow[None], query, shape, hide_first=place[2])[0]
 
-        def came(answer: tuple[object, int, Float32]) -> None:
+        def came(answer: tuple[_Place, int, Float32]) -> None:
             where, token, flow = answer
             if self._reading is not None and where == _place(self._reading):
                 self._flows[token] = flow
@@ -343,6 +347,5 @@ class Flowing:
         )
 
 
-def _place(reading: Reading) -> tuple[int, str, bool]:
-    """All that a rollout depends on."""
+def _place(reading: Reading) -> _Place:
     return reading.number, reading.focus.kind, reading.params.hide_first

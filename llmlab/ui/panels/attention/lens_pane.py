@@ -41,9 +41,10 @@ SCALES = {
 class LensPane(QWidget):
     """Above the table of places and positions, below the course of one position."""
 
+    _part: Lensing  # from `attach` on
+
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._part: Lensing | None = None
         self.measure = Choice(
             [("p", "Colour by the probability of the token that the whole model puts first"),
              ("Rank", "Colour by the rank of that token"),
@@ -51,13 +52,9 @@ class LensPane(QWidget):
              ("KL", "Colour by how far the reading is from the whole model's prediction, in nats")],
             "What colours the cells",
         )  # fmt: skip
-        self.measure.chosen.connect(lambda index: self._part and self._part.choose(measure=MEASURES[index]))
         self.attention = QCheckBox("After attention")
         self.attention.setToolTip("Also the states after each layer's attention, before its MLP")
-        self.attention.toggled.connect(lambda on: self._part and self._part.choose(attention=on))
         self.legend, self.table, self.chart = ShadeLegend(tooltip=LEGEND), LensGrid(), CourseChart()
-        self.table.picked.connect(lambda position: self._part and self._part.pick(position))
-        self.table.hovered.connect(lambda position: self._part and self._part.hover(position))
         self.caption, self.note, self.state = ElidedLabel(), ElidedLabel(), StateView()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -81,8 +78,6 @@ class LensPane(QWidget):
         """Of a text that is too long to be read at once; and what one must know."""
         self.earlier = icon_button("previous", "Earlier tokens")
         self.later = icon_button("next", "Later tokens")
-        self.earlier.clicked.connect(lambda: self._part and self._part.turn(-1))
-        self.later.clicked.connect(lambda: self._part and self._part.turn(1))
         self.pages = row((self.earlier, self.later, self.note), stretch=self.note)
         return self.pages
 
@@ -113,8 +108,14 @@ class LensPane(QWidget):
         return holder
 
     def attach(self, part: Lensing) -> None:
-        """Connect it with the part of the presenter that it shows."""
+        """Connect what the user does with the part of the presenter that it shows."""
         self._part = part
+        self.measure.chosen.connect(lambda index: part.choose(measure=MEASURES[index]))
+        self.attention.toggled.connect(lambda on: part.choose(attention=on))
+        self.table.picked.connect(part.pick)
+        self.table.hovered.connect(part.hover)
+        self.earlier.clicked.connect(lambda: part.turn(-1))
+        self.later.clicked.connect(lambda: part.turn(1))
 
     # --- to the part ----------------------------------------------------------------------------------------
 
@@ -172,14 +173,11 @@ class LensPane(QWidget):
     # --- what the user does ---------------------------------------------------------------------------------
 
     def _copy(self) -> None:
-        if self._part:
-            self._part.copy(QGuiApplication.clipboard().setText)
+        self._part.copy(QGuiApplication.clipboard().setText)
 
     def _copy_script(self) -> None:
-        if self._part and self.chart.shown:
+        if self.chart.shown:
             QGuiApplication.clipboard().setText(self._part.script())
 
     def _export(self, kind: str) -> None:
-        part = self._part
-        if part:
-            saving.ask_path(self, f"logit-lens.{kind}", (kind,), part.save)
+        saving.ask_path(self, f"logit-lens.{kind}", (kind,), self._part.save)

@@ -74,8 +74,9 @@ class LensTable:
         if measure is LensMeasure.RANK:
             ranks = np.log10(self.lens.final_rank[rows].astype(np.float32) + 1)
             return np.clip(1 - ranks / RANK_DECADES, 0, 1)
-        values = self.lens.entropy[rows] if measure is LensMeasure.ENTROPY else self.lens.kl[rows]
-        return np.clip(np.nan_to_num(values / self.limit(measure), nan=0.0, posinf=1.0), 0, 1)
+        values: Float32 = self.lens.entropy[rows] if measure is LensMeasure.ENTROPY else self.lens.kl[rows]
+        shares: Float32 = np.clip(np.nan_to_num(values / self.limit(measure), nan=0.0, posinf=1.0), 0, 1)
+        return shares
 
     def limit(self, measure: LensMeasure) -> float:
         """The end of the scale of entropies or divergences: of all rows, so that hiding some changes no colour."""

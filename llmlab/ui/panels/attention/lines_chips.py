@@ -76,17 +76,17 @@ class HeadChips(QWidget):
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setFont(self._font)
         for place, (chip, rect) in enumerate(self._places(self.width())):
-            on = chip.slot is not None
+            color = None if chip.slot is None else colors.series[chip.slot]
             if place == self._cursor and self.hasFocus():
                 painter.fillRect(rect, colors.accent_base)
-            painter.setPen(QPen(colors.series[chip.slot] if on else colors.border, 1.4 if on else 1))
-            painter.setBrush(colors.base if on else Qt.BrushStyle.NoBrush)
+            painter.setPen(QPen(color or colors.border, 1.4 if color else 1))
+            painter.setBrush(colors.base if color else Qt.BrushStyle.NoBrush)
             painter.drawRoundedRect(rect.adjusted(1, 1, -1, -1), 4, 4)
-            if on:
-                painter.fillRect(QRect(rect.left() + 6, rect.center().y() - 4, 9, 9), colors.series[chip.slot])
-            painter.setPen(colors.text if on else colors.disabled if self._full else colors.muted)
-            inside = rect.adjusted(20 if on else 6, 0, -5, 0)
-            side = Qt.AlignmentFlag.AlignLeft if on else Qt.AlignmentFlag.AlignHCenter
+            if color:
+                painter.fillRect(QRect(rect.left() + 6, rect.center().y() - 4, 9, 9), color)
+            painter.setPen(colors.text if color else colors.disabled if self._full else colors.muted)
+            inside = rect.adjusted(20 if color else 6, 0, -5, 0)
+            side = Qt.AlignmentFlag.AlignLeft if color else Qt.AlignmentFlag.AlignHCenter
             painter.drawText(inside, side | Qt.AlignmentFlag.AlignVCenter, chip.head.label)
         painter.end()
 

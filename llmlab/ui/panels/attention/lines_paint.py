@@ -126,8 +126,9 @@ def chosen(frame: Frame, edges: Edges) -> Int32:
         return edges.touching(*frame.rows, frame.threshold)
     axis, rows = frame.active
     find = edges.of_query if axis == QUERIES else edges.of_key
-    found = np.concatenate([find(row) for row in rows])
-    return found[edges.weights[found] >= frame.threshold]
+    found: Int32 = np.concatenate([find(row) for row in rows])
+    strong: Int32 = found[edges.weights[found] >= frame.threshold]
+    return strong
 
 
 def paint(painter: QPainter, frame: Frame) -> Painted:

@@ -44,26 +44,20 @@ HELP = Help(
 class LinesPane(QWidget):
     """Legend, threshold and lines."""
 
+    _part: Lining  # from `attach` on
+
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._part: Lining | None = None
         self.chips, self.area, self.state = HeadChips(), LinesArea(), StateView()
         self.threshold = LabelledSlider(THRESHOLD)
         self.threshold.setFixedWidth(27 * theme.SPACE)
         self.note = ElidedLabel()
         self._heads = menu_button("add", "Show the lines of all heads of the layer", "Heads")
-        self._heads.clicked.connect(lambda: self._part and self._part.show_layer())
-        self._heads.menu().addAction("All heads of the layer", lambda: self._part and self._part.show_layer())
-        self._heads.menu().addAction("Only the head that is open", lambda: self._part and self._part.show_one())
         self._export = menu_button("export", "Save what is seen as a picture", "Export the lines")
         self._export.clicked.connect(lambda: self._save("png"))
         self._fill_menu(self._export.menu())
-        self.chips.clicked.connect(lambda head: self._part and self._part.toggle(head))
         self.threshold.changed.connect(lambda value: self.area.set_threshold(float(value)))
         self.area.set_threshold(THRESHOLD.default)
-        self.area.pinned.connect(lambda place: self._part and self._part.pin(place))
-        self.area.hovered.connect(self._hover)
-        self.area.seen.connect(lambda first, last: self._part and self._part.see(first, last))
         self.area.painted.connect(self._say)
         self.area.menu_asked.connect(self._fill_menu)
         holder = QWidget()
@@ -80,8 +74,15 @@ class LinesPane(QWidget):
         layout.addWidget(holder, stretch=1)
 
     def attach(self, part: Lining) -> None:
-        """Connect it with the part of the presenter that it shows."""
+        """Connect what the user does with the part of the presenter that it shows."""
         self._part = part
+        self._heads.clicked.connect(part.show_layer)
+        self._heads.menu().addAction("All heads of the layer", part.show_layer)
+        self._heads.menu().addAction("Only the head that is open", part.show_one)
+        self.chips.clicked.connect(part.toggle)
+        self.area.pinned.connect(part.pin)
+        self.area.hovered.connect(self._hover)
+        self.area.seen.connect(part.see)
 
     def _fill_menu(self, menu: QMenu) -> None:
         menu.addAction("Save what is seen as PNG…", lambda: self._save("png"))
@@ -91,8 +92,7 @@ class LinesPane(QWidget):
         menu.addAction("Copy as Python", self.copy_python)
 
     def _save(self, kind: str) -> None:
-        if self._part:
-            self._part.save(kind)
+        self._part.save(kind)
 
     # --- to the part ----------------------------------------------------------------------------------------
 
@@ -121,7 +121,7 @@ class LinesPane(QWidget):
 
     @Slot(str, int)
     def _hover(self, axis: str, place: int) -> None:
-        if self._part and axis:
+        if axis:
             self._part.hover(axis, place)
 
     @Slot(object)
@@ -141,5 +141,5 @@ class LinesPane(QWidget):
     @Slot()
     def copy_python(self) -> None:
         """A script that computes the same, to the clipboard."""
-        if self._part and self._part.python:
+        if self._part.python:
             QGuiApplication.clipboard().setText(self._part.python)

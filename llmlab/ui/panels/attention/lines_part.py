@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -17,6 +17,10 @@ from llmlab.ui.panels.attention.asking import Asking
 from llmlab.ui.panels.attention.lines_edges import FLOOR, Edges
 from llmlab.ui.panels.attention.reading import QUERIES, Looker, Reading
 from llmlab.ui.panels.attention.words import labels_of
+
+if TYPE_CHECKING:
+    from llmlab.engine.attention.captured import AttentionCapture
+    from llmlab.engine.progress import Control
 
 MAX_HEADS = 8
 WHOLE = 2048  # rows: a longer text is looked at in windows around what is visible
@@ -266,8 +270,8 @@ class Lining:
         rows, is_long = self._rows, self._is_long
         missing = [self._request(head) for head in self.heads if (self._request(head), rows) not in self._known]
 
-        def work(capture, control):  # type: ignore[no-untyped-def]
-            found = {}
+        def work(capture: AttentionCapture, control: Control) -> tuple[int, dict[_Place, _Found]]:
+            found: dict[_Place, _Found] = {}
             for place, request in enumerate(missing):
                 control.report("Lines of the heads", place / len(missing))
                 control.check()

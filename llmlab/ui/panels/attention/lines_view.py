@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from PySide6.QtCore import QEvent, QPoint, QSize, Qt, Signal, Slot
 from PySide6.QtGui import QContextMenuEvent, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QResizeEvent
@@ -78,9 +79,9 @@ class LinesArea(QAbstractScrollArea):
             self._show_row(rows[0])
             self.setAccessibleDescription(f"Token {rows[0]}: {self._frame.lines.query_labels[rows[0]]}")
 
-    def _change(self, **changes: object) -> None:
+    def _change(self, **changes: Any) -> None:
         if self._frame is not None:
-            self._frame = replace(self._frame, **changes)  # type: ignore[arg-type]
+            self._frame = replace(self._frame, **changes)
             self.viewport().update()
 
     def _show_row(self, row: int) -> None:

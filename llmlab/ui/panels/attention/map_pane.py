@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from PySide6.QtCore import QEvent, QObject, QPoint, QTimer, Slot
@@ -15,9 +16,10 @@ from llmlab.ui import theme
 from llmlab.ui.panels.attention.mapping import MapPart, Mapped
 from llmlab.ui.widgets import saving
 from llmlab.ui.widgets.card import Card, HoverCard
+from llmlab.ui.widgets.heatmap.canvas import CellAt
 from llmlab.ui.widgets.heatmap.norm import Norm, Scale
 from llmlab.ui.widgets.heatmap.picture import HeatPart
-from llmlab.ui.widgets.heatmap.view import CellAt, HeatMap
+from llmlab.ui.widgets.heatmap.view import HeatMap
 from llmlab.ui.widgets.help import Help, HelpButton
 from llmlab.ui.widgets.numbers import exact
 from llmlab.ui.widgets.parts import ElidedLabel, heading, icon_button, menu_button
@@ -39,6 +41,8 @@ HELP = Help(
 class MapPane(QWidget):
     """Is the view of `MapPart`."""
 
+    _part: MapPart  # from `attach` on
+
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.map = HeatMap("Attention map")
@@ -46,7 +50,6 @@ class MapPane(QWidget):
         self.title = heading("")
         self.about = ElidedLabel()
         self._mapped: Mapped | None = None
-        self._part: MapPart | None = None
         self._card = HoverCard(self)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
@@ -58,13 +61,10 @@ class MapPane(QWidget):
             "code", "Copy a Python script that computes the same weights", "Copy as Python"
         )
         self.export_button = menu_button("export", "Save the map as PNG, or in another form", "Save the map")
-        self._fill(self.export_button.menu())
         self.fit_button.clicked.connect(self.map.fit)
         self.copy_button.clicked.connect(self.copy_picture)
-        self.python_button.clicked.connect(lambda: self._part and self._part.copy_python())
         self.export_button.clicked.connect(lambda: self.save_png(2))
         self.map.hovered.connect(self._hovered)
-        self.map.row_chosen.connect(self._choose_row)
         self.map.moved.connect(lambda _: self._moved())
         self.map.menu_asked.connect(self._open_menu)
         self.map.installEventFilter(self)
@@ -87,8 +87,11 @@ class MapPane(QWidget):
         layout.addWidget(self._stack, stretch=1)
 
     def attach(self, part: MapPart) -> None:
-        """Connect what the user does to the part."""
+        """Connect what the user does with the part of the presenter that it shows."""
         self._part = part
+        self._fill(self.export_button.menu())
+        self.python_button.clicked.connect(part.copy_python)
+        self.map.row_chosen.connect(part.choose_row)
 
     # --- to the part ----------------------------------------------------------------------------------------
 
@@ -130,8 +133,7 @@ class MapPane(QWidget):
         if cell is None or picture is None:
             self._card.hide()
             return
-        if self._part:
-            self._part.hover(cell.row, cell.column)
+        self._part.hover(cell.row, cell.column)
         card = card_of(self.map, cell)
         self.map.setAccessibleDescription("; ".join((card.title, *(f"{name} {value}" for name, value in card.facts))))
         self._card.show_at(card, self.map.mapToGlobal(self._corner(cell)))
@@ -140,11 +142,6 @@ class MapPane(QWidget):
         rect = self.map.rect_of(cell)
         return QPoint(round(rect.center().x()), round(rect.center().y()))
 
-    @Slot(int, str)
-    def _choose_row(self, row: int, how: str) -> None:
-        if self._part:
-            self._part.choose_row(row, how)
-
     def _moved(self) -> None:
         self._card.hide()
         self._timer.start()
@@ -152,7 +149,7 @@ class MapPane(QWidget):
     @Slot()
     def _see(self) -> None:
         first, last, left, right = self.map.seen()
-        if self._part and last > first and right > left:
+        if last > first and right > left:
             self._part.see((first, last), (left, right))
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
@@ -166,14 +163,14 @@ class MapPane(QWidget):
         menu.addAction("Copy picture", self.copy_picture)
         menu.addSeparator()
         for factor, words in RESOLUTIONS:
-            menu.addAction(f"PNG, {words}…", lambda factor=factor: self.save_png(factor))
+            menu.addAction(f"PNG, {words}…", partial(self.save_png, factor))
         menu.addAction("SVG…", lambda: self.save_drawing("svg"))
         menu.addAction("PDF…", lambda: self.save_drawing("pdf"))
         menu.addSeparator()
         menu.addAction("CSV of what is seen…", self.save_csv)
         menu.addAction("Everything: all layers and heads as NPZ…", self.save_everything)
         menu.addSeparator()
-        menu.addAction("Copy as Python", lambda: self._part and self._part.copy_python())
+        menu.addAction("Copy as Python", self._part.copy_python)
 
     @Slot(object)
     def _open_menu(self, event: QContextMenuEvent) -> None:
@@ -191,7 +188,7 @@ class MapPane(QWidget):
 
     def save_png(self, factor: int) -> None:
         """What is seen, `factor` times as fine as on screen."""
-        if self._part and self._mapped is not None:
+        if self._mapped is not None:
             self._part.save_picture("png", saving.png_writer(self.map.image(float(factor))))
 
     def save_drawing(self, kind: str) -> None:
@@ -201,7 +198,7 @@ class MapPane(QWidget):
             painter.fillRect(self.map.rect(), theme.current().base)
             self.map.render_on(painter, scale)
 
-        if self._part and self._mapped is not None:
+        if self._mapped is not None:
             writer = saving.drawing_writer(kind, self.map.size(), draw, self.title.text())
             self._part.save_picture(kind, writer)
 
@@ -210,14 +207,13 @@ class MapPane(QWidget):
         """The weights that are seen."""
         first, last, left, right = self.map.seen()
         picture = self.map.picture
-        if self._part and picture is not None:
+        if picture is not None:
             self._part.save_csv((first, last), (left, right), picture.detail)
 
     @Slot()
     def save_everything(self) -> None:
         """All weights."""
-        if self._part:
-            self._part.save_everything()
+        self._part.save_everything()
 
 
 def card_of(heat_map: HeatMap, cell: CellAt) -> Card:

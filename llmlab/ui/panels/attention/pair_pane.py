@@ -48,22 +48,18 @@ HELP = Help(
 class PairPane(QWidget):
     """One weight in all its numbers."""
 
+    _part: Pairing  # from `attach` on
+
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._part: Pairing | None = None
         self.query, self.key = self._spin("Query token, the one that looks"), self._spin("Key token, that is looked at")
-        self.query.valueChanged.connect(lambda token: self._part and self._part.choose_query(token))
-        self.key.valueChanged.connect(lambda token: self._part and self._part.choose_key(token))
         self.texts = ElidedLabel()
         self.orders = Choice([(label, tip) for _, label, tip in ORDERS], "Order of the dimensions")
-        self.orders.chosen.connect(self._sort)
         self._copy = menu_button("copy", "Copy all dimensions with their numbers", "Copy the numbers")
         self._copy.clicked.connect(self.copy)
         self._copy.menu().addAction("Copy as a table", self.copy)
         self._copy.menu().addAction("Copy as Python", self.copy_python)
-        self._copy.menu().addAction("Save as CSV…", lambda: self._part and self._part.save())
         self.chain, self.dimensions, self.keys = ChainView(), Dimensions(), KeyList()
-        self.keys.chosen.connect(lambda token: self._part and self._part.choose_key(token))
         self.caption = MutedLabel()
         self.state = StateView()
         self._stack = QStackedWidget()
@@ -122,19 +118,18 @@ class PairPane(QWidget):
         return spin
 
     def attach(self, part: Pairing) -> None:
-        """Connect it with the part of the presenter that it shows."""
+        """Connect what the user does with the part of the presenter that it shows."""
         self._part = part
-
-    @Slot(int)
-    def _sort(self, index: int) -> None:
-        if self._part:
-            self._part.sort(ORDERS[index][0])
+        self._copy.menu().addAction("Save as CSV…", part.save)
+        self.query.valueChanged.connect(part.choose_query)
+        for key in (self.key.valueChanged, self.keys.chosen):
+            key.connect(part.choose_key)
+        self.orders.chosen.connect(lambda index: part.sort(ORDERS[index][0]))
 
     @Slot()
     def copy(self) -> None:
         """All dimensions, tab-separated, to the clipboard."""
-        if self._part:
-            QGuiApplication.clipboard().setText(self._part.table())
+        QGuiApplication.clipboard().setText(self._part.table())
 
     # --- to the part ----------------------------------------------------------------------------------------
 
@@ -176,5 +171,5 @@ class PairPane(QWidget):
     @Slot()
     def copy_python(self) -> None:
         """A script that computes the same, to the clipboard."""
-        if self._part and self._part.python:
+        if self._part.python:
             QGuiApplication.clipboard().setText(self._part.python)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -21,6 +21,10 @@ from llmlab.ui.panels.attention.pair_chain import Link, chain
 from llmlab.ui.panels.attention.reading import Looker, Reading
 from llmlab.ui.panels.attention.words import title_of
 from llmlab.ui.widgets.tokentext import visible
+
+if TYPE_CHECKING:
+    from llmlab.engine.attention.captured import AttentionCapture
+    from llmlab.engine.progress import Control
 
 LISTED = 40  # strongest keys of the row
 COLUMNS = ("dimension", "query", "key", "product")
@@ -147,7 +151,7 @@ class Pairing:
         title = title_of(reading)
         assert at is not None
 
-        def work(capture, control):  # type: ignore[no-untyped-def]
+        def work(capture: AttentionCapture, control: Control) -> tuple[tuple[object, ...], Pair]:
             row = MapRequest(at.kind, at.layer, at.head, rows=(query, query + 1), limit=len(shape.key_tokens))
             weights = capture.map(row, control).values[0]
             place = strongest(weights) if key is None else key

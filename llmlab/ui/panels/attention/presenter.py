@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from llmlab.engine.attention.types import Reduction, Truncation
+from llmlab.engine.attention.types import AttentionRequest, Reduction, Truncation
 from llmlab.engine.types import Feature
 from llmlab.jobs.job import ErrorInfo
 from llmlab.ui.panel import PanelContext
@@ -32,6 +32,13 @@ from llmlab.ui.presenter import Closing, PanelPresenter
 from llmlab.ui.screen import Kind
 from llmlab.workbench import ModelState
 
+if TYPE_CHECKING:
+    from llmlab.engine.engine import Engine
+    from llmlab.engine.progress import Progress
+    from llmlab.jobs.job import JobControl
+
+Wanted: TypeAlias = tuple[int, AttentionRequest]  # the generation of the model, and what it is to read
+
 # One entry for each tab: what makes its part of the presenter, from asker, presenter and the widgets of the tab.
 PARTS: dict[str, Callable[[Asking, Looker, Any], Part]] = {
     "map": MapPart,
@@ -56,7 +63,7 @@ class AttentionPresenter(PanelPresenter):
         bench = context.workbench
         super().__init__(context, Asking(context.jobs, context.notifier, lambda: bench.model.generation))
         self._view = view
-        self._asked: Any = None  # generation and request of the newest reading that was asked for
+        self._asked: Wanted | None = None  # the newest reading that was asked for
         self._error: ErrorInfo | None = None
         self._declined: TooLong | TooLarge | None = None
         self._truncation = Truncation.REFUSE
@@ -184,8 +191,8 @@ class AttentionPresenter(PanelPresenter):
 
     # --- reading --------------------------------------------------------------------------------------------
 
-    def _wanted(self) -> Any:
-        """Generation and request of what should be on screen; None where there is nothing to read."""
+    def _wanted(self) -> Wanted | None:
+        """What should be on screen; None where there is nothing to read."""
         model, prompt = self._workbench.model, self._workbench.prompt
         if not model.ready or model.info is None or Feature.ATTENTION not in model.info.features or not prompt:
             return None
@@ -229,7 +236,7 @@ class AttentionPresenter(PanelPresenter):
         self._asked, self._fraction = wanted, None
         request, accepted = wanted[1], self._accepted
 
-        def work(engine: Any, control: Any) -> Any:
+        def work(engine: Engine, control: JobControl) -> Read | TooLong | TooLarge:
             return capturing.read(engine, request, accepted, control)
 
         self.asking.engine(
@@ -262,7 +269,7 @@ class AttentionPresenter(PanelPresenter):
             self._set_focus(read, fitting(focus, outcome.shapes))
         self._update()
 
-    def _failed(self, error: ErrorInfo, wanted: Any) -> None:
+    def _failed(self, error: ErrorInfo, wanted: Wanted) -> None:
         if wanted == self._asked:
             self._error = error
             self._refresh()
@@ -271,7 +278,7 @@ class AttentionPresenter(PanelPresenter):
         self._error = ErrorInfo("Cancelled", "Reading was cancelled.", "Try again, or change the prompt.", "")
         self._refresh()
 
-    def _progressed(self, progress: Any) -> None:
+    def _progressed(self, progress: Progress) -> None:
         self._fraction = progress.fraction
         if self._reading is None:
             self._refresh()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from PySide6.QtCore import Qt, Slot
 from PySide6.QtGui import QGuiApplication, QKeyEvent
 from PySide6.QtWidgets import QFrame, QMenu, QSplitter, QStackedLayout, QVBoxLayout, QWidget
@@ -37,9 +39,10 @@ HELP = Help(
 class TextPane(QWidget):
     """One text that looks at itself, or two: what is read, and what is looked at."""
 
+    _part: Texting  # from `attach` on
+
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._part: Texting | None = None
         self._texts: Texts | None = None
         self._shading: Shading | None = None
         self._pinned = False
@@ -48,7 +51,6 @@ class TextPane(QWidget):
              ("Who looks at it", "Shade the tokens that look at the chosen one: its column of the map")],
             "Which way one looks",
         )  # fmt: skip
-        self.axis.chosen.connect(self._turn)
         self.caption, self.legend = ElidedLabel(), WeightLegend()
         self.queries, self.keys = self._strip(QUERIES), self._strip(KEYS)
         self.state = StateView()
@@ -63,9 +65,6 @@ class TextPane(QWidget):
 
     def _strip(self, axis: str) -> TokenStrip:
         strip = TokenStrip(lambda token: self._card(axis, token))
-        strip.hovered.connect(lambda token: self._part and self._part.hover(axis, token))
-        strip.selected.connect(lambda first, last: self._choose(axis, first, last))
-        strip.toggled.connect(lambda token: self._part and self._part.toggle(axis, token))
         strip.menu_asked.connect(self._fill_menu)
         strip.setAccessibleName("Text whose tokens look" if axis == QUERIES else "Text that is looked at")
         return strip
@@ -84,7 +83,7 @@ class TextPane(QWidget):
             inside.addWidget(label)
             inside.addWidget(strip, stretch=1)
             splitter.addWidget(box)
-        self._second = splitter.widget(1)
+        self._second = box
         holder = QWidget()
         self._stack = QStackedLayout(holder)
         self._stack.setContentsMargins(0, 0, 0, 0)
@@ -93,8 +92,13 @@ class TextPane(QWidget):
         return holder
 
     def attach(self, part: Texting) -> None:
-        """Connect it with the part of the presenter that it shows."""
+        """Connect what the user does with the part of the presenter that it shows."""
         self._part = part
+        self.axis.chosen.connect(lambda index: part.turn(AXES[index]))
+        for axis, strip in ((QUERIES, self.queries), (KEYS, self.keys)):
+            strip.hovered.connect(partial(part.hover, axis))
+            strip.selected.connect(partial(self._choose, axis))
+            strip.toggled.connect(partial(part.toggle, axis))
 
     # --- to the part ----------------------------------------------------------------------------------------
 
@@ -187,14 +191,8 @@ class TextPane(QWidget):
 
     # --- to the presenter -----------------------------------------------------------------------------------
 
-    @Slot(int)
-    def _turn(self, index: int) -> None:
-        if self._part:
-            self._part.turn(AXES[index])
-
     def _choose(self, axis: str, first: int, last: int) -> None:
-        if self._part:
-            self._part.choose(axis, range(first, last + 1) if first >= 0 else ())
+        self._part.choose(axis, range(first, last + 1) if first >= 0 else ())
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         if event.key() == Qt.Key.Key_Escape and self._pinned:
@@ -206,7 +204,7 @@ class TextPane(QWidget):
         if self._shading is not None:
             menu.addAction("Copy the weights", self.copy_weights)
             menu.addAction("Copy as Python", self.copy_python)
-        if self._pinned and self._part:
+        if self._pinned:
             axis = self._shading.axis if self._shading else QUERIES
             menu.addAction("Choose no token", lambda: self._choose(axis, -1, -1))
 
@@ -226,5 +224,5 @@ class TextPane(QWidget):
     @Slot()
     def copy_python(self) -> None:
         """A script that computes the same, to the clipboard."""
-        if self._part and self._part.python:
+        if self._part.python:
             QGuiApplication.clipboard().setText(self._part.python)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from llmlab.engine.attention.types import AttentionMap, MapRequest
 from llmlab.engine.types import Float32
@@ -14,6 +14,10 @@ from llmlab.ui.panels.attention.asking import Asking
 from llmlab.ui.panels.attention.reading import KEYS, QUERIES, Looker, Reading
 from llmlab.ui.panels.attention.text_rows import Shading
 from llmlab.ui.panels.attention.text_source import Texts
+
+if TYPE_CHECKING:
+    from llmlab.engine.attention.captured import AttentionCapture
+    from llmlab.engine.progress import Control
 
 
 class TextView(Protocol):
@@ -146,7 +150,7 @@ class Texting:
             return
         self._asked = asked
 
-        def work(capture, control):  # type: ignore[no-untyped-def]
+        def work(capture: AttentionCapture, control: Control) -> _Found:
             texts = Texts.of(shape) if needs_texts else None
             found = capture.map(wanted, control) if small else None
             rows = None if small else (axis, chosen, text_rows.ask(capture, wanted, shape, axis, chosen, control))

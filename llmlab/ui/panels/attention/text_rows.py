@@ -12,7 +12,7 @@ from llmlab.engine.types import Float32, Int32
 from llmlab.ui.panels.attention.reading import KEYS, QUERIES, Reading
 
 if TYPE_CHECKING:
-    from llmlab.engine.attention.capture import AttentionCapture
+    from llmlab.engine.attention.captured import AttentionCapture
     from llmlab.engine.progress import Control
 
 WHOLE = 2**20  # weights: a map of so many is kept, so that hovering asks nobody
@@ -90,7 +90,7 @@ def of_map(found: AttentionMap, axis: str, chosen: tuple[int, ...]) -> Float32:
 def summed(rows: Float32) -> Float32:
     """The sum over `rows` (chosen, tokens) without what is masked; MASKED where all are."""
     masked = rows == MASKED
-    total = np.where(masked, np.float32(0), rows).sum(axis=0, dtype=np.float32)
+    total: Float32 = np.where(masked, np.float32(0), rows).sum(axis=0, dtype=np.float32)
     total[masked.all(axis=0)] = MASKED
     return total
 
@@ -101,12 +101,12 @@ def ask(
 ) -> Float32:  # fmt: skip
     """What `of_map` gives, computed from single rows or columns of a map that is too large to keep."""
     words = shape.query_words if axis == QUERIES else shape.key_words
-    field = "rows" if axis == QUERIES else "columns"
     ranges = dict.fromkeys(_range(token, words if wanted.words else None) for token in chosen)
     parts = []
     for first, last in ranges:
         control.check()
-        part = capture.map(replace(wanted, **{field: (first, last)}), control)  # type: ignore[arg-type]
+        rows = replace(wanted, rows=(first, last)) if axis == QUERIES else replace(wanted, columns=(first, last))
+        part = capture.map(rows, control)
         values, other = (part.values, part.column_edges) if axis == QUERIES else (part.values.T, part.row_edges)
         parts.append(np.repeat(values[0], np.diff(other)))
     return summed(np.stack(parts))

@@ -12,6 +12,7 @@ from llmlab.ui.panels.tokens.arithmetic import EXAMPLES, last_word
 from llmlab.ui.panels.tokens.near_table import NearTable
 from llmlab.ui.panels.tokens.vectors import Near
 from llmlab.ui.widgets.parts import MutedLabel
+from llmlab.ui.widgets.tables import Index
 
 NOTHING = "Type words of one token with + and − between them, or try one of these."
 HONEST = "Its own words are left out. A small model has learned few such relations."
@@ -31,8 +32,8 @@ class LastWordCompleter(QCompleter):
         self._before, word = last_word(path)
         return [word]
 
-    def pathFromIndex(self, index: object) -> str:
-        return self._before + str(super().pathFromIndex(index))  # type: ignore[arg-type]
+    def pathFromIndex(self, index: Index) -> str:
+        return self._before + super().pathFromIndex(index)
 
 
 class SumPane(QWidget):

@@ -56,7 +56,7 @@ def uses_of(imported: Imported) -> tuple[Use, ...]:
         return (Use.PROJECT,)
     if not imported.rows:
         return (Use.PROMPT,)
-    rows = (Use.BOTH, Use.EXAMPLES, Use.MORE, Use.TEST)
+    rows: tuple[Use, ...] = (Use.BOTH, Use.EXAMPLES, Use.MORE, Use.TEST)
     if imported.format is Format.PROMPTS:
         return (Use.INSTRUCTION, Use.TEST) if len(imported.rows) == 1 else (Use.TEST, Use.EXAMPLES, Use.INSTRUCTION)
     if len(imported.rows) <= FIRST_SHOTS:

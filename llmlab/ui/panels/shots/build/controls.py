@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import QSignalBlocker, Qt, Signal
+from PySide6.QtGui import QStandardItemModel
 from PySide6.QtWidgets import (
     QComboBox,
     QGridLayout,
@@ -165,7 +167,7 @@ class Controls(ControlColumn):
         menu = QMenu(self.samples)
         menu.setToolTipsVisible(True)
         for sample in samples.samples():
-            action = menu.addAction(sample.name, lambda path=sample.path: self.sample_chosen.emit(path))
+            action = menu.addAction(sample.name, partial(self.sample_chosen.emit, sample.path))
             action.setToolTip(sample.tooltip)
         self.samples.setMenu(menu)
         self.file = QPushButton("File")
@@ -230,9 +232,11 @@ class Controls(ControlColumn):
 
     def _show_form(self, screen: Screen) -> None:
         self._choose(self.form, screen.project.spec.form)
+        model = self.form.model()
+        assert isinstance(model, QStandardItemModel)  # of every combo box that got no other
         for index, form in enumerate(FORMS):
             reason = screen.impossible.get(form)
-            item = self.form.model().item(index)  # type: ignore[attr-defined]
+            item = model.item(index)
             item.setEnabled(reason is None)
             item.setToolTip(reason or FORMS[form][1])
         self.form.setToolTip(FORMS[screen.project.spec.form][1])

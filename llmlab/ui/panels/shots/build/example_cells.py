@@ -8,6 +8,7 @@ from PySide6.QtCore import QAbstractItemModel, QModelIndex, QPersistentModelInde
 from PySide6.QtGui import QFont, QFontMetrics, QKeyEvent, QPainter, QPen
 from PySide6.QtWidgets import (
     QAbstractItemDelegate,
+    QAbstractItemView,
     QPlainTextEdit,
     QStyle,
     QStyledItemDelegate,
@@ -19,7 +20,7 @@ from llmlab.engine.shots.types import PartKind
 from llmlab.ui import theme
 from llmlab.ui.panels.shots.build.budget_bar import part_color
 from llmlab.ui.panels.shots.build.editing import Listed
-from llmlab.ui.panels.shots.build.example_model import NUMBER, ROOT, TICK, ExampleModel
+from llmlab.ui.panels.shots.build.example_model import NUMBER, TICK, ExampleModel
 from llmlab.ui.panels.shots.build.fields import VISIBLE
 from llmlab.ui.widgets.tables import PAD
 
@@ -33,17 +34,25 @@ class _Editor(QPlainTextEdit):
 
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
+        self._around = parent
         self.setAccessibleName("Text of the cell")
         self.setToolTip("Return keeps the text, Shift+Return breaks the line, Esc leaves it as it was")
+
+    def cover(self, cell: QRect) -> None:
+        """Stand over `cell` and, as far as there is room, the rows below it."""
+        height = self.fontMetrics().lineSpacing() * EDITOR_LINES + theme.SPACE
+        bottom = self._around.height()
+        top = max(0, min(cell.top(), bottom - height))
+        self.setGeometry(QRect(cell.left(), top, cell.width(), min(height, bottom)))
 
 
 class ExampleCells(QStyledItemDelegate):
     """Paints ticks, the colour of the shot, and texts on one line; edits them on several."""
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
-        colors, rect, model = theme.current(), QRect(option.rect), index.model()  # type: ignore[attr-defined]
+        colors, rect, model = theme.current(), QRect(option.rect), index.model()
         assert isinstance(model, ExampleModel)
-        if option.state & QStyle.StateFlag.State_Selected:  # type: ignore[attr-defined]
+        if option.state & QStyle.StateFlag.State_Selected:
             painter.fillRect(rect, colors.accent_base)
         if index.column() == TICK:
             self._paint_tick(painter, index, rect)
@@ -56,15 +65,15 @@ class ExampleCells(QStyledItemDelegate):
             painter.fillRect(rect.adjusted(1, 2, -1, -2), color)
         faint = (shot is None or dropped) and model.listed is Listed.EXAMPLES
         painter.setPen(colors.muted if faint else colors.text)
-        metrics = QFontMetrics(option.font)  # type: ignore[attr-defined]
+        metrics = QFontMetrics(option.font)
         text = str(index.data(Qt.ItemDataRole.DisplayRole) or "")[:400].translate(VISIBLE)
-        font = QFont(option.font)  # type: ignore[attr-defined]
+        font = QFont(option.font)
         font.setStrikeOut(dropped and index.column() == NUMBER)
         painter.setFont(font)
         text = metrics.elidedText(text, Qt.TextElideMode.ElideRight, inside.width())
         painter.drawText(inside, int(Qt.AlignmentFlag.AlignVCenter), text)
-        current = option.widget.currentIndex() if option.widget else ROOT  # type: ignore[attr-defined]
-        if current == index and option.widget.hasFocus():  # type: ignore[attr-defined]
+        view = option.widget
+        if isinstance(view, QAbstractItemView) and view.hasFocus() and view.currentIndex() == index:
             painter.setPen(colors.accent)
             painter.drawRect(rect.adjusted(0, 0, -1, -1))
 
@@ -99,14 +108,11 @@ class ExampleCells(QStyledItemDelegate):
 
     def setModelData(self, editor: QWidget, model: QAbstractItemModel, index: Index) -> None:
         assert isinstance(editor, _Editor)
-        model.setData(index, editor.toPlainText())  # type: ignore[arg-type]
+        model.setData(index, editor.toPlainText())
 
     def updateEditorGeometry(self, editor: QWidget, option: QStyleOptionViewItem, index: Index) -> None:
-        rect = QRect(option.rect)  # type: ignore[attr-defined]
-        height = editor.fontMetrics().lineSpacing() * EDITOR_LINES + theme.SPACE
-        bottom = editor.parentWidget().height()
-        top = max(0, min(rect.top(), bottom - height))
-        editor.setGeometry(QRect(rect.left(), top, rect.width(), min(height, bottom)))
+        assert isinstance(editor, _Editor)
+        editor.cover(option.rect)
 
     def eventFilter(self, editor: Any, event: Any) -> bool:
         if isinstance(event, QKeyEvent) and isinstance(editor, _Editor) and event.type() == QKeyEvent.Type.KeyPress:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import partial
 
 from PySide6.QtCore import Qt, QTimer, Signal, Slot
 from PySide6.QtGui import QFocusEvent, QFont, QKeyEvent, QSyntaxHighlighter, QTextCharFormat, QTextDocument
@@ -151,9 +152,10 @@ class TemplateField(QWidget):
         self._fields, self._syntax = tuple(names), syntax
         while self._flow.count():
             item = self._flow.takeAt(0)
-            if item is not None and item.widget():
-                item.widget().hide()
-                item.widget().deleteLater()
+            chip = None if item is None else item.widget()
+            if chip is not None:
+                chip.hide()
+                chip.deleteLater()
         shown = _fitting(names)
         for name in shown:
             self._flow.addWidget(self._chip(name))
@@ -172,7 +174,7 @@ class TemplateField(QWidget):
         button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         menu = QMenu(button)
         for name in names:
-            menu.addAction(name.replace("&", "&&"), lambda name=name: self._insert(self._spelled(name)))
+            menu.addAction(name.replace("&", "&&"), partial(self._insert, self._spelled(name)))
         button.setMenu(menu)
         return button
 

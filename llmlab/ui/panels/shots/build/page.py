@@ -19,6 +19,8 @@ from PySide6.QtWidgets import (
 )
 
 from llmlab.engine.datasets.project import LARGEST_SEED
+from llmlab.engine.shots.compose import MASK
+from llmlab.engine.shots.types import Form
 from llmlab.ui import theme
 from llmlab.ui.panels.shots.build import editing
 from llmlab.ui.panels.shots.build.budget_bar import BudgetBar
@@ -32,6 +34,7 @@ from llmlab.ui.panels.shots.build.query_form import QueryForm
 from llmlab.ui.panels.shots.build.screen import Preview, Screen, Shown
 from llmlab.ui.screen import Kind, Stage
 from llmlab.ui.tab_page import TabPage
+from llmlab.ui.tabbed_view import TabbedPanel
 from llmlab.ui.view import PanelView
 from llmlab.ui.widgets.help import Help, HelpButton
 from llmlab.ui.widgets.parts import Choice, ElidedLabel, MutedLabel, heading, icon_button, row
@@ -52,6 +55,8 @@ LISTS = (Listed.EXAMPLES, Listed.TEST)
 
 class BuildPage(TabPage):
     """Left what the prompt is made of, right the prompt; or a file that is looked at. Is the view of `BuildTab`."""
+
+    controls: Controls
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -188,8 +193,8 @@ class BuildPage(TabPage):
 
     def come_forward(self) -> None:
         """Bring the tab to the front of its panel."""
-        if self._panel is not None:
-            self._panel.choose("build")  # type: ignore[attr-defined]
+        if isinstance(self._panel, TabbedPanel):
+            self._panel.choose("build")
 
     def ask_data(self, then: Callable[[Path], None]) -> None:
         """Let the user choose a file to open."""
@@ -225,8 +230,8 @@ class BuildPage(TabPage):
         tools: tuple[QToolButton | QSpinBox | QLabel | QWidget, ...] = (
             self.lists, self._count, self.add, self.duplicate, self.delete, self.seed, self.shuffle,
         )  # fmt: skip
-        left = _stack(self.instruction, self.template, row(tools, stretch=self._count), self.table, self.query)
-        left.layout().setStretchFactor(self.table, 1)  # type: ignore[attr-defined]
+        shots = row(tools, stretch=self._count)
+        left = _stack(self.instruction, self.template, shots, self.table, self.query, stretch=self.table)
         help_button = HelpButton(HELP)
         head = row(
             (heading("Prompt"), self.summary, self.copy_button, self.python_button, help_button), stretch=self.summary
@@ -235,8 +240,7 @@ class BuildPage(TabPage):
         self._stack = QStackedWidget()
         self._stack.addWidget(self._prompt_box)
         self._stack.addWidget(self.state)
-        right = _stack(head, self.reading, self.remark, self.bar, self.notice, self._stack)
-        right.layout().setStretchFactor(self._stack, 1)  # type: ignore[attr-defined]
+        right = _stack(head, self.reading, self.remark, self.bar, self.notice, self._stack, stretch=self._stack)
         halves = QSplitter(Qt.Orientation.Horizontal)
         halves.setObjectName("shots build")
         halves.setChildrenCollapsible(False)
@@ -274,21 +278,19 @@ def _cut(shown: Shown) -> str:
     )
 
 
-def _stack(*widgets: QWidget) -> QWidget:
+def _stack(*widgets: QWidget, stretch: QWidget) -> QWidget:
     box = QWidget()
     layout = QVBoxLayout(box)
     layout.setContentsMargins(0, 0, 0, 0)
     layout.setSpacing(theme.SPACE)
     for widget in widgets:
-        layout.addWidget(widget)
+        layout.addWidget(widget, stretch=int(widget is stretch))
     return box
 
 
 def _offered(screen: Screen) -> tuple[str, ...]:
     """The fields that can stand in the question: in the cloze form the mask, too."""
-    from llmlab.engine.shots.types import Form
-
-    mask = (editing.MASK,) if screen.project.spec.form is Form.CLOZE else ()
+    mask = (MASK,) if screen.project.spec.form is Form.CLOZE else ()
     return (*screen.columns, *mask)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from llmlab.engine.datasets import project as projects
 from llmlab.engine.datasets.project import Project
@@ -22,6 +22,9 @@ from llmlab.ui.panels.shots.build.params import MOST_RECENT, Params
 from llmlab.ui.panels.shots.build.prompting import Prompting, PromptPage
 from llmlab.ui.panels.shots.build.screen import Screen
 from llmlab.ui.panels.shots.built import NOTHING
+
+if TYPE_CHECKING:
+    from llmlab.ui.panels.shots.presenter import ShotsPresenter
 
 CUT = "The last project was too large to be kept in the settings: rows are missing. Large projects belong in a file."
 ONLY_CLOZE = "An encoder-only model fills in a mask and continues no text"
@@ -46,7 +49,7 @@ class BuildPage(ImportPage, PromptPage, Desk, Protocol):
 class BuildTab:
     """Edits the project that all tabs look at; nothing that was there is lost, since everything can be undone."""
 
-    def __init__(self, context: PanelContext, panel: Any, page: BuildPage, saved: Mapping[str, Any]) -> None:
+    def __init__(self, context: PanelContext, panel: ShotsPresenter, page: BuildPage, saved: Mapping[str, Any]) -> None:
         self._bench, self._context, self._panel, self._page = context.workbench, context, panel, page
         self._asking, self._built = panel.asking, panel.built
         params = Params.from_dict(saved)

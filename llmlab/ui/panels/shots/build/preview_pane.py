@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from PySide6.QtCore import QSignalBlocker, Qt, Signal
 from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import (
@@ -112,6 +114,12 @@ class PreviewPane(QWidget):
         self.row_table.setMinimumHeight(90)
         self.note_table.setMinimumHeight(70)
         self._mapping = QWidget()
+        self._roles = QGridLayout(self._mapping)
+        self._roles.setContentsMargins(0, 0, 0, 0)
+        self._roles.setVerticalSpacing(theme.SPACE // 2)
+        self._roles.setColumnStretch(1, 1)
+        self._roles.setColumnStretch(3, 1)
+        self._cells: list[QWidget] = []  # of that grid
         self._mapped: dict[str, QComboBox] = {}
         self.accept = MainButton("Use it so")
         self.accept.clicked.connect(self.accepted)
@@ -249,30 +257,24 @@ class PreviewPane(QWidget):
         self.labels.setVisible(bool(preview.labels) and choices.use is not Use.INSTRUCTION)
 
     def _build_mapping(self, fields: tuple[str, ...]) -> None:
-        old, self._mapping = self._mapping, QWidget()
-        grid = QGridLayout(self._mapping)
-        grid.setContentsMargins(0, 0, 0, 0)
-        grid.setVerticalSpacing(theme.SPACE // 2)
-        grid.setColumnStretch(1, 1)
-        grid.setColumnStretch(3, 1)
-        self._mapped = {}
+        for cell in self._cells:
+            self._roles.removeWidget(cell)
+            cell.hide()
+            cell.deleteLater()
+        self._cells, self._mapped = [], {}
         for number, name in enumerate(fields[:MOST_MAPPED]):
             box = combo_box(f"What the field {name} is")
             box.setMinimumContentsLength(6)
             for label, role in ROLES:
                 box.addItem(label, role)
             box.activated.connect(lambda _, box=box, name=name: self.mapped.emit(name, box.currentData()))
-            label_ = MutedLabel(name if len(name) <= 14 else f"{name[:13]}…")
-            label_.setToolTip(name)
+            shown = MutedLabel(name if len(name) <= 14 else f"{name[:13]}…")
+            shown.setToolTip(name)
             line, side = divmod(number, 2)
-            grid.addWidget(label_, line, 2 * side)
-            grid.addWidget(box, line, 2 * side + 1)
+            self._roles.addWidget(shown, line, 2 * side)
+            self._roles.addWidget(box, line, 2 * side + 1)
+            self._cells += [shown, box]
             self._mapped[name] = box
-        parent = old.parentWidget()
-        if parent is not None and parent.layout() is not None:
-            parent.layout().replaceWidget(old, self._mapping)
-        old.hide()
-        old.deleteLater()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         if event.key() == Qt.Key.Key_Escape:
@@ -304,7 +306,7 @@ def _column(*widgets: QWidget) -> QWidget:
     return box
 
 
-def _offer(box: QComboBox, choices: list[tuple[str, object]], chosen: object) -> None:
+def _offer(box: QComboBox, choices: Sequence[tuple[str, object]], chosen: object) -> None:
     """Offer other choices, without a signal."""
     with QSignalBlocker(box):
         box.clear()

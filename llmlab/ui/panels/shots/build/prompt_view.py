@@ -82,7 +82,7 @@ class PromptView(QPlainTextEdit):
         cursor.setPosition(min(start, most))
         cursor.setPosition(min(end, most), QTextCursor.MoveMode.KeepAnchor)
         mark = QTextEdit.ExtraSelection()
-        mark.cursor, mark.format = cursor, form  # type: ignore[attr-defined]
+        mark.cursor, mark.format = cursor, form
         return mark
 
     def words_at(self, position: int) -> str:

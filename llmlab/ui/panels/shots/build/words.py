@@ -28,7 +28,11 @@ def segments(rendered: Rendered, budget: Budget) -> tuple[Segment, ...]:
     tokens: Counter[tuple[PartKind, int | None]] = Counter()
     for each in budget.parts:
         tokens[each.part.kind, each.part.shot] += each.tokens
-    order = [(PartKind.SPECIAL, None), (PartKind.FRAME, None), (PartKind.INSTRUCTION, None)]
+    order: list[tuple[PartKind, int | None]] = [
+        (PartKind.SPECIAL, None),
+        (PartKind.FRAME, None),
+        (PartKind.INSTRUCTION, None),
+    ]
     order += [(PartKind.SHOT, number) for number in rendered.used] + [(PartKind.QUERY, None)]
     found = [Segment(kind, part_name(kind, shot), tokens[kind, shot], shot) for kind, shot in order]
     if budget.left is not None and budget.left > 0:
