@@ -49,6 +49,25 @@ PUBLISHED: dict[str, tuple[int, int | None]] = {
     "Qwen/Qwen2.5-0.5B": (494_032_768, 12_288),
     "Qwen/Qwen2.5-7B": (7_615_616_512, 57_344),
     "Qwen/Qwen3-0.6B": (596_049_920, 114_688),  # head size 128, not hidden size / heads = 64
+    "Qwen/Qwen3-8B": (8_190_735_360, 147_456),
+    "Qwen/Qwen3-32B": (32_762_123_264, 262_144),
+    "Qwen/Qwen3-30B-A3B": (30_532_122_624, None),
+    "Qwen/Qwen3-235B-A22B": (235_093_634_560, None),
+    "EleutherAI/gpt-neox-20b": (20_554_567_680, None),
+    "EleutherAI/pythia-12b": (11_846_072_320, None),
+    "HuggingFaceTB/SmolLM3-3B": (3_075_098_624, None),
+    "answerdotai/ModernBERT-base": (149_014_272, None),
+    "meta-llama/Llama-3.1-405B": (405_853_388_800, None),
+    # With its vision tower 108,641,793,536, of which this is the text part.
+    "meta-llama/Llama-4-Scout-17B-16E (text)": (108_641_793_536 - 871_932_416, None),
+    "google/gemma-3-1b-pt": (999_885_952, None),
+    "google/gemma-3-27b-pt (text)": (27_009_346_304, None),
+    "microsoft/phi-4": (14_659_507_200, None),
+    "mistralai/Mistral-Small-24B-Base-2501": (23_572_403_200, None),
+    "allenai/OLMo-2-0325-32B": (32_234_279_936, None),
+    "allenai/Olmo-3-1125-32B": (32_233_522_176, None),
+    "openai/gpt-oss-20b": (20_914_757_184, 49_152),
+    "openai/gpt-oss-120b": (116_829_156_672, None),
     # The checkpoint's 671,026,419,200 include 58 · 256 correction biases of its routers, which are buffers here.
     "deepseek-ai/DeepSeek-V3": (671_026_419_200 - 58 * 256, 70_272),
 }

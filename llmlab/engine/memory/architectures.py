@@ -14,7 +14,10 @@ from llmlab.paths import resources
 
 @dataclass(frozen=True, slots=True)
 class KnownArchitecture:
-    """One model of the list. `parameters` as published or counted; `config` as `describe` takes it."""
+    """One model of the list. `config` as `describe` takes it; `parameters` as published, and as counted on `config`.
+
+    `source` names both, and says what of them is not confirmed, if anything.
+    """
 
     name: str
     config: dict[str, Any]

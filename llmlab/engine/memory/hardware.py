@@ -17,8 +17,9 @@ from llmlab.paths import resources
 class Gpu:
     """One kind of GPU. `memory` in bytes, as its driver reports it where that is known; `bandwidth` in bytes/s.
 
-    `kind` is "consumer", "workstation", "data centre" or "unified" (main memory that CPU and GPU share). `cpu`: no GPU
-    at all, but main memory, with a CPU's kernels and no CUDA context in it.
+    `kind` is "consumer", "workstation", "data centre" or "unified" (main memory that CPU and GPU share). `source` names
+    where the figures were read, and says what of them is not confirmed, if anything. `cpu`: no GPU at all, but main
+    memory, with a CPU's kernels and no CUDA context in it.
     """
 
     name: str
@@ -40,7 +41,7 @@ class Gpu:
 def gpus() -> tuple[Gpu, ...]:
     """All GPUs of the built-in table, those with little memory first."""
     table = json.loads(table_path().read_text(encoding="utf-8"))["gpus"]
-    return tuple(sorted(map(_gpu, table), key=lambda gpu: (gpu.memory, gpu.bandwidth)))
+    return tuple(sorted(map(_gpu, table), key=lambda gpu: (gpu.memory, gpu.bandwidth, gpu.name)))
 
 
 def gpu(name: str) -> Gpu:

@@ -16,6 +16,7 @@ from llmlab.engine.progress import UNCONTROLLED, Control
 OWN = "this machine"
 _READ_BYTES = 256 * 2**20  # far beyond any cache
 _READINGS = 5
+_VARIANTS = {"ti", "super", "d", "laptop", "mobile", "q"}  # words that make another GPU of a name; Max-Q ends in q
 
 
 def machine_gpus(control: Control = UNCONTROLLED) -> tuple[Gpu, ...]:
@@ -77,9 +78,12 @@ def _properties(device: torch.device) -> _Properties:
 
 
 def in_table(name: str) -> Gpu | None:
-    """The row of the table that a driver's name means: “NVIDIA GeForce RTX 4090”, “Tesla T4”; None if none does."""
-    words = _words(name)
-    fitting = [gpu for gpu in gpus() if gpu.kind != "unified" and set(_words(gpu.name)) <= set(words)]
+    """The row of the table that a driver's name means: “NVIDIA GeForce RTX 4090”, “Tesla T4”; None if none does.
+
+    A “Ti”, a “SUPER” or a laptop's GPU is another one, with a memory of its own: the plain row does not stand for it.
+    """
+    words = set(_words(name))
+    fitting = [gpu for gpu in gpus() if gpu.kind != "unified" and words & _VARIANTS <= set(_words(gpu.name)) <= words]
     return max(fitting, key=lambda gpu: len(_words(gpu.name)), default=None)
 
 

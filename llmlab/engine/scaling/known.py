@@ -15,7 +15,10 @@ from llmlab.paths import resources
 
 @dataclass(frozen=True, slots=True)
 class KnownModel:
-    """A trained model. `parameters` in all, `active` those that a token goes through: the same but for experts."""
+    """A trained model. `parameters` in all, `active` those that a token goes through: the same but for experts.
+
+    `source` says what of it is not confirmed, if anything.
+    """
 
     name: str
     maker: str
@@ -75,7 +78,7 @@ def known_models() -> tuple[KnownModel, ...]:
 @cache
 def accelerators() -> tuple[Accelerator, ...]:
     """All of the table, slow ones first."""
-    rows = [Accelerator(**row) for row in _table("accelerators")["accelerators"]]
+    rows = [Accelerator(row["name"], row["peak"], row["source"]) for row in _table("accelerators")["accelerators"]]
     return tuple(sorted(rows, key=lambda each: each.peak))
 
 
