@@ -12,6 +12,7 @@ how much. The CUDA context is not in it, and neither is cuBLAS's workspace.
 from __future__ import annotations
 
 import math
+import weakref
 from typing import Any
 
 import numpy as np
@@ -55,9 +56,10 @@ def _attention(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> torch.Tensor:
-    """aten/native/transformers/cuda/sdp_utils.cpp: FlashAttention takes 16 bits and no mask; the memory-efficient
-    kernel takes both but no shared key heads; what neither takes is written out."""
-    if attn_mask is None and query.dtype in (torch.float16, torch.bfloat16):
+    """aten/native/transformers/cuda/sdp_utils.cpp: FlashAttention takes 16 bits, heads of one size and no
+    mask; the memory-efficient kernel takes all that but no shared key heads; what neither takes is written out."""
+    halves = query.dtype in (torch.float16, torch.bfloat16)
+    if attn_mask is None and halves and query.shape[-1] == value.shape[-1]:
         return _aten._scaled_dot_product_flash_attention(query, key, value, dropout_p, is_causal, scale=scale)[0]
     if not enable_gqa:
         keeps = torch.is_grad_enabled() and any(t.requires_grad for t in (query, key, value))
@@ -126,7 +128,8 @@ def on_gpu(config: PreTrainedConfig, dtype: torch.dtype) -> PreTrainedModel:
     """The model, its weights without memory; what transformers keeps in float32 stays so."""
     model = meta_model(config)
     model.to(dtype)
-    model.set_attn_implementation("sdpa")
+    if type(model)._supports_sdpa:  # what from_pretrained chooses; else attention is written out
+        model.set_attn_implementation("sdpa")
     for module in model.modules():  # rotary frequencies are float32 in every model that from_pretrained makes
         for name, buffer in module._buffers.items():
             if buffer is not None and "inv_freq" in name:
@@ -135,12 +138,15 @@ def on_gpu(config: PreTrainedConfig, dtype: torch.dtype) -> PreTrainedModel:
 
 
 def saved(model: PreTrainedModel, batch: int, tokens: int, source: int = 0) -> int:
-    """Bytes of all storages that a forward pass keeps for the backward pass, the model's own and the ids left out."""
+    """Bytes of all storages that a forward pass keeps for the backward pass, the model's own and the ids left out.
+
+    What is saved on a way that ends, such as the choice of experts, is gone once the way is.
+    """
     own = {_place(tensor) for tensor in [*model.parameters(), *model.buffers()]}
-    kept: dict[int, int] = {}
+    kept: dict[int, weakref.ref[torch.UntypedStorage]] = {}
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
-        kept[_place(tensor)] = tensor.untyped_storage().nbytes()
+        kept[_place(tensor)] = weakref.ref(tensor.untyped_storage())
         return tensor
 
     ids = torch.zeros(batch, tokens, dtype=torch.long, device="meta")
@@ -151,7 +157,8 @@ def saved(model: PreTrainedModel, batch: int, tokens: int, source: int = 0) -> i
     with AsOnCuda(), Trace(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         output = model.train()(**asked, use_cache=False)  # what it saves lives as long as the output does
     assert output.logits.requires_grad
-    return sum(size for place, size in kept.items() if place not in own)
+    alive = [storage for place, found in kept.items() if place not in own and (storage := found()) is not None]
+    return sum(storage.nbytes() for storage in alive)
 
 
 def training_step(model: PreTrainedModel, batch: int, tokens: int, *, fused: bool = True) -> Trace:
@@ -174,7 +181,7 @@ def training_step(model: PreTrainedModel, batch: int, tokens: int, *, fused: boo
         output = model(input_ids=ids, labels=ids, use_cache=False)
         output.loss.backward()
         if fused:
-            _fused(optimizer)
+            fused_adamw(optimizer)
         else:
             optimizer.step()
     return trace
@@ -184,7 +191,7 @@ def _place(tensor: torch.Tensor) -> int:
     return int(tensor.untyped_storage()._cdata)
 
 
-def _fused(optimizer: torch.optim.Optimizer) -> None:
+def fused_adamw(optimizer: torch.optim.Optimizer) -> None:
     """AdamW(fused=True), which asks for a device that has the kernel."""
     parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
     state = [optimizer.state[p] for p in parameters]

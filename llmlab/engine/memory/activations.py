@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from llmlab.engine.errors import InputError
-from llmlab.engine.memory.shape import Block, ModelShape
+from llmlab.engine.memory.blocks import Norm, Router
+from llmlab.engine.memory.experts import mixed, mixed_once
+from llmlab.engine.memory.shape import Latent, ModelShape
 
 
 class Checkpointing(StrEnum):
@@ -28,8 +30,10 @@ class Saved:
     """Bytes kept of one layer.
 
     `per_token` of each token; `per_score` of each pair of tokens in each head; `per_pair` of each pair of tokens once
-    for all sequences, which T5's position bias takes. Of a decoder that reads an encoder's answer: `per_source` of
-    each token of the source, `per_cross` of each pair of a token and a source token in each head.
+    for all sequences, which T5's position bias takes; `per_position` of each token once for all sequences; `once` of
+    the layer, such as a norm's weights in float32. Of a decoder that reads an encoder's answer: `per_source` of each
+    token of the source, `per_cross` of each pair of a token and a source token in each head. `per_mask` of each pair
+    of tokens in each sequence, all heads together.
     """
 
     per_token: int
@@ -37,12 +41,15 @@ class Saved:
     per_pair: int = 0
     per_source: int = 0
     per_cross: int = 0
+    per_position: int = 0
+    once: int = 0
+    per_mask: int = 0
 
     def layer(self, batch: Any, tokens: Any, heads: int, source: Any = 0) -> Any:
         """Bytes of one layer for `batch` sequences of `tokens`, each with `source` tokens: integers, or arrays."""
         scores = heads * (self.per_score * tokens + self.per_cross * source)
-        each = tokens * (self.per_token + scores) + source * self.per_source
-        return batch * each + self.per_pair * tokens * tokens
+        each = tokens * (self.per_token + scores + self.per_mask * tokens) + source * self.per_source
+        return batch * each + (self.per_pair * tokens + self.per_position) * tokens + self.once
 
 
 def saved_by_layer(
@@ -53,80 +60,181 @@ def saved_by_layer(
     cross: bool = False,
     cross_flash: bool | None = None,
     cuda: bool = True,
+    dense: bool = False,
+    masked: bool = False,
 ) -> Saved:
     """Bytes that one layer of transformers' code keeps, with numbers of `width` bytes w, model width h, queries q,
     keys k. `cross`: a decoder's layer with cross-attention, which has a norm, an attention and a dropout more;
-    `cross_flash` is `flash` of that one where it differs.
+    `cross_flash` is `flash` of that one where it differs. `dense`: a layer without experts in a model that has them;
+    `masked`: tokens look back no further than a window that is shorter than their sequence.
 
-    Norms, two: LayerNorm 2w·h and two statistics (4 bytes on CUDA, w on a CPU); RMSNorm in float32 (4 + 2w)·h + 4;
-    T5's, which keeps its input as well, (4 + 3w)·h + 4 in 16 bits. Attention: w·(2q + 2k) + 4·heads in a fused
-    kernel, w·(2q + 2k) and w per score written out, + w + m per score for a dropout with a mask of m bytes (1 on
-    CUDA, w on a CPU); gated blocks, whose keys are repeated, w·4q, and 4 + w (in float32 4) per score; normalised
-    queries and keys add (4 + w)·(q + k) + 4·their heads; T5's position bias w·heads per pair of tokens where a fused
-    kernel takes it as its mask, and 1 of a causal mask. MLP of width i: `mlp`. Dropouts: m·h each.
+    Norms: `norms`, and w·h of each normed hidden state that linear layers read. Attention: `attention`. Normed queries
+    and keys: what a norm keeps of q + k numbers. MLP: `mlp`. Dropouts: a mask of m·h each, m = 1 on CUDA, w on a CPU.
+    T5's position bias: w·heads per pair of tokens where a fused kernel takes it as its mask, and 1 of a causal mask.
+    GPT-J: sine and cosine of each position, repeated in each layer. The mask of a window: w for each pair of tokens in
+    a fused kernel (rows begin at multiples of 8 numbers: up to 7 w more for each is left out).
     """
-    mask = (1 if cuda else width) * shape.dropout
-    own, keys, score = _attention(shape, width, flash=flash, cuda=cuda)
-    token = mlp(shape, width, cuda=cuda) + 2 * (norm(shape, width, cuda=cuda) + mask * shape.hidden) + own + keys
-    if shape.block is Block.FUSED:  # queries, keys and values are one matrix, kept for its values
-        token += 2 * width * shape.hidden
+    block = shape.block
+    mask_of_pairs = width * (masked and flash)
+    mask = (1 if cuda else width) * shape.dropout * shape.hidden
+    own, keys, score = attention(shape, width, flash=flash, cuda=cuda, masked=masked)
+    token = mlp(shape, width, cuda=cuda, dense=dense) + own + keys + block.masks * mask
+    token += norms(shape, width, cuda=cuda) + block.reads * width * shape.hidden
+    once = block.norms * norm_bytes(block.norm, width).weight * shape.hidden
     if shape.query_key_norm:
-        heads = shape.heads + shape.heads * shape.key_value // shape.query
-        token += (4 + width) * (shape.query + shape.key_value) + 4 * heads
-    pair = (width * shape.heads + cross) * (shape.position_bias and flash)
+        each = norm_bytes(block.norm, width, cuda=cuda)
+        heads = 2 if block.whole_norm else shape.heads + shape.heads * shape.key_value // shape.query
+        token += (each.input + each.number) * (shape.query + shape.key_value) + each.row * heads
+        normed = shape.query + shape.key_value if block.whole_norm else 2 * shape.query // shape.heads
+        once += each.weight * normed
+    if shape.experts and not dense:
+        once += mixed_once(shape, width)
+    pair = (width * shape.heads + cross) * (block.position_bias and flash)
+    position = width * block.rotary
     if not cross:
-        return Saved(token, score, pair)
-    listening, heard, cross_score = _attention(
+        return Saved(token, score, pair, per_position=position, once=once, per_mask=mask_of_pairs)
+    listening, heard, cross_score = attention(
         shape, width, flash=flash if cross_flash is None else cross_flash, cuda=cuda
     )
-    token += norm(shape, width, cuda=cuda) + mask * shape.hidden + listening
-    return Saved(token, score, pair, heard, cross_score)
+    token += norm(shape, width, cuda=cuda) + mask + listening
+    return Saved(token, score, pair, heard, cross_score, position, once)
 
 
-def _attention(shape: ModelShape, width: int, *, flash: bool, cuda: bool) -> tuple[int, int, int]:
-    """Bytes of a token that asks, of a token that is heard, and of each score."""
-    queries, keys = 2 * width * shape.query, 2 * width * shape.key_value
+def attention(shape: ModelShape, width: int, *, flash: bool, cuda: bool, masked: bool = False) -> tuple[int, int, int]:
+    """Bytes of a token that asks, of a token that is heard, and of each score.
+
+    A fused kernel keeps queries and output, 2w·q, keys and values, 2w·k, and the logarithm of each row's sum,
+    4·heads; where queries, keys and values are one matrix, that is what the values are a view of: w·(q + k) more.
+    FlashAttention, which CUDA has for 16 bits, answers in the order of the queries' memory: joined queries are ordered
+    by heads, so that the output layer keeps a copy ordered by tokens, w·q. A `masked` kernel is another, for which
+    keys and values are repeated for every query head, 2w·q.
+
+    Written out they always are (GPT-J multiplies queries and keys in float32). Each score: w, or 4 + w (in float32 4)
+    of a softmax in float32; a dropout keeps what it left over, w, and a mask of m bytes, 1 on CUDA and w on a CPU; a
+    tanh that bounds it w. gpt-oss's sinks: a score more in each head and the place of its largest, w + 8.
+    DeepSeek's latent attention: `_latent`.
+    """
+    block = shape.block
+    if shape.latent is not None:
+        asks, hears = _latent(shape, shape.latent, width, flash=flash)
+    elif flash:
+        repeated = masked and shape.shares_keys
+        asks, hears = 2 * width * shape.query, 2 * width * (shape.query if repeated else shape.key_value)
+        hears += width * (shape.query + shape.key_value) * (block.fused_qkv and not repeated)
+        asks += width * shape.query * (block.concatenated and cuda and width < 4 and not masked)
+    else:
+        asks = hears = (width + (4 if block.float32_products else width)) * shape.query
     if flash:
-        return queries + 4 * shape.heads, keys, 0
-    if shape.block in (Block.GATED, Block.FUSED):
-        return queries, queries if shape.block is Block.GATED else 0, 4 if width == 4 else 4 + width
-    return queries, keys, width + (width + (1 if cuda else width)) * shape.attention_dropout
+        return asks + 4 * shape.heads, hears, 0
+    dropped, mask = shape.attention_dropout, 1 if cuda else width
+    if block.float32_softmax:
+        score = 4 + (width if width < 4 or dropped else 0) + mask * dropped
+    else:
+        score = width + (width + mask) * dropped
+    if block.sinks:
+        return asks + (width + 8) * shape.heads, hears, width
+    return asks, hears, score + width * block.softcap
+
+
+def _latent(shape: ModelShape, latent: Latent, width: int, *, flash: bool) -> tuple[int, int]:
+    """Bytes of a token that asks and of one that is heard, where both go through a narrow hidden state.
+
+    Each narrow state of r numbers: its norm, and w·r of what the norm answers. Queries and keys w·q each, the output
+    w·v; the values w·v written out, and in a fused kernel, which takes the view as it is, the matrix that has the keys
+    beside them. In float32 the norm of the keys' narrow state keeps the matrix that has the rotary keys beside it.
+    """
+    each = norm_bytes(shape.block.norm, width)
+    narrow = latent.queries + latent.keys
+    norms = (each.input + each.number + width) * narrow + each.row * (1 + (latent.queries > 0))
+    beside = each.input * latent.rotary
+    values = latent.projected if flash else latent.values
+    return width * (shape.query + latent.values) + norms + beside, width * (shape.query + values)
+
+
+class NormBytes(NamedTuple):
+    """Bytes that a norm keeps, without what it answers, which linear layers keep.
+
+    Of each number of its `input`, which norms of the same input share; of each `number` of its own, of each `row` and
+    of each of its `weight`s.
+    """
+
+    input: int
+    number: int
+    row: int
+    weight: int = 0
+
+
+def norm_bytes(kind: Norm, width: int, *, cuda: bool = True) -> NormBytes:
+    """What a norm of `kind` keeps, with numbers of `width` bytes w.
+
+    torch's LayerNorm keeps its input and two statistics of each row (4 bytes on CUDA, w on a CPU), OLMo's those of
+    float32 numbers. The others are written out in float32, in which an input of 16 bits has a copy, and keep one
+    number of each row, 4 bytes. RMSNorm: what is multiplied with the weights, w. Gemma, OLMo 2, gpt-oss: that in
+    float32, and Gemma, which adds 1 to them, the weights too. Cohere's LayerNorm: what is squared, what is scaled and
+    what is multiplied with the weights.
+    """
+    copied = width < 4
+    match kind:
+        case Norm.LAYER:
+            return NormBytes(width, 0, 2 * (4 if cuda else width))
+        case Norm.LAYER_FLOAT32:
+            return NormBytes(0 if copied else 4, 4 * copied, 8)
+        case Norm.CENTERED:
+            return NormBytes(0, 12, 4, 4 * copied)
+        case Norm.RMS_INPUT if copied:  # the square is of the copy, the product of the input itself
+            return NormBytes(width, 4 + width, 4)
+    float32 = kind in (Norm.RMS_FLOAT32, Norm.RMS_ONE_PLUS)
+    own = 4 if float32 else width
+    return NormBytes(0 if copied else 4, own + 4 * copied, 4, 4 * (kind is Norm.RMS_ONE_PLUS))
+
+
+def norms(shape: ModelShape, width: int, *, cuda: bool = True) -> int:
+    """Bytes of a token that the norms of a layer keep, without what they answer."""
+    each, count = norm_bytes(shape.block.norm, width, cuda=cuda), shape.block.norms
+    inputs = 1 if shape.block.parallel else count
+    return (inputs * each.input + count * each.number) * shape.hidden + count * each.row
 
 
 def norm(shape: ModelShape, width: int, *, cuda: bool = True) -> int:
-    """Bytes of a token that one norm keeps."""
-    if shape.block in (Block.CLASSIC, Block.FUSED):
-        return 2 * width * shape.hidden + 2 * (4 if cuda else width)
-    more = width if shape.block is Block.BIASED and width < 4 else 0  # its input and the float32 copy of that
-    return (4 + 2 * width + more) * shape.hidden + 4
+    """Bytes of a token that one norm keeps, and what it answers."""
+    each = norm_bytes(shape.block.norm, width, cuda=cuda)
+    return (each.input + each.number + width) * shape.hidden + each.row
 
 
-def mlp(shape: ModelShape, width: int, *, cuda: bool = True) -> int:
+def mlp(shape: ModelShape, width: int, *, cuda: bool = True, dense: bool = False) -> int:
     """Bytes of a token that one MLP keeps, beyond its input, for its width i.
 
     Two numbers of each of its i, before and after the activation (ReLU: one, which is both); gated four (gate, its
-    activation, the other half, their product); GELU written out in single operations three more. A dropout inside
-    keeps its mask, and of ReLU a second number. Experts (transformers' grouped_mm, e of E for a token) keep e copies
-    of the input and e outputs, 40·e bytes of indices and weights, 4·E + 4 of the router; Qwen2's gate of the expert
-    that is shared h + 1 numbers.
+    activation, the other half, their product; gpt-oss, which bounds both halves, seven); GELU written out in single
+    operations three more. A dropout inside keeps its mask, and of ReLU a second number. Experts: `experts.mixed`.
     """
-    numbers = 4 if shape.gated else 1 if shape.relu else 2
+    numbers = shape.block.glu if shape.gated else 1 if shape.relu else 2
     numbers += 3 * shape.primitive_gelu + (shape.mlp_dropout and shape.relu)
     mask = (1 if cuda else width) * shape.mlp_dropout
-    kept = (numbers * width + mask) * shape.intermediate
-    if shape.experts:
-        kept += shape.active_experts * (2 * width * shape.hidden + 40) + 4 * shape.experts + 4
-        kept += width * (shape.hidden + 1) * shape.gates_shared_expert
-    return kept
+    kept = numbers * width + mask
+    if dense or not shape.experts:
+        return kept * (shape.dense_intermediate if dense else shape.intermediate)
+    if shape.block.router is Router.ALL:  # and one more that is always there
+        return kept * shape.intermediate // shape.active_experts * (shape.experts + 1) + mixed(shape, width)
+    return kept * shape.intermediate + mixed(shape, width)
 
 
 def ends(shape: ModelShape, width: int, *, cuda: bool = True) -> int:
     """Bytes of a token that is kept around the layers of a stack.
 
-    The last norm, the token's number, and the masks of the dropouts after the embedding and, in T5, the last norm.
+    The last norm and what it answers, the token's number, the masks of the dropouts after the embedding and, in T5,
+    the last norm. In BLOOM the norm of the embedding, whose answer the first layer keeps. In the heads of BERT's
+    family what an activation and a norm read, and what that answers. Left out is what does not grow with the batch:
+    sines and cosines, positions, in Gemma the last norm's weights.
     """
-    masks = (1 + shape.position_bias) * shape.dropout * (1 if cuda else width)
-    return norm(shape, width, cuda=cuda) + masks * shape.hidden + 8
+    kept = (
+        norm(shape, width, cuda=cuda) + shape.block.outer_masks * shape.dropout * (1 if cuda else width) * shape.hidden
+    )
+    if shape.block.embedding_norm:
+        kept += norm(shape, width, cuda=cuda) - width * shape.hidden
+    if shape.transforms_output:
+        kept += width * shape.hidden + norm(shape, width, cuda=cuda)
+    return kept + 8
 
 
 def megatron_layer(

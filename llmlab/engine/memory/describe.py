@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import inspect
+import re
 from typing import Any
 
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from llmlab.engine.architecture import architecture_of
 from llmlab.engine.errors import UnsupportedModelError
+from llmlab.engine.memory.blocks import BIASED, CLASSIC, FUSED, GATED, Block, block_of
 from llmlab.engine.memory.cache import cached_elements, caching_layers
 from llmlab.engine.memory.layout import ConfigLike, as_config, layout_of, meta_model, quantized_weights
-from llmlab.engine.memory.shape import Block, CacheLayer, Group, ModelShape, WeightTensor
+from llmlab.engine.memory.shape import CacheLayer, Group, Latent, ModelShape, WeightTensor
 from llmlab.engine.types import Architecture
 
 _ATTENTION = ("attn", "attention", "SelfAttention", "EncDecAttention", "self_attention")
@@ -23,10 +25,7 @@ _GATES = ("gate_proj", "gate_up_proj", "experts.w1", ".mlp.Wi.weight", "wi_0")
 _HIDDEN_DROPOUT = ("hidden_dropout_prob", "hidden_dropout", "resid_pdrop", "resid_dropout", "dropout", "dropout_rate")
 _ATTENTION_DROPOUT = ("attention_probs_dropout_prob", "attention_dropout", "attn_pdrop", "dropout_rate")
 _MLP_DROPOUT = ("activation_dropout", "dropout_rate")
-_COUNTED = {  # whose saved tensors were counted in their own code
-    *("llama", "mistral", "qwen2", "qwen3", "mixtral", "qwen2_moe", "qwen3_moe"),
-    *("gpt2", "opt", "bert", "modernbert", "t5", "bart", "marian"),
-}
+_NUMBER = re.compile(r"(?<=\.)\d+(?=\.)")  # of a layer, in a parameter's name
 _WRITTEN_OUT = ("gelu_new", "gelu_fast", "quick_gelu", "gelu_accurate")
 
 
@@ -52,12 +51,14 @@ def describe(config: ConfigLike, name: str = "") -> ModelShape:
     tensors = _tensors(model, layout.parameters)
     experts, active = _experts(text)
     shared = int(getattr(text, "shared_expert_intermediate_size", None) or 0) if experts else 0
+    layers, block = _layers(configuration), block_of(text)
+    windows = [] if configuration.is_encoder_decoder else [w for _, w in caching_layers(text) if w]
     return ModelShape(
         name=name or configuration.name_or_path or configuration.model_type,
         architecture=architecture_of(configuration),
         tensors=tensors,
         layout=layout,
-        layers=_layers(configuration),
+        layers=layers,
         hidden=int(text.hidden_size),
         heads=heads,
         query=heads * size,
@@ -66,7 +67,7 @@ def describe(config: ConfigLike, name: str = "") -> ModelShape:
         vocabulary=int(text.vocab_size),
         context=_context(text),
         cache=_cache(configuration, text),
-        block=_block(tensors),
+        block=block or _similar(tensors),
         query_key_norm=any("q_norm" in tensor.name for tensor in tensors),
         primitive_gelu=_activation(text) in _WRITTEN_OUT,
         relu=_activation(text) == "relu",
@@ -77,7 +78,16 @@ def describe(config: ConfigLike, name: str = "") -> ModelShape:
         experts=experts,
         active_experts=active,
         gates_shared_expert=any("shared_expert_gate" in tensor.name for tensor in tensors),
-        counted=configuration.model_type in _COUNTED,
+        counted=block is not None and block.exact,
+        divides_weights=bool(experts and getattr(text, "norm_topk_prob", text.model_type == "mixtral")),
+        dense_layers=layers - _mixing_layers(tensors) if experts else 0,
+        dense_intermediate=int(getattr(text, "intermediate_size", None) or 0),
+        latent=_latent(text),
+        window=min(windows, default=None),
+        windowed_layers=len(windows),
+        fuses=type(model)._supports_sdpa,
+        transforms_output=any(_transforms(tensor, text.hidden_size) for tensor in tensors),
+        caps_logits=bool(getattr(text, "final_logit_softcapping", None)),
         encoder_layers=_encoder_layers(configuration),
         float32_loss=_computes_loss_in_float32(model),
     )
@@ -137,7 +147,15 @@ def _cache(config: PreTrainedConfig, text: PreTrainedConfig) -> tuple[CacheLayer
 
 def _intermediate(config: PreTrainedConfig) -> int:
     """The width of the hidden layer of one MLP, or of one expert."""
-    names = ("moe_intermediate_size", "intermediate_size", "d_ff", "ffn_dim", "decoder_ffn_dim", "n_inner")
+    names = (
+        "moe_intermediate_size",
+        "intermediate_size",
+        "d_ff",
+        "ffn_dim",
+        "decoder_ffn_dim",
+        "n_inner",
+        "hidden_dim",
+    )
     found = next((value for name in names if (value := getattr(config, name, None))), None)
     return int(found or 4 * config.hidden_size)
 
@@ -170,9 +188,33 @@ def _computes_loss_in_float32(model: PreTrainedModel) -> bool:
     return "loss_function" in forward.__code__.co_names
 
 
-def _block(tensors: tuple[WeightTensor, ...]) -> Block:
+def _transforms(tensor: WeightTensor, hidden: int) -> bool:
+    """Whether this is a linear layer that stands before the output layer, as in BERT's head."""
+    if tensor.shape != (hidden, hidden) or "pooler" in tensor.name:
+        return False
+    dense = tensor.group is Group.HEAD and tensor.name.endswith(".dense.weight")
+    return dense or tensor.name.endswith("vocab_transform.weight")
+
+
+def _mixing_layers(tensors: tuple[WeightTensor, ...]) -> int:
+    """How many layers have experts."""
+    return len({found.group() for t in tensors if t.group is Group.EXPERTS if (found := _NUMBER.search(t.name))})
+
+
+def _latent(config: PreTrainedConfig) -> Latent | None:
+    rank = getattr(config, "kv_lora_rank", None)
+    if not rank:
+        return None
+    rotary, values = int(config.qk_rope_head_dim), int(config.v_head_dim)
+    heads = int(config.num_attention_heads)
+    projected = heads * (int(config.qk_nope_head_dim) + values)
+    return Latent(int(config.q_lora_rank or 0), int(rank), rotary, heads * values, projected)
+
+
+def _similar(tensors: tuple[WeightTensor, ...]) -> Block:
+    """The family that code which nobody has looked at is most like."""
     if any("gate_proj" in t.name or "gate_up_proj" in t.name or "experts.w1" in t.name for t in tensors):
-        return Block.GATED
+        return GATED
     if any(t.name.endswith("SelfAttention.relative_attention_bias.weight") for t in tensors):
-        return Block.BIASED
-    return Block.FUSED if any(t.name.endswith(".mlp.Wi.weight") for t in tensors) else Block.CLASSIC
+        return BIASED
+    return FUSED if any(t.name.endswith(".mlp.Wi.weight") for t in tensors) else CLASSIC

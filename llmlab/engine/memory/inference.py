@@ -9,7 +9,7 @@ from functools import lru_cache
 from llmlab.engine.errors import InputError
 from llmlab.engine.memory.checks import at_least, share
 from llmlab.engine.memory.formats import GGUF_BITS, bits, cache_format, matrix_bytes
-from llmlab.engine.memory.shape import Block, Group, ModelShape
+from llmlab.engine.memory.shape import Group, ModelShape
 from llmlab.engine.memory.terms import Estimate, Term, plain, with_margin
 from llmlab.engine.memory.weights import packed_of, scales_of, weight_bytes
 from llmlab.engine.memory.working import Working
@@ -135,7 +135,9 @@ def working_term(shape: ModelShape, settings: InferenceSettings) -> Term:
         formula += " + tokens at once · tokens · heads · bytes"
         values += f" + {read:,} · {seen:,} · {shape.heads} · {width}"
     note = "The larger of attention and MLP in one layer; an estimate, since kernels differ."
-    if settings.flash and not _is_fused(shape, settings):
+    if settings.flash and not shape.fuses:
+        note += " transformers' code of this family writes scores out."
+    elif settings.flash and not _is_fused(shape, settings):
         note += " No fused kernel takes float32 where heads share keys: scores are written out."
     return Term("Activations", max(mlp, attention) + working.always(read, seen), formula, values, note)
 
@@ -164,12 +166,12 @@ def _queries(shape: ModelShape, settings: InferenceSettings) -> tuple[int, int]:
     """Tensors as wide as the queries: of the tokens that are read, and of all that they see."""
     if _is_fused(shape, settings) or not shape.shares_keys:
         return 4, 0
-    return (1, 3) if settings.flash else (2, 2)
+    return (1, 3) if settings.flash and shape.fuses else (2, 2)
 
 
 def _is_fused(shape: ModelShape, settings: InferenceSettings) -> bool:
     """Whether a kernel never writes the scores out: none on CUDA takes float32 where heads share keys."""
-    return settings.flash and not (settings.cuda and settings.dtype == "float32" and shape.shares_keys)
+    return settings.flash and shape.fuses and not (settings.cuda and settings.dtype == "float32" and shape.shares_keys)
 
 
 def _attention_formula(shape: ModelShape, settings: InferenceSettings, read: int, seen: int) -> tuple[str, str]:
@@ -192,7 +194,7 @@ def _attention_formula(shape: ModelShape, settings: InferenceSettings, read: int
 
 
 def _tensors_in_mlp(shape: ModelShape) -> int:
-    if shape.primitive_gelu or shape.block is Block.FUSED:
+    if shape.primitive_gelu or shape.block.fused_gate:
         return 4
     return 3 if shape.gated else 2
 

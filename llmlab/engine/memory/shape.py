@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from llmlab.engine.memory.blocks import Block
 from llmlab.engine.memory.weights import WeightLayout
 from llmlab.engine.types import Architecture
 
@@ -21,15 +22,6 @@ class Group(StrEnum):
     NORMS = "norms"
     HEAD = "head"
     OTHER = "other"
-
-
-class Block(StrEnum):
-    """What a layer keeps for the backward pass."""
-
-    CLASSIC = "classic"  # LayerNorm, dropout, a plain MLP: GPT-2, BERT, OPT, BLOOM, BART
-    BIASED = "biased"  # RMSNorm that keeps its input, dropout, a bias for every two positions, either MLP: T5
-    GATED = "gated"  # RMSNorm in float32, a gated MLP, no dropout: Llama, Mistral, Qwen, Gemma
-    FUSED = "fused"  # LayerNorm, a gated MLP whose gate and input are one matrix, no dropout: ModernBERT
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +50,21 @@ class CacheLayer:
 
     elements: int
     window: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Latent:
+    """DeepSeek's latent attention.
+
+    The narrow hidden states that `queries` (0: made directly) and `keys` are made of, the `rotary` keys beside the
+    latter; all heads' `values`, and the matrix that they and their keys are `projected` into.
+    """
+
+    queries: int
+    keys: int
+    rotary: int
+    values: int
+    projected: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +106,15 @@ class ModelShape:
     experts: int = 0
     active_experts: int = 0
     gates_shared_expert: bool = False  # the expert that every token goes through has a gate of its own
+    divides_weights: bool = False  # a token's experts have weights that add up to 1
+    dense_layers: int = 0  # layers without experts where others have them, of width `dense_intermediate`
+    dense_intermediate: int = 0
+    latent: Latent | None = None
+    window: int | None = None  # tokens that `windowed_layers` look back at
+    windowed_layers: int = 0
+    fuses: bool = True  # transformers' code calls a kernel that never writes scores out
+    transforms_output: bool = False  # a linear layer, an activation and a norm stand before the output layer
+    caps_logits: bool = False  # a tanh bounds the logits
     counted: bool = True  # what autograd keeps was counted in this architecture's code, not in that of a similar one
     groups: Mapping[Group, int] = field(init=False, compare=False, repr=False)
     windows: Mapping[int | None, int] = field(init=False, compare=False, repr=False)
@@ -124,7 +140,7 @@ class ModelShape:
     @property
     def position_bias(self) -> bool:
         """Whether each layer adds a number for every two positions to its scores."""
-        return self.block is Block.BIASED
+        return self.block.position_bias
 
     @property
     def shares_keys(self) -> bool:
