@@ -28,6 +28,7 @@ from llmlab.ui import theme
 from llmlab.ui.panel import Panel, PanelContext, PanelSpec
 from llmlab.ui.panels import attention, decoding, memory, shots, tokens
 from llmlab.ui.shell.drops import DropRegistry, Kind
+from llmlab.ui.shell.ending import Ending
 from llmlab.ui.shell.files import FileOpener
 from llmlab.ui.shell.open_dialog import OpenDialog
 from llmlab.ui.shell.prompt import PromptPresenter
@@ -103,12 +104,17 @@ class Lab:
         """The model that was open at the end of the last run."""
         return self._settings.model
 
+    def end(self) -> None:
+        """End the program as the user does who closes the window."""
+        self.window.close()
+        QApplication.quit()  # also where a dialog is open
+
     def close(self) -> None:
         """Stop work, save the settings. Called by the window as it closes, once."""
         if self.closed:
             return
         self.closed = True
-        self._save_settings()
+        self.save()
         self._prompt.close()
         self._files.close()
         self.bridge.close()
@@ -208,9 +214,11 @@ class Lab:
         theme.set_scheme(scheme)
         self._settings = replace(self._settings, scheme=scheme)
 
-    def _save_settings(self) -> None:
+    def save(self) -> None:
+        """Write the settings, and with them what every panel keeps; where that fails the log says so."""
         if self._settings_path is None:
             return
+        _take_over_typing()
         geometry, layout = self.window.save_layout()
         shown = {PANELS[index].name: panel.save() for index, panel in self.panels.made.items()}
         prompt = self.workbench.prompt
@@ -239,8 +247,10 @@ def run(arguments: argparse.Namespace) -> int:
         lab.window.banner.say(f"There is no panel “{arguments.panel}”.", f"The panels are: {names}.")
     lab.window.seen.connect(lambda: _open_first(lab, arguments))  # opening a model imports torch
     lab.window.show()
+    ending = Ending(lab.save, lab.end)
     status = app.exec()
     lab.close()
+    ending.release()
     return status
 
 
@@ -276,6 +286,14 @@ def _open_first(lab: Lab, arguments: argparse.Namespace) -> None:
             lab.window.drop(paths)
     if len(folders) > 1 or len(others) > 1:
         lab.window.banner.say("Only the first file and the first model folder were used.", "Open the others later.")
+
+
+def _take_over_typing() -> None:
+    """What is being typed is taken over when the typing pauses, or when the field loses the focus, as it does here."""
+    field = QApplication.focusWidget()
+    if field is not None:
+        field.clearFocus()
+        field.setFocus()
 
 
 def _session() -> Session:
