@@ -32,10 +32,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
     if sys.platform == "win32":
         import torch  # noqa: F401 - its DLLs must be found before Qt's
+    if arguments.self_test:
+        from llmlab import selftest
+
+        return selftest.run(cli.models_to_try(arguments))
     from llmlab import app
 
     if arguments.snapshot is not None:
-        return app.snapshot(arguments.snapshot)
+        return app.snapshot(arguments.snapshot, arguments.panel)
     return app.run(arguments)
 
 

@@ -254,14 +254,20 @@ def run(arguments: argparse.Namespace) -> int:
     return status
 
 
-def snapshot(folder: Path) -> int:
-    """Render every panel with real content, light and dark, to PNG files in `folder`; 0 if all went well."""
+def snapshot(folder: Path, panel: str | None = None) -> int:
+    """Render every panel, or the one of that name, with real content, light and dark, to PNG files in `folder`.
+
+    0 if all went well.
+    """
     from llmlab import snapshots
 
+    if panel is not None and panel not in {spec.name for spec in PANELS}:
+        sys.stderr.write(f"There is no panel “{panel}”; the panels are {', '.join(spec.name for spec in PANELS)}.\n")
+        return 2
     _application()
     lab = Lab(Settings(prompt=""), None, offline=True)
     try:
-        return snapshots.render(lab, PANELS, folder)
+        return snapshots.render(lab, PANELS, folder, panel)
     finally:
         lab.window.close()
 

@@ -36,7 +36,18 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--panel", metavar="NAME", help="the panel to show first")
     result.add_argument("--offline", action="store_true", help="never use the network")
     result.add_argument("--log-level", default="warning", choices=("debug", "info", "warning", "error"))
-    result.add_argument("--snapshot", metavar="DIR", type=Path, help="write pictures of every panel to DIR and exit")
+    result.add_argument(
+        "--snapshot",
+        metavar="DIR",
+        type=Path,
+        help="write pictures of every panel, or of --panel alone, to DIR and exit",
+    )
+    result.add_argument(
+        "--self-test",
+        action="store_true",
+        help="try everything that needs no window and exit, with status 0 if it works; opens --model and FILEs (model "
+        "folders) too",
+    )
     result.add_argument("--version", action="version", version=f"LLM Lab {__version__}")
     return result
 
@@ -61,6 +72,15 @@ def model_request(arguments: argparse.Namespace, remembered: ModelRequest | None
         double_quantization=remembered.double_quantization,
         offline=arguments.offline,
     )
+
+
+def models_to_try(arguments: argparse.Namespace) -> list[ModelRequest]:
+    """What `--self-test` opens beside the bundled models: that of `--model`, and every folder."""
+    specs = [*filter(None, [arguments.model]), *map(str, arguments.files)]
+    quantization = None if arguments.quantization == "none" else arguments.quantization
+    return [
+        ModelRequest(spec, arguments.device, arguments.dtype, quantization, offline=arguments.offline) for spec in specs
+    ]
 
 
 def _device(text: str) -> str:

@@ -23,15 +23,15 @@ TIMEOUT = 180.0  # seconds for one scene, model loading included
 SCHEMES: tuple[theme.Scheme, ...] = ("light", "dark")
 
 
-def render(lab: Lab, specs: Sequence[PanelSpec], folder: Path) -> int:
-    """Write `<panel>-<scene>-<scheme>.png` for every scene of every panel; returns the exit status."""
+def render(lab: Lab, specs: Sequence[PanelSpec], folder: Path, panel: str | None = None) -> int:
+    """Write `<panel>-<scene>-<scheme>.png` for every scene of every panel, or of one; returns the exit status."""
     folder.mkdir(parents=True, exist_ok=True)
     qInstallMessageHandler(_report)
     lab.window.resize(*SIZE)
     lab.window.show()
     failures = 0
     for index, spec in enumerate(specs):
-        for scene in spec.scenes:
+        for scene in spec.scenes if panel in (None, spec.name) else ():
             lab.window.show_panel(index)
             problem = _stage(lab, scene, index)
             if problem:
