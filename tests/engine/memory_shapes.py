@@ -6,9 +6,13 @@ from functools import cache
 
 from transformers import LlamaConfig
 
+from llmlab.engine.memory.activations import Checkpointing
 from llmlab.engine.memory.architectures import architecture
 from llmlab.engine.memory.describe import describe
+from llmlab.engine.memory.passing import logit_bytes, logits_term, passing
 from llmlab.engine.memory.shape import ModelShape
+from llmlab.engine.memory.terms import Term
+from llmlab.engine.memory.training import TrainingSettings
 
 MIB = 2**20
 GIB = 2**30
@@ -30,3 +34,10 @@ def billion() -> LlamaConfig:
         num_key_value_heads=4,
         pad_token_id=1,
     )
+
+
+def passing_terms(shape: ModelShape, settings: TrainingSettings) -> tuple[Term, ...]:
+    """What comes and goes with the batch: activations, the loss, and the layer that is recomputed, if one is."""
+    there, sizes = passing(shape, settings), (settings.batch, settings.tokens)
+    found = (there.stored_term(*sizes), logits_term(shape, settings, logit_bytes(shape, settings), ""))
+    return found if settings.checkpointing is Checkpointing.NONE else (*found, there.recomputed_term(*sizes))

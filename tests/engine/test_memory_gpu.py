@@ -28,11 +28,9 @@ from transformers import (
 from llmlab.engine.memory.activations import saved_by_layer
 from llmlab.engine.memory.describe import describe
 from llmlab.engine.memory.kept import Kept
-from llmlab.engine.memory.optimizers import Optimizer
 from llmlab.engine.memory.training import (
     Precision,
     TrainingSettings,
-    activation_terms,
     logit_bytes,
     training,
 )
@@ -206,7 +204,7 @@ def test_bytes_of_a_logit_under_autocast(kind: str) -> None:
 
 def test_the_loss_in_parts_counts_nothing() -> None:
     shape = describe(ONE_STACK["llama"](1))
-    assert activation_terms(shape, TrainingSettings(chunked_loss=True))[1].bytes == 0
+    assert training(shape, TrainingSettings(chunked_loss=True)).bytes_of("Logits and loss") == 0
 
 
 # The peak
@@ -246,26 +244,14 @@ def test_the_peak_of_prefill_and_decoding(name: str, dtype: torch.dtype, monkeyp
 
 @of_each_model
 def test_the_peak_of_a_training_step(name: str, dtype: torch.dtype) -> None:
-    """Fused AdamW, as Trainer runs it, in blocks of the allocator: 10 %."""
+    """Fused AdamW, as Trainer runs it, in blocks of the allocator: 3 %."""
     config = MODELS[name][0]()
     model = on_gpu(config, dtype)
     shape = describe(config)
     precision = Precision.FLOAT32 if dtype is torch.float32 else Precision.BFLOAT16
     said = training(shape, TrainingSettings(precision, tokens=256, batch=4, cuda_context=0, margin=0.0))
-    tied = model.get_output_embeddings().weight is model.get_input_embeddings().weight
     peak = training_step(model, 4, 256).peak
-    assert measuring.training_peak(shape, said, twice=tied) == pytest.approx(peak, rel=0.1)
-
-
-@pytest.mark.slow
-def test_adamw_over_all_tensors_at_once_holds_one_more_copy() -> None:
-    """torch's own choice on a GPU: the roots of all second moments are there together."""
-    config = billion()
-    shape = describe(config)
-    said = training(shape, TrainingSettings(Precision.BFLOAT16, Optimizer.ADAMW, tokens=256, batch=4))
-    states = sum(said.bytes_of(name) for name in ("Weights", "Gradients", "Optimizer states"))
-    peak = training_step(on_gpu(config, torch.bfloat16), 4, 256, fused=False).peak
-    assert peak == pytest.approx(states + 2 * shape.parameters, rel=0.02)
+    assert said.total == pytest.approx(peak, rel=0.03)
 
 
 def test_blocks_and_kernels_own_memory_are_in_the_trace() -> None:

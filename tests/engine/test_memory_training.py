@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+import weakref
 from dataclasses import replace
 from itertools import product
 from typing import Any
@@ -17,8 +18,11 @@ from transformers import (
     AutoModelForCausalLM,
     BertConfig,
     BertForMaskedLM,
+    DeepseekV3Config,
+    FalconConfig,
     GPT2Config,
     GPT2LMHeadModel,
+    GptOssConfig,
     LlamaConfig,
     LlamaForCausalLM,
     MixtralConfig,
@@ -39,17 +43,17 @@ from llmlab.engine.memory.optimizers import Optimizer, state_of
 from llmlab.engine.memory.rules import RULES
 from llmlab.engine.memory.shape import Group, WeightTensor
 from llmlab.engine.memory.sharding import ShardingSettings, Strategy, sharded_training
+from llmlab.engine.memory.terms import Estimate
 from llmlab.engine.memory.training import (
     Lora,
     Precision,
     TrainingSettings,
-    activation_terms,
     layers_kept,
     state_terms,
     trained_shapes,
     training,
 )
-from tests.engine.memory_shapes import GIB, MIB, shape
+from tests.engine.memory_shapes import GIB, MIB, passing_terms, shape
 from tests.engine.test_memory_inference import value_of
 
 ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
@@ -94,16 +98,17 @@ def classic(kind: str, layers: int, attention: str) -> PreTrainedModel:
 def saved(model: PreTrainedModel, batch: int, tokens: int) -> int:
     """Bytes of all storages that a forward pass keeps for the backward pass, those of the model itself left out."""
     own = {t.untyped_storage().data_ptr() for t in [*model.parameters(), *model.buffers()]}
-    kept: dict[int, torch.Tensor] = {}
+    kept: dict[int, weakref.ref[torch.UntypedStorage]] = {}
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
-        kept[tensor.untyped_storage().data_ptr()] = tensor
+        kept[tensor.untyped_storage().data_ptr()] = weakref.ref(tensor.untyped_storage())
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         output = model.train()(input_ids=torch.ones(batch, tokens, dtype=torch.long))
     assert output.logits.requires_grad
-    return sum(tensor.untyped_storage().nbytes() for place, tensor in kept.items() if place not in own)
+    alive = [storage for place, found in kept.items() if place not in own and (storage := found()) is not None]
+    return sum(storage.nbytes() for storage in alive)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32], ids=str)
@@ -123,16 +128,33 @@ def test_saved_tensors_are_the_formula_to_the_byte(kind: str, attention: str, dt
 
 
 SHARED = {"shared_expert_intermediate_size": 48}
-EXPERTS: dict[str, tuple[type[PreTrainedConfig], dict[str, Any], float]] = {
-    "mixtral": (MixtralConfig, {"head_dim": 16, "num_local_experts": 8}, 0.0),
-    # these do not divide the weights of a token's experts by their sum: some bytes of each less
-    "qwen3": (Qwen3MoeConfig, {"head_dim": 16, "num_experts": 8, "moe_intermediate_size": 96}, 0.005),
-    "qwen2": (Qwen2MoeConfig, {"num_experts": 8, "moe_intermediate_size": 96, **SHARED}, 0.005),
+QWEN_3: dict[str, Any] = {"head_dim": 16, "num_experts": 8, "moe_intermediate_size": 96}
+DEEPSEEK: dict[str, Any] = {
+    "num_key_value_heads": 4,
+    "moe_intermediate_size": 48,
+    "n_routed_experts": 8,
+    "n_group": 2,
+    "topk_group": 1,
+    "first_k_dense_replace": 1,
+    "q_lora_rank": 24,
+    "kv_lora_rank": 20,
+    "qk_rope_head_dim": 8,
+    "qk_nope_head_dim": 16,
+    "v_head_dim": 12,
+    "eos_token_id": 0,
+}
+EXPERTS: dict[str, tuple[type[PreTrainedConfig], dict[str, Any]]] = {
+    "mixtral": (MixtralConfig, {"head_dim": 16, "num_local_experts": 8}),
+    "qwen3": (Qwen3MoeConfig, QWEN_3),
+    "qwen3, weights that add up to 1": (Qwen3MoeConfig, {**QWEN_3, "norm_topk_prob": True}),
+    "qwen2": (Qwen2MoeConfig, {"num_experts": 8, "moe_intermediate_size": 96, **SHARED}),
+    "deepseek": (DeepseekV3Config, DEEPSEEK),
+    "gpt-oss": (GptOssConfig, {"head_dim": 16, "num_local_experts": 8, "eos_token_id": 0}),
 }
 
 
 def experts(kind: str, layers: int, implementation: str) -> PreTrainedModel:
-    config, more, _ = EXPERTS[kind]
+    config, more = EXPERTS[kind]
     sizes = {"hidden_size": 64, "intermediate_size": 96, "num_attention_heads": 4, "num_key_value_heads": 2}
     torch.manual_seed(0)
     values = {**sizes, **more, "num_experts_per_tok": 2, "pad_token_id": 0}
@@ -144,11 +166,13 @@ def experts(kind: str, layers: int, implementation: str) -> PreTrainedModel:
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32], ids=str)
 @pytest.mark.parametrize("kind", EXPERTS)
 def test_experts_keep_what_the_formula_says(kind: str, dtype: torch.dtype) -> None:
-    """With grouped_mm, transformers' choice: to the 4 bytes an expert of the groups' ends, or to half a per cent."""
+    """With grouped_mm, transformers' choice, and attention written out."""
     three, two = (experts(kind, layers, "grouped_mm").to(dtype) for layers in (3, 2))
+    for model in (three, two):
+        model.set_attn_implementation("eager")
     found = saved(three, 2, 24) - saved(two, 2, 24)
-    said = saved_by_layer(describe(two.config), dtype.itemsize, flash=True).layer(2, 24, heads=4)
-    assert said + 4 * 8 == pytest.approx(found, rel=EXPERTS[kind][2], abs=0)
+    said = saved_by_layer(describe(two.config), dtype.itemsize, flash=False, cuda=False)
+    assert said.layer(2, 24, heads=4) == found
 
 
 def test_other_ways_to_run_experts_keep_more() -> None:
@@ -158,13 +182,14 @@ def test_other_ways_to_run_experts_keep_more() -> None:
     )
     assert grouped < eager < 1.15 * grouped
     assert batched > 5 * grouped
-    store, _ = activation_terms(shape("mistralai/Mixtral-8x7B-v0.1"), TrainingSettings())
+    store, *_ = passing_terms(shape("mistralai/Mixtral-8x7B-v0.1"), TrainingSettings())
     assert "batched_mm" in store.note
 
 
 def test_what_was_counted_in_similar_code_is_called_an_estimate() -> None:
-    for name, counted in ((LLAMA_3, True), ("t5-base", True), ("google/gemma-2-2b", False)):
-        store, _ = activation_terms(shape(name), TrainingSettings())
+    for name, counted in ((LLAMA_3, True), ("google/gemma-2-2b", True), ("falcon", False)):
+        described = describe(FalconConfig()) if name == "falcon" else shape(name)
+        store, *_ = passing_terms(described, TrainingSettings())
         assert ("estimate" in store.note) != counted, store.note
 
 
@@ -280,14 +305,15 @@ def qlora(rank: int, batch: int, *, flash: bool) -> TrainingSettings:
 
 @pytest.mark.parametrize(("name", "rank", "batch", "flash", "static", "peak"), RUNS)
 def test_qlora_on_a_t4(name: str, rank: int, batch: int, flash: bool, static: tuple[float, ...], peak: float) -> None:
-    """Everything that does not depend on the batch to the byte; the peak within 5 %, its layer term being estimated."""
-    found = training(shape(name), replace(qlora(rank, batch, flash=flash), **BARE))
+    """Everything that does not depend on the batch to the byte; the peak within 2 %."""
+    settings = replace(qlora(rank, batch, flash=flash), **BARE)
+    found = Estimate(state_terms(shape(name), settings))
     names = ("Quantized weights", "Scales and codebooks", "Optimizer states", "Gradients")
     packed, scales, states, gradients = (found.bytes_of(each) / MIB for each in names)
     rest = (found.bytes_of("Weights left as they are") + found.bytes_of("LoRA weights")) / MIB
     assert (packed, scales, states, gradients) == (static[0], static[1], static[3], static[4])
     assert rest == pytest.approx(static[2], abs=0.001)  # a rotary buffer of 256 to 512 bytes is in ours
-    assert found.total / MIB == pytest.approx(peak, rel=0.05)
+    assert training(shape(name), settings).total / MIB == pytest.approx(peak, rel=0.02)
 
 
 PROCESSES = [6880.875, 6540.875, 6352.875, 2414.875, 7688.875]
@@ -325,13 +351,18 @@ BERT_RUNS = {
 
 
 def bert_large(settings: TrainingSettings) -> float:
-    """float32, eager attention, a classifier whose logits are a handful: the loss does not count."""
+    """float32, eager attention, a classifier whose logits are a handful: the loss does not count.
+
+    Before torch 2, zero_grad() kept the gradients as zeros, so that they were there while the next step ran, as they
+    are when they are accumulated.
+    """
     changed = replace(
         settings,
         precision=Precision.FLOAT32,
         tokens=512,
         flash=False,
         chunked_loss=True,
+        micro_batches=2,
         cuda_context=1343 * MIB,
         margin=0,
     )
@@ -412,7 +443,7 @@ def test_llama_factory(lora: Lora, tokens: int, batch: int, flash: bool, gb: flo
     ("name", "quantization", "gb", "tolerance"),
     [
         (LLAMA_3, "nf4", 6, 0.2),
-        (LLAMA_3, None, 22, 0.22),  # a little further off: what it was measured with is not stated
+        (LLAMA_3, None, 22, 0.23),  # a little further off: what it was measured with is not stated
         ("meta-llama/Llama-3.2-3B", "nf4", 3.5, 0.2),
         ("meta-llama/Llama-3.2-3B", None, 8, 0.2),
     ],
@@ -485,7 +516,7 @@ def test_terms_add_up_and_more_never_takes_less(
     assert estimate.total + estimate.host == sum(term.bytes for term in estimate.terms)
     for more in (replace(settings, tokens=tokens + 1), replace(settings, batch=batch + 1)):
         assert training(qwen, more).total >= estimate.total
-    for term in (*activation_terms(qwen, settings), *state_terms(qwen, settings)):
+    for term in (*passing_terms(qwen, settings), *state_terms(qwen, settings)):
         if "Σ" not in term.formula and term.name != "Optimizer states":
             assert value_of(term.values) == pytest.approx(term.bytes, rel=1e-3), term
 
@@ -495,10 +526,8 @@ def test_terms_add_up_and_more_never_takes_less(
 @pytest.mark.parametrize("flash", [True, False])
 def test_formulas_of_activations_say_what_their_bytes_are(name: str, checkpointing: Checkpointing, flash: bool) -> None:
     settings = TrainingSettings(tokens=300, batch=3, source_tokens=700, checkpointing=checkpointing, flash=flash)
-    for term in activation_terms(shape(name), settings):
+    for term in passing_terms(shape(name), settings):
         assert value_of(term.values) == term.bytes, term
-    recomputed = activation_terms(shape(name), replace(settings, chunked_loss=True))[1]
-    assert value_of(recomputed.values) == recomputed.bytes
 
 
 def test_checkpointing_and_flash_save() -> None:

@@ -14,8 +14,8 @@ from llmlab.engine.memory.fit import MOST_SEQUENCES, MOST_TOKENS
 from llmlab.engine.memory.formats import bits, cache_format
 from llmlab.engine.memory.inference import PAGE, InferenceSettings, check_inference, weight_terms, working_of
 from llmlab.engine.memory.shape import ModelShape
-from llmlab.engine.memory.sharding import ShardingSettings, Strategy, held_states
-from llmlab.engine.memory.training import TrainingSettings, check, layers_kept, logit_bytes
+from llmlab.engine.memory.sharding import ShardingSettings, Strategy, sharded_step
+from llmlab.engine.memory.training import TrainingSettings
 from llmlab.engine.types import Float64
 
 Totals = Callable[[Float64, Float64], Float64]  # tokens, batch -> bytes, whatever their common shape
@@ -102,7 +102,7 @@ def inference_totals(shape: ModelShape, settings: InferenceSettings) -> Totals:
         if settings.prefill is not None:
             read = np.minimum(read, settings.prefill)
         seen = np.maximum(source or tokens, read)
-        held = held + np.maximum(working.in_mlp(batch, read), working.in_attention(batch, read, seen))
+        held = held + np.maximum(working.in_mlp(batch, read, seen), working.in_attention(batch, read, seen))
         held = held + working.always(read, seen)
         held = held + batch * (read if settings.all_logits else 1) * shape.vocabulary * _logit_width(settings.dtype)
         return np.asarray(held + settings.cuda_context + np.rint(held * settings.margin))
@@ -119,18 +119,10 @@ def totals_of(shape: ModelShape, settings: InferenceSettings | TrainingSettings)
 
 def training_totals(shape: ModelShape, settings: TrainingSettings, plan: ShardingSettings | None = None) -> Totals:
     """`training(…).total`, or `sharded_training(…).total`, as a function of arrays. Raises InputError."""
-    check(settings)
-    plan = plan or ShardingSettings(1, Strategy.DDP)
-    states = held_states(shape, settings, plan)
-    group = plan.tensor_parallel
-    kept, each = layers_kept(shape, settings), logit_bytes(shape, settings)
-    recomputes = str(settings.checkpointing) != "none"
+    step = sharded_step(shape, settings, plan or ShardingSettings(1, Strategy.DDP))
 
     def totals(tokens: Float64, batch: Float64) -> Float64:
-        peak = each * batch * tokens * shape.vocabulary
-        if recomputes:
-            peak = np.maximum(peak, kept.largest_layer(batch, tokens))
-        held = states + np.ceil(kept.bytes(batch, tokens) / group) + np.ceil(peak / group)
+        held = step.held(batch, tokens)
         return np.asarray(held + settings.cuda_context + np.rint(held * settings.margin))
 
     return totals

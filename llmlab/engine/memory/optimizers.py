@@ -23,6 +23,14 @@ class Optimizer(StrEnum):
     MUON = "Muon"
 
 
+class Implementation(StrEnum):
+    """How an optimizer of torch goes over the parameters."""
+
+    FUSED = "fused"  # one kernel, without intermediate results: what transformers' Trainer asks for
+    FOREACH = "foreach"  # every operation over all tensors at once: torch's own choice on a GPU
+    LOOP = "for-loop"  # one tensor after the other: torch's own choice on a CPU
+
+
 FORMULAS = {
     Optimizer.ADAMW: "parameters · 2 states · {width}",
     Optimizer.ADAMW_8BIT: "Σ (2·n + 2·4·⌈n/256⌉ + 2,048); tensors below 4,096 elements 8·n",
@@ -41,6 +49,34 @@ def state_of(optimizer: Optimizer, shapes: Iterable[tuple[int, ...]], width: int
     tensor. Adafactor: arXiv:1804.04235, section 3, without momentum.
     """
     return sum(_state(optimizer, shape, width) for shape in shapes)
+
+
+FORMULAS_OF_RESULTS = {
+    (Optimizer.ADAMW, Implementation.FOREACH): "roots of all second moments",
+    (Optimizer.ADAMW, Implementation.LOOP): "largest tensor · 2 results · bytes",
+}
+
+
+def results_of(
+    optimizer: Optimizer, implementation: Implementation, shapes: tuple[tuple[int, ...], ...], width: int = 4
+) -> int:
+    """Bytes of the intermediate results while the optimizer steps; its states have `width` bytes.
+
+    AdamW over all tensors at once (`foreach`) holds the roots of all second moments, in a loop two results of one
+    tensor, fused none; SGD none at all. transformers' Adafactor holds two results of a tensor in float32, and of 16
+    bits a float32 copy of weight and gradient besides; Muon the update and two 16-bit matrices of its iteration.
+    bitsandbytes' 8-bit kernels work in place.
+    """
+    largest = max(map(math.prod, shapes), default=0)
+    if optimizer is Optimizer.ADAMW:
+        if implementation is Implementation.FOREACH:
+            return width * elements_of(shapes)
+        return 2 * width * largest if implementation is Implementation.LOOP else 0
+    if optimizer is Optimizer.ADAFACTOR:
+        return 8 * largest * (2 if width < 4 else 1)
+    if optimizer is Optimizer.MUON:
+        return (width + 4) * max((math.prod(shape) for shape in shapes if len(shape) == 2), default=0)
+    return 0
 
 
 def elements_of(shapes: tuple[tuple[int, ...], ...]) -> int:

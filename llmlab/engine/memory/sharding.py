@@ -8,14 +8,16 @@ from enum import StrEnum
 
 from llmlab.engine.errors import InputError
 from llmlab.engine.memory.checks import at_least
+from llmlab.engine.memory.recipe import TrainingSettings, check
 from llmlab.engine.memory.shape import Group, ModelShape
-from llmlab.engine.memory.terms import Estimate, Term, with_margin
-from llmlab.engine.memory.training import TrainingSettings, activation_terms, check, state_terms
+from llmlab.engine.memory.states import COPIES, GRADIENTS, OPTIMIZER, state_terms
+from llmlab.engine.memory.step import Moment, Phase, Shared, Step
+from llmlab.engine.memory.terms import Estimate, Term
 
 GPUS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
-_GRADIENTS = ("Gradients",)
-_OPTIMIZER = ("Optimizer states", "Float32 weights")
-_HELD = ("16-bit copies",)  # made anew where the weights themselves are shared out
+_GRADIENTS = (GRADIENTS,)
+_OPTIMIZER = (OPTIMIZER, "Float32 weights")
+_HELD = (COPIES,)  # made anew where the weights themselves are shared out
 
 
 class Strategy(StrEnum):
@@ -67,21 +69,51 @@ class Communication:
 
 
 def sharded_training(shape: ModelShape, settings: TrainingSettings, plan: ShardingSettings) -> Estimate:
-    """Bytes on each GPU; a term's formula names what it is divided by. Raises InputError.
+    """Bytes on each GPU at the peak of a step; a term's formula names what it is divided by. Raises InputError.
 
     ZeRO, arXiv:1910.02054, section 5; FSDP, arXiv:2304.11277, section 3.2. Where a part cannot be divided evenly, the
     largest share counts. Stages that share out the weights gather whole layers as they are used: two at a time, one in
-    use and one on its way; SHARD_GRAD_OP keeps all of them until the backward pass has used them.
+    use and one on its way; SHARD_GRAD_OP keeps all of them until the backward pass has used them. Stages that share
+    out the gradients hold a layer's whole ones before they send them away.
     """
+    return Estimate(sharded_step(shape, settings, plan).peak().terms)
+
+
+def sharded_phases(shape: ModelShape, settings: TrainingSettings, plan: ShardingSettings) -> tuple[Phase, ...]:
+    """Every moment of the step with what each GPU holds, in their order. Raises InputError."""
+    return sharded_step(shape, settings, plan).phases()
+
+
+def sharded_step(shape: ModelShape, settings: TrainingSettings, plan: ShardingSettings) -> Step:
+    """The step as one of the GPUs sees it. Raises InputError."""
     check(settings)
-    terms = [*_state_shares(shape, settings, plan)]
-    terms += [_parallel(term, plan.tensor_parallel) for term in activation_terms(shape, settings)]
-    return Estimate(with_margin(terms, settings.cuda_context, settings.margin))
+    states = sharded_states(shape, settings, plan)
+    split = shards(plan)
+    shared = Shared(
+        plan.tensor_parallel,
+        split if _shares_weights(plan.strategy) or plan.strategy is Strategy.ZERO_2 else 1,
+        1 if plan.strategy is Strategy.DDP else split,
+        _gathered(shape, settings, plan) if split > 1 and _shares_weights(plan.strategy) else {},
+    )
+    return Step(shape, settings, states, shared)
 
 
-def held_states(shape: ModelShape, settings: TrainingSettings, plan: ShardingSettings) -> int:
-    """Bytes on each GPU that do not depend on the batch. Raises InputError."""
-    return sum(term.bytes for term in _state_shares(shape, settings, plan) if not term.host)
+def sharded_states(shape: ModelShape, settings: TrainingSettings, plan: ShardingSettings) -> tuple[Term, ...]:
+    """Weights, gradients and optimizer states on each GPU while they are there: what ZeRO's table counts.
+
+    Raises InputError.
+    """
+    check_plan(plan)
+    split = shards(plan)
+    if plan.offload is Offload.ALL and (split == 1 or not _shares_weights(plan.strategy)):
+        raise InputError(
+            f"{plan.strategy} keeps the weights of every layer on each GPU, so that they cannot wait in main memory.",
+            "Choose ZeRO-3 or FULL_SHARD over two or more GPUs, or offload the optimizer alone.",
+        )
+    return tuple(
+        _share(term, _parts(term, plan, split), plan.tensor_parallel, _offloaded(term, plan))
+        for term in state_terms(shape, settings)
+    )
 
 
 def over_gpus(
@@ -142,23 +174,6 @@ def check_plan(plan: ShardingSettings) -> None:
         )
 
 
-def _state_shares(shape: ModelShape, settings: TrainingSettings, plan: ShardingSettings) -> list[Term]:
-    check_plan(plan)
-    split = shards(plan)
-    terms = [
-        _share(term, _parts(term, plan, split), plan.tensor_parallel, _offloaded(term, plan))
-        for term in state_terms(shape, settings)
-    ]
-    if split > 1 and _shares_weights(plan.strategy):
-        terms.append(_gathered(shape, settings, plan))
-    if plan.offload is Offload.ALL and (split == 1 or not _shares_weights(plan.strategy)):
-        raise InputError(
-            f"{plan.strategy} keeps the weights of every layer on each GPU, so that they cannot wait in main memory.",
-            "Choose ZeRO-3 or FULL_SHARD over two or more GPUs, or offload the optimizer alone.",
-        )
-    return terms
-
-
 def _shares_weights(strategy: Strategy) -> bool:
     return strategy not in (Strategy.DDP, Strategy.ZERO_1, Strategy.ZERO_2)
 
@@ -202,34 +217,24 @@ def _share(term: Term, parts: int, tensor_parallel: int, host: bool) -> Term:
     )
 
 
-def _gathered(shape: ModelShape, settings: TrainingSettings, plan: ShardingSettings) -> Term:
-    """Weights that are whole for the moment."""
+def _gathered(shape: ModelShape, settings: TrainingSettings, plan: ShardingSettings) -> dict[Moment, Term]:
+    """Weights that are whole for the moment: while the layers run, and not any more when the optimizer steps."""
     outside = sum(shape.group(group) for group in (Group.EMBEDDINGS, Group.HEAD))
     layer = max(shape.layout.largest, math.ceil((shape.parameters - outside) / max(1, shape.layers)))
-    count = min(shape.parameters, 2 * layer)
-    formula = "2 · largest layer"
+    used = _whole_weights("2 · largest layer", min(shape.parameters, 2 * layer), settings.width, plan.tensor_parallel)
+    kept = used
     if plan.strategy is Strategy.SHARD_GRAD_OP:
-        count, formula = shape.parameters, "parameters"
-    width = settings.width
+        kept = _whole_weights("parameters", shape.parameters, settings.width, plan.tensor_parallel)
+    return {Moment.FORWARD: kept, Moment.LOSS: kept, Moment.TURN: kept, Moment.END: used}
+
+
+def _whole_weights(what: str, count: int, width: int, group: int) -> Term:
     return Term(
         "Gathered weights",
-        math.ceil(count * width / plan.tensor_parallel),
-        f"{formula} · {width}" + (" / tensor-parallel GPUs" if plan.tensor_parallel > 1 else ""),
-        f"{count:,} · {width}" + (f" / {plan.tensor_parallel}" if plan.tensor_parallel > 1 else ""),
+        math.ceil(count * width / group),
+        f"{what} · {width}" + (" / tensor-parallel GPUs" if group > 1 else ""),
+        f"{count:,} · {width}" + (f" / {group}" if group > 1 else ""),
         "Freed again after use; an estimate of the worst moment.",
-    )
-
-
-def _parallel(term: Term, tensor_parallel: int) -> Term:
-    """A term of the activations under tensor parallelism with sequence parallelism: every part is shared out."""
-    if tensor_parallel == 1:
-        return term
-    return replace(
-        term,
-        bytes=math.ceil(term.bytes / tensor_parallel),
-        formula=f"({term.formula}) / tensor-parallel GPUs",
-        values=f"({term.values}) / {tensor_parallel}",
-        note="Sequence parallelism included: norms and dropouts are shared out too.",
     )
 
 

@@ -18,9 +18,12 @@ from llmlab.engine.loading import LoadedModel
 from llmlab.engine.memory.describe import describe
 from llmlab.engine.memory.formats import bits
 from llmlab.engine.memory.inference import InferenceSettings, inference
+from llmlab.engine.memory.optimizers import Implementation
 from llmlab.engine.memory.shape import ModelShape
+from llmlab.engine.memory.step import Phase as StepPhase
+from llmlab.engine.memory.step import most_of
 from llmlab.engine.memory.terms import Estimate, Term
-from llmlab.engine.memory.training import Precision, TrainingSettings, training
+from llmlab.engine.memory.training import Precision, TrainingSettings, training, training_phases
 from llmlab.engine.memory_measure import hidden, stepping
 from llmlab.engine.memory_measure.live import LiveTensors, stacked
 from llmlab.engine.memory_measure.reading import CACHE, ENCODED, LOGITS, ReadingRun, Run
@@ -48,14 +51,6 @@ _EITHER = "Weights, cache, and the larger of activations and logits: all logits 
 _IN_TURN = (
     "Weights, and the larger of two: what the encoder works with; or its answer, the caches and the logits, which come "
     "when it is done."
-)
-_MOMENTS = (
-    "Weights and optimizer states, and the larger of two: activations and logits, when the loss is computed; or "
-    "gradients, when the backward pass ends, for one comes as the other goes{more}."
-)
-_TWICE = (
-    ", with two more copies of the largest tensor: a tied embedding has two gradients and their sum, and AdamW on the "
-    "CPU keeps two intermediate results"
 )
 
 
@@ -113,19 +108,10 @@ def training_settings(loaded: LoadedModel, settings: MeasureSettings) -> Trainin
         batch=settings.batch,
         flash=_fused(loaded),
         cuda=loaded.device.type != "cpu",
+        # what the run does on this device
+        implementation=Implementation.FUSED if loaded.device.type == "cuda" else Implementation.LOOP,
         **_BARE,
     )
-
-
-def training_peak(shape: ModelShape, said: Estimate, *, twice: bool) -> int:
-    """The peak of a step of which `said` are the terms: activations and gradients are not there together.
-
-    `twice`: two more copies of the largest tensor come with the gradients, `_TWICE` says why.
-    """
-    passing = said.bytes_of(stepping.ACTIVATIONS) + said.bytes_of(stepping.LOGITS)
-    lasting = said.bytes_of("Weights") + said.bytes_of(stepping.OPTIMIZER)
-    copies = 2 * shape.layout.largest * (said.bytes_of(stepping.GRADIENTS) // shape.parameters)
-    return lasting + max(passing, said.bytes_of(stepping.GRADIENTS) + copies * twice)
 
 
 class _Measuring:
@@ -231,14 +217,12 @@ class _Measuring:
             del training_run
         finally:
             release_memory()
-        said = training(self._shape, training_settings(self._loaded, self._settings))
-        found = [_component(_only(said, "Weights"), self._weights)]
-        found += [_component(term, run.facts[term.name]) for term in said.terms if term.name in run.facts]
-        twice = self._loaded.device.type == "cpu" or _is_tied(self._loaded)
-        predicted = training_peak(self._shape, said, twice=twice)
-        moment = _MOMENTS.format(more=_TWICE if twice else "")
+        moments = training_phases(self._shape, training_settings(self._loaded, self._settings))
+        most, worst = most_of(moments), max(moments, key=lambda each: each.total)
+        found = [_component(most["Weights"], self._weights)]
+        found += [_component(most[name], held) for name, held in run.facts.items() if name in most]
         self._warnings += hidden.of_training(self._loaded, run)
-        return self._phase("Training step", run, found, (predicted, moment), peak())
+        return self._phase("Training step", run, found, (worst.total, _worst_moment(worst)), peak())
 
     def _phase(
         self, name: str, run: Run, components: Sequence[Component], predicted: tuple[int, str], allocator: int | None
@@ -316,15 +300,10 @@ def _fused(loaded: LoadedModel) -> bool:
     return getattr(loaded.model.config, "_attn_implementation", "") != "eager"
 
 
-def _is_tied(loaded: LoadedModel) -> bool:
-    """Whether the output layer is the embedding."""
-    output: Any = loaded.model.get_output_embeddings()  # type: ignore[no-untyped-call]
-    inputs: Any = loaded.model.get_input_embeddings()
-    return output is not None and output.weight is inputs.weight
-
-
-def _only(said: Estimate, name: str) -> Term:
-    return next(term for term in said.terms if term.name == name)
+def _worst_moment(phase: StepPhase) -> str:
+    """Which moment of a training step is the worst one, and what meets in it."""
+    parts = ", ".join(f"{term.name} {term.bytes:,}" for term in phase.terms if term.bytes)
+    return f"“{phase.moment}”. {phase.about} Then there are, in bytes: {parts}."
 
 
 def _component(term: Term, measured: int) -> Component:

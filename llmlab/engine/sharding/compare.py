@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from llmlab.engine.memory.shape import ModelShape
-from llmlab.engine.memory.sharding import ShardingSettings, Strategy, communication, sharded_training
-from llmlab.engine.memory.terms import Estimate
+from llmlab.engine.memory.sharding import ShardingSettings, Strategy, communication, sharded_phases, sharded_training
+from llmlab.engine.memory.step import most_of
+from llmlab.engine.memory.terms import Term
 from llmlab.engine.memory.training import Precision, TrainingSettings
 from llmlab.engine.sharding.types import Collective, Compared, MethodResult, RankResult, ShardingRequest
 
@@ -50,7 +51,7 @@ def compared(
             note=_GREEDY if method is Strategy.ZERO_1 else "",
         ),
     ]
-    if held.bytes_of("Gathered weights"):
+    if "Gathered weights" in held:
         gathered = [rank.gathered for rank in ranks]
         rows.append(_row("Gathered weights", held, "Gathered weights", gathered, exact=False, note=_WORST))
     rows.append(
@@ -68,14 +69,16 @@ def compared(
     return MethodResult(method, ranks, tuple(rows), told.relative, mean / plain)
 
 
-def predicted(shape: ModelShape, request: ShardingRequest, method: Strategy) -> Estimate:
-    """What the calculator says one rank holds: float32 throughout, AdamW, attention without its scores."""
-    return sharded_training(shape, _settings(request), ShardingSettings(request.ranks, method))
+def predicted(shape: ModelShape, request: ShardingRequest, method: Strategy) -> dict[str, Term]:
+    """What the calculator says one rank holds of each part at most: float32 throughout, AdamW, scores not kept."""
+    return most_of(sharded_phases(shape, _settings(request), ShardingSettings(request.ranks, method)))
 
 
 def needs(shape: ModelShape, request: ShardingRequest) -> int:
     """Bytes that all ranks take together at the worst method, with a copy of the weights that each one begins from."""
-    most = max(predicted(shape, request, method).total for method in request.methods)
+    settings = _settings(request)
+    plans = (ShardingSettings(request.ranks, method) for method in request.methods)
+    most = max(sharded_training(shape, settings, plan).total for plan in plans)
     return request.ranks * (PROCESS + most + 2 * _WIDTH * shape.parameters)
 
 
@@ -83,6 +86,8 @@ def _settings(request: ShardingRequest) -> TrainingSettings:
     return TrainingSettings(Precision.FLOAT32, tokens=request.tokens, batch=request.batch, cuda_context=0, margin=0.0)
 
 
-def _row(name: str, held: Estimate, term: str, measured: list[int], *, exact: bool = True, note: str = "") -> Compared:
-    found = next(each for each in held.terms if each.name == term)
+def _row(
+    name: str, held: dict[str, Term], term: str, measured: list[int], *, exact: bool = True, note: str = ""
+) -> Compared:
+    found = held[term]
     return Compared(name, found.bytes, f"{found.formula} = {found.values}", tuple(measured), exact, note)
