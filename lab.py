@@ -28,6 +28,7 @@ BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
 CONSTRAINTS = ROOT / "constraints.txt"
 LOWEST_PYTHON = (3, 11)
+KINDS = ("run", "dev", "package")  # sets of packages, each with all of the one before it
 CANNOT_START = 2  # exit status: something is missing that the user has to provide
 
 # Shared library that Qt loads -> the Debian package that has it. Measured on a bare Debian 12, one by one.
@@ -126,12 +127,13 @@ def torch_pin() -> str:
 
 
 def requirements(kind: str) -> list[str]:
-    """What to install: "run" is the program, "dev" adds the tools of test, check and bench."""
+    """What to install: "run" is the program, "dev" adds the tools of test, check and bench, "package" the bundler."""
     import tomllib  # here, because an older Python must get as far as the message in `main`
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    development = project["optional-dependencies"]["dev"] if kind == "dev" else []
-    return [torch_pin(), *project["dependencies"], *development]
+    extras = project["optional-dependencies"]
+    more = {"run": [], "dev": extras["dev"], "package": [*extras["dev"], *extras["package"]]}[kind]
+    return [torch_pin(), *project["dependencies"], *more]
 
 
 def fingerprint(kind: str) -> str:
@@ -146,8 +148,8 @@ def stamp(kind: str) -> Path:
 
 
 def is_installed(kind: str) -> bool:
-    """Whether `.venv` is complete for `kind`. The development set contains the program's."""
-    kinds = {kind, "dev"}
+    """Whether `.venv` is complete for `kind`. Each set contains those before it."""
+    kinds = KINDS[KINDS.index(kind) :]
     return any(stamp(k).is_file() and stamp(k).read_text("ascii") == fingerprint(k) for k in kinds)
 
 
@@ -280,12 +282,18 @@ def check(arguments: Sequence[str]) -> int:
     return test(["-m", "not slow", "--hypothesis-profile=quick", *arguments])
 
 
+def package(arguments: Sequence[str]) -> int:
+    """Make a bundle or an installer."""
+    prepare("package", screen=True)  # the bundle takes Qt's libraries of this machine along
+    return start([PYTHON, "-P", ROOT / "packaging" / "package.py", *arguments], {}, ROOT)
+
+
 def lock(arguments: Sequence[str]) -> int:
     """Write the newest versions that fit pyproject.toml to constraints.txt; torch keeps its pin."""
     prepare("dev")
     report = VENV / "resolved.json"
     resolve = ["install", "--dry-run", "--ignore-installed", "--quiet", "--report", str(report)]
-    status = start([PYTHON, "-m", "pip", *resolve, *requirements("dev"), *arguments], {})
+    status = start([PYTHON, "-m", "pip", *resolve, *requirements("package"), *arguments], {})
     if status == 0:
         resolved = [item["metadata"] for item in json.loads(report.read_text("utf-8"))["install"]]
         CONSTRAINTS.write_text(constraints_text(resolved), "utf-8")
@@ -326,6 +334,9 @@ COMMANDS = {
     "bench": Command(bench, "measure the budgets on this machine"),
     "snapshots": Command(snapshots, "write a picture of every panel to DIR (default: build/snapshots)"),
     "train": Command(train, "train the bundled models anew; `train --help` lists the options"),
+    "package": Command(
+        package, "make a bundle, .deb or .run: `package --format deb`; `--check` tries the bundle, minutes"
+    ),
     "lock": Command(lock, "refresh constraints.txt within the limits of pyproject.toml"),
     "help": Command(show_help, "show this"),
 }

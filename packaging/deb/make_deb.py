@@ -15,11 +15,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 PLACE = "opt/llmlab"
+REVISION = 1  # of the package, where the program stays the same
 # Everything else is in the bundle. Tried on a bare Debian 12, where one more that is missing shows at once.
 DEPENDS = ("libgl1", "libegl1", "libxcb1", "libfontconfig1", "libstdc++6", "libgcc-s1")
 RECOMMENDS = ("fonts-dejavu-core | fonts-noto-core", "ca-certificates")
@@ -42,13 +45,13 @@ def main() -> int:
 def make(bundle: Path, folder: Path) -> Path:
     """The package, in `folder`."""
     architecture = subprocess.run(["dpkg", "--print-architecture"], capture_output=True, text=True, check=True)
-    name = f"llmlab_{version()}_{architecture.stdout.strip()}.deb"
+    name = f"llmlab_{version()}-{REVISION}_{architecture.stdout.strip()}.deb"
     folder.mkdir(parents=True, exist_ok=True)
     date = int(bundle.stat().st_mtime)
     # beside the bundle, so that its files are linked and not copied
     with tempfile.TemporaryDirectory(dir=bundle.parent, prefix="deb-") as place:
         tree = Path(place) / "tree"
-        lay_out(bundle, tree, date)
+        lay_out(bundle, tree, changelog(date))
         (tree / "DEBIAN").mkdir()
         (tree / "DEBIAN" / "control").write_text(
             control(architecture.stdout.strip(), installed_size(tree), oldest_glibc(bundle)), "utf-8"
@@ -71,12 +74,19 @@ def control(architecture: str, kibibytes: int, glibc: int) -> str:
     """The control file. `glibc`: the minor version of the oldest glibc 2 that has every symbol asked for."""
     fields = (HERE / "control").read_text("utf-8")
     return fields.format(
-        version=version(),
+        version=f"{version()}-{REVISION}",
         architecture=architecture,
         size=kibibytes,
         depends=", ".join((f"libc6 (>= 2.{glibc})", *DEPENDS)),
         recommends=", ".join(RECOMMENDS),
     )
+
+
+def changelog(date: int) -> str:
+    """The package's own changelog, which says only that it was made; the program's lies beside it."""
+    (maintainer,) = re.findall(r"^Maintainer: (.+)$", (HERE / "control").read_text("utf-8"), re.MULTILINE)
+    entry = f"llmlab ({version()}-{REVISION}) unstable; urgency=medium\n\n  * LLM Lab {version()}: see changelog.gz.\n"
+    return f"{entry}\n -- {maintainer}  {format_datetime(datetime.fromtimestamp(date, UTC))}\n"
 
 
 def oldest_glibc(bundle: Path) -> int:
@@ -88,7 +98,7 @@ def oldest_glibc(bundle: Path) -> int:
     return max(minors)
 
 
-def lay_out(bundle: Path, tree: Path, date: int) -> None:
+def lay_out(bundle: Path, tree: Path, debian_changelog: str) -> None:
     """Everything at its place below `tree`."""
     shutil.copytree(bundle, tree / PLACE, copy_function=os.link, symlinks=True, ignore=shutil.ignore_patterns("share"))
     shutil.copytree(bundle / "share", tree / "usr" / "share")
@@ -97,11 +107,12 @@ def lay_out(bundle: Path, tree: Path, date: int) -> None:
     documents = tree / "usr" / "share" / "doc" / "llmlab"
     documents.mkdir(parents=True)
     shutil.copy(HERE / "copyright", documents)
-    _compress((ROOT / "CHANGELOG.md").read_bytes(), documents / "changelog.gz", date)
+    _compress((ROOT / "CHANGELOG.md").read_bytes(), documents / "changelog.gz")
+    _compress(debian_changelog.encode(), documents / "changelog.Debian.gz")
     manuals = tree / "usr" / "share" / "man" / "man1"
     manuals.mkdir(parents=True)
     manual = (HERE / "llmlab.1").read_text("utf-8").replace("@VERSION@", version())
-    _compress(manual.encode(), manuals / "llmlab.1.gz", date)
+    _compress(manual.encode(), manuals / "llmlab.1.gz")
 
 
 def installed_size(tree: Path) -> int:
@@ -121,8 +132,9 @@ def md5sums(tree: Path) -> str:
     return "".join(lines)
 
 
-def _compress(content: bytes, path: Path, date: int) -> None:
-    with path.open("wb") as file, gzip.GzipFile("", "wb", 9, file, date) as packed:
+def _compress(content: bytes, path: Path) -> None:
+    """As `gzip -9n` does: without a date, so that the same content makes the same file."""
+    with path.open("wb") as file, gzip.GzipFile("", "wb", 9, file, 0) as packed:
         packed.write(content)
 
 
