@@ -1,6 +1,10 @@
-"""Numbers as people read them. Units are decimal: 1 MB is 10⁶ bytes, 1 GB is 10⁹."""
+"""Numbers and sentences as people read them. Units are decimal: 1 MB is 10⁶ bytes, 1 GB is 10⁹."""
 
 from __future__ import annotations
+
+import textwrap
+
+TIP_WIDTH = 80  # characters of a line
 
 
 def count(number: float) -> str:
@@ -24,3 +28,8 @@ def size(number: float) -> str:
                 else f"{value:.0f} {unit}"
             )
     return f"{number:.0f} B"
+
+
+def in_lines(*paragraphs: str) -> str:
+    """A tooltip: every paragraph broken into lines, since Qt breaks none of plain text."""
+    return "\n".join(textwrap.fill(paragraph, TIP_WIDTH) for paragraph in paragraphs if paragraph)

@@ -113,6 +113,7 @@ def test_trained_models_can_be_left_out() -> None:
     desk = Desk()
     points = next(series for series in desk.plot.series if series.name == "trained models")
     assert points.labels == tuple(model.name for model in known_models())
+    assert points.notes == tuple(model.source for model in known_models())
     desk.tab.change(known=False)
     assert "trained models" not in desk.names()
 

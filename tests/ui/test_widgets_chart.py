@@ -17,6 +17,7 @@ from pytestqt.qtbot import QtBot
 
 from llmlab.ui.widgets.chart.chart import Chart
 from llmlab.ui.widgets.chart.plot import Axis, Draw, Level, Plot, Series, place, tick_label, ticks
+from llmlab.ui.widgets.chart.plot import rows as plot_rows
 from llmlab.ui.widgets.chart.stacks import Segment, Stack, StackedBars
 
 SHOTS = np.array([0.0, 1, 2, 4, 8])
@@ -134,6 +135,22 @@ def test_points_are_called_by_their_names(chart: Chart) -> None:
     assert chart.nearest(QPointF(xs[1], ys[1])) == (0, 1)
     assert chart.card(0, 1).title == "b"
     assert chart.nearest(QPointF(xs[1], ys[1] + 60)) is None
+
+
+def test_a_sentence_about_a_point_stands_on_its_card_in_lines_and_in_the_table_whole(chart: Chart) -> None:
+    said = "Read in a paper of many words, " * 3 + "and not confirmed"
+    noted = Series("models", SHOTS[:2], RISE[:2], Draw.POINTS, labels=("a", "b"), notes=(said,))
+    plain = Series("line", SHOTS[:1], RISE[:1])
+    chart.show_plot(Plot(Axis("size"), Axis("loss"), (noted, plain)))
+    lines = [value for name, value in chart.card(0, 0).facts if not name]
+    assert " ".join(lines) == said
+    assert max(map(len, lines)) <= 60
+    assert not [value for name, value in chart.card(0, 1).facts if not name]
+    header, *rows = plot_rows(chart.plot)
+    assert header[-1] == "note"
+    assert [row[-1] for row in rows] == [said, "", ""]
+    chart.show_plot(Plot(Axis("size"), Axis("loss"), (plain,)))
+    assert all(len(row) == 6 for row in plot_rows(chart.plot))
 
 
 @pytest.mark.parametrize("draw", list(Draw))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import textwrap
 
 import numpy as np
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt
@@ -20,6 +21,7 @@ from llmlab.ui.widgets.chart.plot import Axis, Draw, Plot, Series, rows, tick_la
 
 REACH = 14.0  # pixels from the mouse to a point that it means
 MAX_FACTS = 14  # lines of the card
+NOTE_WIDTH = 60  # characters of a line that a point's sentence is broken into
 
 
 class Chart(Pointed):
@@ -82,7 +84,8 @@ class Chart(Pointed):
         label = each.labels[index] if index < len(each.labels) else ""
         where = f"{plot.x.title}: {tick_label(plot.x, x)}" if plot.x.title else tick_label(plot.x, x)
         if each.draw is Draw.POINTS:
-            return Card(label or each.name, ((plot.x.title or "x", plot.x.label(x)), *self._fact(each, index)))
+            across = (plot.x.title or "x", plot.x.label(x))
+            return Card(label or each.name, (across, *self._fact(each, index), *_note(each, index)))
         facts = [fact for other in plot.series for fact in self._at(other, x)]
         footer = f"and {len(facts) - MAX_FACTS} more" if len(facts) > MAX_FACTS else ""
         return Card(label or where, tuple(facts[:MAX_FACTS]), footer=footer)
@@ -128,6 +131,12 @@ class Chart(Pointed):
         buffer = io.StringIO()
         csv.writer(buffer, delimiter=separator, lineterminator="\n").writerows(rows(self.plot))
         return buffer.getvalue()
+
+
+def _note(series: Series, index: int) -> tuple[tuple[str, str], ...]:
+    """The sentence about a point, in lines."""
+    note = series.notes[index] if index < len(series.notes) else ""
+    return tuple(("", line) for line in textwrap.wrap(note, NOTE_WIDTH))
 
 
 def _described(plot: Plot) -> str:

@@ -60,6 +60,7 @@ class Series:
     low: Float64 | None = None  # an interval around y: a band behind a line, a whisker at a point
     high: Float64 | None = None
     labels: tuple[str, ...] = ()  # the name of each point
+    notes: tuple[str, ...] = ()  # a sentence about each point, on hover and in the table
     dashed: bool = False
     names_shown: bool = False  # the labels are written beside the points, not only on hover
 
@@ -201,10 +202,12 @@ def tick_label(axis: Axis, value: float) -> str:
 
 
 def rows(plot: Plot) -> Iterator[tuple[str, ...]]:
-    """All numbers as a table, the names of its columns first."""
-    yield "series", "point", plot.x.title or "x", plot.y.title or "y", "low", "high"
+    """All numbers as a table, the names of its columns first; with sentences about points a column for them."""
+    noted = any(each.notes for each in plot.series)
+    yield "series", "point", plot.x.title or "x", plot.y.title or "y", "low", "high", *(("note",) if noted else ())
     for each in plot.series:
         for index, (x, y) in enumerate(zip(each.centers.tolist(), each.y.tolist(), strict=True)):
             label = each.labels[index] if index < len(each.labels) else ""
             ends = (repr(float(part[index])) if part is not None else "" for part in (each.low, each.high))
-            yield each.name, label, tick_label(plot.x, x) if plot.x.names else repr(x), repr(y), *ends
+            note = (each.notes[index] if index < len(each.notes) else "",) if noted else ()
+            yield each.name, label, tick_label(plot.x, x) if plot.x.names else repr(x), repr(y), *ends, *note

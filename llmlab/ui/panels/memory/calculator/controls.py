@@ -21,6 +21,7 @@ from llmlab.ui.widgets.fold import Fold
 from llmlab.ui.widgets.parts import Choice, icon_button, row
 from llmlab.ui.widgets.scale import Scale
 from llmlab.ui.widgets.slider import Knob, LabelledSlider
+from llmlab.ui.words import in_lines
 
 
 def _scale(name: str, *, logarithmic: bool = True) -> Scale:
@@ -234,7 +235,8 @@ class Controls(ControlColumn):
             self.sources.clear()
             for source in sources:
                 self.sources.addItem(source.name, source.key)
-                self.sources.setItemData(self.sources.count() - 1, source.name, Qt.ItemDataRole.ToolTipRole)
+                said = in_lines(source.name, source.origin)
+                self.sources.setItemData(self.sources.count() - 1, said, Qt.ItemDataRole.ToolTipRole)
             self.sources.setCurrentIndex(self.sources.findData(chosen))
 
     def show_params(self, params: Params, shape: ModelShape | None) -> None:

@@ -13,6 +13,7 @@ from llmlab.ui.panels.memory.calculator.gpurows import GPU_COLUMNS, OWN, Gpus
 from llmlab.ui.panels.memory.calculator.panes import button, column
 from llmlab.ui.widgets.parts import ElidedLabel, menu_button, row
 from llmlab.ui.widgets.rowtable import Column, Row, RowTable
+from llmlab.ui.words import in_lines
 
 
 class GpuPane(QWidget):
@@ -113,4 +114,4 @@ def _gpu_row(gpus: Gpus, number: int) -> Row:
 
 @functools.lru_cache(maxsize=256)  # a slider shows the same GPUs with every move
 def _tip(gpu: Gpu) -> str:
-    return f"{gpu.name}: {words.both(gpu.memory)}\n{gpu.kind}; {gpu.source}"
+    return in_lines(f"{gpu.name}: {words.both(gpu.memory)}", f"{gpu.kind}; {gpu.source}")

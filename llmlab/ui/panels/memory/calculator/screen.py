@@ -19,10 +19,11 @@ from llmlab.ui.widgets.chart.plot import Plot
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One model of the list: what it is kept as, and its name."""
+    """One model of the list: what it is kept as, its name, and where its figures were read, if it is built in."""
 
     key: str
     name: str
+    origin: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ def sources(loaded: ModelInfo | None, opened: tuple[str, ...]) -> tuple[Source, 
     """The loaded model, what was `opened`, and the built-in list."""
     first = [Source("", f"Loaded: {loaded.name}")] if loaded else []
     own = [Source(OPENED + spec, _short(spec)) for spec in opened]
-    listed = [Source(LISTED + known.name, known.name) for known in architectures()]
+    listed = [Source(LISTED + known.name, known.name, known.source) for known in architectures()]
     return (*first, *own, *listed)
 
 

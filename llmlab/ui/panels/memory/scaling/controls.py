@@ -23,6 +23,7 @@ from llmlab.ui.widgets.column import ControlColumn, FactList, combo_box, group, 
 from llmlab.ui.widgets.parts import Choice
 from llmlab.ui.widgets.scale import Scale
 from llmlab.ui.widgets.slider import Knob, LabelledSlider
+from llmlab.ui.words import in_lines
 
 OWN_PEAK = "Another, with its peak below"
 SIZES = (
@@ -41,9 +42,9 @@ class ScalingColumn(ControlColumn):
         self.law.addItems([law.name for law in LAWS])
         self.accelerator = combo_box("GPU", "Brings the peak of its data sheet: 16-bit tensors, without sparsity")
         self.accelerator.addItem(OWN_PEAK)
-        for each in accelerators():
+        for place, each in enumerate(accelerators(), start=1):
             self.accelerator.addItem(each.name)
-            self.accelerator.setItemData(self.accelerator.count() - 1, each.source, Qt.ItemDataRole.ToolTipRole)
+            self.accelerator.setItemData(place, in_lines(each.source), Qt.ItemDataRole.ToolTipRole)
         self.peak = _decimal("Peak of one GPU", LEAST_PEAK, MOST_PEAK, 1, " TFLOP/s")
         self.peak.setToolTip("Operations of one GPU per second in the format that it trains in, without sparsity")
         self.gpus = QSpinBox()
@@ -67,7 +68,7 @@ class ScalingColumn(ControlColumn):
             )
         )
         self.own = Choice(SIZES, "Size of the model")
-        self.size = LabelledSlider(
+        self.billions = LabelledSlider(
             Knob(
                 "Billions of parameters",
                 Scale(LEAST_SIZE, MOST_SIZE, 3, logarithmic=True),
@@ -91,7 +92,7 @@ class ScalingColumn(ControlColumn):
             (
                 group("Law", self.law, self.facts),
                 group("What there is to train with", *budget),
-                group("Size", self.own, self.size),
+                group("Size", self.own, self.billions),
                 group("Shown", self.known),
             )
         )
@@ -108,7 +109,7 @@ class ScalingColumn(ControlColumn):
         self.price.valueChanged.connect(lambda value: tab.change(price=value))
         self.utilization.changed.connect(lambda value: tab.change(utilization=float(value)))
         self.own.chosen.connect(lambda index: tab.change(own=bool(index)))
-        self.size.changed.connect(lambda value: tab.change(size=float(value), own=True))
+        self.billions.changed.connect(lambda value: tab.change(size=float(value), own=True))
         self.known.toggled.connect(lambda on: tab.change(known=on))
 
     def show_screen(self, screen: ScalingScreen) -> None:
@@ -123,7 +124,7 @@ class ScalingColumn(ControlColumn):
                 box.setValue(value)
         self.utilization.set_value(params.utilization)
         self.own.set_chosen(int(params.own))
-        self.size.set_value(params.size)
+        self.billions.set_value(params.size)
         with QSignalBlocker(self.known):
             self.known.setChecked(params.known)
         self.facts.show_facts(screen.facts)

@@ -22,8 +22,9 @@ from llmlab.ui.words import count
 COMPUTES = np.logspace(14, 28, 29)  # operations that the lines are drawn over
 AROUND = np.logspace(-2, 2, 41)  # sizes around the optimum
 CONTOURS = (1e-6, 1e-4, 1e-2, 1.0, 1e2)  # of the budget: the losses at their optima get a line each
+MOST_TOKENS = 3e14  # of the axis
 SIZES = Axis("parameters", log=True, low=1e6, high=3e12, label=count)
-TOKENS = Axis("tokens", log=True, low=5e6, high=3e14, label=count)
+TOKENS = Axis("tokens", log=True, low=5e6, high=MOST_TOKENS, label=count)
 COMPUTE = Axis("compute in FLOP", log=True, low=1e14, high=1e28)
 LINES = tuple(range(len(LAWS)))  # every law keeps its colour
 MODELS, RUN = 7, 6  # colours of what is no law
@@ -40,17 +41,7 @@ def sizes(plan: Plan, models: tuple[KnownModel, ...], loaded: float | None) -> P
         *_contours(law, c),
     ]
     if models:
-        series.append(
-            Series(
-                "trained models",
-                np.array([each.active for each in models]),
-                np.array([each.tokens for each in models]),
-                Draw.POINTS,
-                color=MODELS,
-                labels=tuple(each.name for each in models),
-                names_shown=True,
-            )
-        )
+        series.append(_trained(models, [each.active for each in models], [each.tokens for each in models]))
     return Plot(SIZES, TOKENS, tuple(series), _size_of(loaded), title="Parameters against tokens")
 
 
@@ -61,17 +52,7 @@ def computes(plan: Plan, models: tuple[KnownModel, ...], loaded: float | None) -
         best = law.optimal_parameters(COMPUTES)
         series.append(Series(law.name, COMPUTES, best, color=LINES[number], dashed=law is not plan.law))
     if models:
-        series.append(
-            Series(
-                "trained models",
-                np.array([each.operations for each in models]),
-                np.array([each.active for each in models]),
-                Draw.POINTS,
-                color=MODELS,
-                labels=tuple(each.name for each in models),
-                names_shown=True,
-            )
-        )
+        series.append(_trained(models, [each.operations for each in models], [each.active for each in models]))
     level = (Level("y", loaded, "loaded model"),) if loaded else ()
     return Plot(COMPUTE, SIZES, tuple(series), level, title="The best size for every budget")
 
@@ -111,6 +92,14 @@ def _run(x: float, y: float) -> Series:
     )
 
 
+def _trained(models: tuple[KnownModel, ...], x: list[float], y: list[float]) -> Series:
+    """Each under its name, with where its figures were read."""
+    names, sources = zip(*((each.name, each.source) for each in models), strict=True)
+    return Series(
+        "trained models", np.array(x), np.array(y), Draw.POINTS, MODELS, labels=names, notes=sources, names_shown=True
+    )
+
+
 def _frontier(law: Law, color: int, *, chosen: bool) -> Series:
     best = law.optimal_parameters(COMPUTES)
     return Series(law.name, best, optimal_tokens(law, COMPUTES), color=color, dashed=not chosen)
@@ -126,7 +115,7 @@ def _contours(law: Law, c: float) -> list[Series]:
         best = law.optimal_parameters(c * share)
         loss = float(law.loss(best, optimal_tokens(law, c * share)))
         tokens = law.tokens_for(loss, across)
-        shown = np.where(np.isfinite(tokens) & (tokens < TOKENS.high), tokens, np.nan)
+        shown = np.where(np.isfinite(tokens) & (tokens < MOST_TOKENS), tokens, np.nan)
         found.append(Series("", across, shown, color=MODELS, dashed=True, labels=(f"loss {loss:.3f}",) * len(across)))
     return found
 
