@@ -144,3 +144,43 @@ UNKNOWN: dict[str, Make] = {
     "command r+": _family("Cohere", _SHARED, use_qk_norm=True),
     "exaone 4": _family("Exaone4", _SHARED),
 }
+
+_LARGER = {"vocab_size": 2048, "hidden_size": 256, "intermediate_size": 1024, "num_attention_heads": HEADS, **_ENDS}
+_LARGER_HEAD = {**_LARGER, "num_key_value_heads": 2, "head_dim": 64}
+
+LARGER: dict[str, Make] = {  # wide enough for a step's peak to be made of more than the allocator's blocks
+    "gemma 2": _family("Gemma2", _LARGER_HEAD),
+    "gemma 3": _family("Gemma3Text", _LARGER_HEAD),
+    "bloom": _family("Bloom", {"vocab_size": 2048, "hidden_size": 256, "n_head": HEADS, **_ENDS}, "n_layer"),
+    "gpt-neox": _family("GPTNeoX", _LARGER),
+    "phi": _family("Phi", _LARGER),
+    "phi 3": _family("Phi3", _LARGER_HEAD),
+    "stablelm": _family("StableLm", {**_LARGER, "num_key_value_heads": 2}),
+    "starcoder 2": _family("Starcoder2", {**_LARGER, "num_key_value_heads": 2}),
+    "cohere": _family("Cohere", _LARGER_HEAD),
+    "olmo 2": _family("Olmo2", _LARGER_HEAD),
+    "opt": _family(
+        "OPT",
+        {"vocab_size": 2048, "hidden_size": 256, "ffn_dim": 1024, "num_attention_heads": HEADS},
+        word_embed_proj_dim=256,
+        **_ENDS,
+    ),
+    "mixtral": _family("Mixtral", _LARGER_HEAD, num_local_experts=8, **_EXPERTS),
+    "qwen 3, experts": _family("Qwen3Moe", _LARGER_HEAD, num_experts=8, moe_intermediate_size=512, **_EXPERTS),
+    "gpt-oss": _family("GptOss", _LARGER_HEAD, num_local_experts=8, **_EXPERTS),
+    "deepseek-v3": _family(
+        "DeepseekV3",
+        {**_LARGER, "num_key_value_heads": HEADS},
+        moe_intermediate_size=128,
+        n_routed_experts=8,
+        n_group=2,
+        topk_group=1,
+        first_k_dense_replace=1,
+        q_lora_rank=96,
+        kv_lora_rank=64,
+        qk_rope_head_dim=32,
+        qk_nope_head_dim=64,
+        v_head_dim=64,
+        **_EXPERTS,
+    ),
+}

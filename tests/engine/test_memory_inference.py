@@ -170,7 +170,7 @@ def test_working_memory_and_logits_by_hand() -> None:
     llama = shape(LLAMA_3)
     assert working_term(llama, settings).bytes == 2 * 100 * 2 * (4 * 4096 + 3 * 14336)
     eager = working_term(gpt2, replace(settings, tokens=1000, flash=False))
-    assert eager.bytes == 2 * 1000 * (2 * (3 * 768 + 6 * 768) + 12 * 1000 * 6)
+    assert eager.bytes == 2 * 1000 * (2 * (3 * 768 + 6 * 768) + 12 * 1000 * 6 + 1000 * 2)  # scores and a mask
     assert logits_term(gpt2, settings).bytes == 2 * 50257 * 6
     assert logits_term(gpt2, replace(settings, all_logits=True, dtype="float32")).bytes == 200 * 50257 * 4
     assert working_term(gpt2, replace(settings, prefill=10)).bytes * 10 == working_term(gpt2, settings).bytes

@@ -45,7 +45,9 @@ class Block:
     `float32_products`: queries and keys are float32 before; `softcap`: a tanh bounds the scores; `sinks`: each head
     has a score more. `whole_norm`: queries are normed all heads together, not one by one. `glu`: numbers that a gated
     MLP keeps of each of its width; `router` chooses experts where there are any. `embedding_norm`: there is a norm
-    before the first layer. `rotary`: numbers of a position that each layer repeats for itself. Not
+    before the first layer. `rotary`: numbers of a position that each layer repeats for itself. `alive`:
+    tensors as wide as the MLP that are there at once while it runs, where that is unlike other families; `scores`:
+    tensors of scores in the model's precision that are there until it has run, where scores are written out. Not
     `exact`: layers differ in more than is said here.
     """
 
@@ -68,6 +70,8 @@ class Block:
     router: Router = Router.SOFTMAX_FLOAT32
     embedding_norm: bool = False
     rotary: int = 0
+    alive: int = 0
+    scores: int = 1
     exact: bool = True
 
 
@@ -87,7 +91,7 @@ _FAMILIES: dict[str, Block] = {
     "deepseek_v3": replace(GATED, router=Router.GROUPS),
     "distilbert": replace(CLASSIC, masks=1),
     "opt": Block(Norm.LAYER, outer_masks=0),
-    "bloom": Block(Norm.LAYER, outer_masks=0, embedding_norm=True),
+    "bloom": Block(Norm.LAYER, outer_masks=0, embedding_norm=True, alive=5, scores=2),
     "gpt_neo": Block(Norm.LAYER, float32_products=True),
     "gptj": replace(_PARALLEL, float32_products=True),
     "gpt_neox": Block(Norm.LAYER, parallel=True, fused_qkv=True, concatenated=True),
@@ -100,7 +104,7 @@ _FAMILIES: dict[str, Block] = {
     **dict.fromkeys(("cohere", "cohere2"), replace(_PARALLEL, norm=Norm.CENTERED)),
     "olmo": Block(Norm.LAYER_FLOAT32),
     **dict.fromkeys(("olmo2", "olmo3"), replace(GATED, norm=Norm.RMS_FLOAT32, whole_norm=True)),
-    "gpt_oss": replace(GATED, norm=Norm.RMS_FLOAT32, sinks=True, glu=7, router=Router.CHOSEN),
+    "gpt_oss": replace(GATED, norm=Norm.RMS_FLOAT32, sinks=True, glu=7, alive=9, router=Router.CHOSEN),
     "llama4_text": replace(GATED, router=Router.ALL, exact=False),  # some layers norm their queries
     "gemma": replace(GATED, norm=Norm.RMS_ONE_PLUS),
     **dict.fromkeys(("gemma2", "gemma3_text"), replace(GATED, norm=Norm.RMS_ONE_PLUS, norms=4)),

@@ -12,7 +12,7 @@ from llmlab.engine.memory.formats import GGUF_BITS, bits, cache_format, matrix_b
 from llmlab.engine.memory.shape import Group, ModelShape
 from llmlab.engine.memory.terms import Estimate, Term, plain, with_margin
 from llmlab.engine.memory.weights import packed_of, scales_of, weight_bytes
-from llmlab.engine.memory.working import Working
+from llmlab.engine.memory.working import Working, masks, of_mlp, of_score, tensors_in_mlp
 
 CUDA_CONTEXT = 500 * 2**20
 PAGE = 16  # tokens in one block of a paged cache
@@ -124,11 +124,9 @@ def working_term(shape: ModelShape, settings: InferenceSettings) -> Term:
     batch, read = settings.batch, _read_at_once(shape, settings)
     seen = max(settings.source_tokens if shape.encodes_first and settings.source_tokens else settings.tokens, read)
     working = working_of(shape, settings)
-    mlp, attention = working.in_mlp(batch, read), working.in_attention(batch, read, seen)
+    mlp, attention = working.in_mlp(batch, read, seen), working.in_attention(batch, read, seen)
     if mlp >= attention:
-        wide = _tensors_in_mlp(shape)
-        formula = f"batch · tokens at once · bytes · (4 · hidden + {wide} · intermediate)"
-        values = f"{batch:,} · {read:,} · {width} · (4 · {shape.hidden:,} + {wide} · {shape.intermediate:,})"
+        formula, values = _mlp_formula(shape, settings, read, seen)
     else:
         formula, values = _attention_formula(shape, settings, read, seen)
     if working.per_pair:
@@ -145,28 +143,40 @@ def working_term(shape: ModelShape, settings: InferenceSettings) -> Term:
 def working_of(shape: ModelShape, settings: InferenceSettings) -> Working:
     """What one layer holds while it reads, counted in transformers' code, tensor by tensor.
 
-    MLP: the embeddings, the layer's input, the residual and the normed input, all as wide as the model; as wide as the
-    MLP three where it is gated (gate, up, their product), four where gate and up are one, two where it is not gated,
-    four where GELU is written out. Attention: three hidden states, queries before and after the rotation with its two
-    intermediate results, keys and values. Scores that are written out: in the model's precision and in float32, with
-    shared keys and values repeated for every head (torch's own code scales the keys once more). T5: the bias of all
-    layers besides.
+    MLP: `of_mlp`. Attention: three hidden states, queries before and after the rotation with its two intermediate
+    results, keys and values. Scores that are written out: `of_score` in each head, with shared keys and values
+    repeated for every head (torch's own code scales the keys once more); transformers' code has masks as numbers
+    then, and its layers hold their scores until the MLP is done. T5: the bias of all layers besides.
     """
     width = max(2, bits(settings.dtype) // 8)
-    mlp = width * (4 * shape.hidden + _tensors_in_mlp(shape) * shape.intermediate)
     queries, repeated = _queries(shape, settings)
     attention = width * (3 * shape.hidden + queries * shape.query + 2 * shape.key_value)
-    score = 0 if _is_fused(shape, settings) else (4 + width) * shape.heads
+    score, masked, left = _score_bytes(shape, settings)
     return Working(
-        mlp, attention, score, width * repeated * shape.query, width * shape.heads if shape.position_bias else 0
+        of_mlp(shape, width),
+        attention,
+        score * shape.heads + masked,
+        width * repeated * shape.query,
+        width * shape.heads if shape.position_bias else 0,
+        left * shape.heads + masked * (left > 0),
     )
+
+
+def _score_bytes(shape: ModelShape, settings: InferenceSettings) -> tuple[int, int, int]:
+    """Bytes of a score in each head, of the masks' pairs, and of a score that is left while the MLP runs."""
+    if _is_fused(shape, settings):
+        return 0, 0, 0
+    width = max(2, bits(settings.dtype) // 8)
+    if settings.flash and shape.fuses:  # by torch, which leaves nothing
+        return 4 + width, 0, 0
+    return of_score(shape, settings.dtype, width), width * masks(shape), width * shape.block.scores
 
 
 def _queries(shape: ModelShape, settings: InferenceSettings) -> tuple[int, int]:
     """Tensors as wide as the queries: of the tokens that are read, and of all that they see."""
     if _is_fused(shape, settings) or not shape.shares_keys:
         return 4, 0
-    return (1, 3) if settings.flash and shape.fuses else (2, 2)
+    return (1, 3) if settings.flash and shape.fuses else (1, 2)
 
 
 def _is_fused(shape: ModelShape, settings: InferenceSettings) -> bool:
@@ -187,16 +197,28 @@ def _attention_formula(shape: ModelShape, settings: InferenceSettings, read: int
     if repeated:
         formula += f" + batch · tokens · bytes · {repeated} · query"
         values += f" + {batch:,} · {seen:,} · {width} · {repeated} · {shape.query:,}"
-    if not _is_fused(shape, settings):
-        formula += " + batch · tokens at once · heads · tokens · (4 + bytes)"
-        values += f" + {batch:,} · {read:,} · {shape.heads} · {seen:,} · {4 + width}"
+    score, masked, _ = _score_bytes(shape, settings)
+    if score:
+        formula += " + batch · tokens at once · tokens · (heads · bytes per score + bytes of masks)"
+        values += f" + {batch:,} · {read:,} · {seen:,} · ({shape.heads} · {score} + {masked})"
     return formula, values
 
 
-def _tensors_in_mlp(shape: ModelShape) -> int:
-    if shape.primitive_gelu or shape.block.fused_gate:
-        return 4
-    return 3 if shape.gated else 2
+def _mlp_formula(shape: ModelShape, settings: InferenceSettings, read: int, seen: int) -> tuple[str, str]:
+    """The bytes of the MLP in words, and with the numbers put in."""
+    width = max(2, bits(settings.dtype) // 8)
+    if shape.experts:
+        formula = "batch · tokens at once · bytes per token of the experts"
+        values = f"{settings.batch:,} · {read:,} · {of_mlp(shape, width):,}"
+    else:
+        wide = tensors_in_mlp(shape)
+        formula = f"batch · tokens at once · bytes · (4 · hidden + {wide} · intermediate)"
+        values = f"{settings.batch:,} · {read:,} · {width} · (4 · {shape.hidden:,} + {wide} · {shape.intermediate:,})"
+    _, masked, left = _score_bytes(shape, settings)
+    if left:
+        formula += " + batch · tokens at once · tokens · (heads · bytes per score + bytes of masks)"
+        values += f" + {settings.batch:,} · {read:,} · {seen:,} · ({shape.heads} · {left} + {masked})"
+    return formula, values
 
 
 def logits_term(shape: ModelShape, settings: InferenceSettings) -> Term:
