@@ -151,6 +151,11 @@ class Lab:
     ) -> Kind:
         """Files for a panel that was never shown. Once it is there it takes them itself."""
 
+        def promise(path: Path) -> str:
+            if looks_inside and spec.promise is not None:
+                return spec.promise(path)
+            return f"Look at {path.name} in the {spec.title} panel"
+
         def handle(path: Path) -> None:
             _ = self.panels[index]
             self.window.drop([path])
@@ -158,7 +163,7 @@ class Lab:
         return Kind(
             f"for {spec.name}",
             lambda path: index not in self.panels.made and takes(path),
-            lambda path: f"Look at {path.name} in the {spec.title} panel",
+            promise,
             handle,
             looks_inside,
         )

@@ -27,6 +27,9 @@ class Notifier(Protocol):
     def say(self, message: str, hint: str = "") -> None:
         """Say something the user should know, which is no error."""
 
+    def offer(self, message: str, hint: str, label: str, accepted: Callable[[], None]) -> None:
+        """Say something, with a button called `label`: `accepted` is called when it is pressed."""
+
 
 class Desk(Protocol):
     """Where what the user takes along goes."""
@@ -99,3 +102,4 @@ class PanelSpec:
     prompt: bool = True  # whether it shows the prompt that the panels share
     takes: Callable[[Path], bool] = lambda _path: False  # dropped files that are for it wherever they are dropped
     recognises: Callable[[Path], bool] = lambda _path: False  # the same, of files that it tells by what is in them
+    promise: Callable[[Path], str] | None = None  # what would become of the latter, in the words of the overlay

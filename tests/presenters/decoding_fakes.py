@@ -306,6 +306,7 @@ class FakeNotifier:
         self.errors: list[ErrorInfo] = []
         self.said: list[str] = []
         self.hints: list[str] = []
+        self.offers: list[tuple[str, Callable[[], None]]] = []
 
     def error(self, error: ErrorInfo) -> None:
         self.errors.append(error)
@@ -313,6 +314,10 @@ class FakeNotifier:
     def say(self, message: str, hint: str = "") -> None:
         self.said.append(message)
         self.hints.append(hint)
+
+    def offer(self, message: str, hint: str, label: str, accepted: Callable[[], None]) -> None:
+        self.say(message, hint)
+        self.offers.append((label, accepted))
 
 
 def set_model(bench: Workbench, state: ModelState) -> None:

@@ -10,8 +10,12 @@ from typing import Any
 import pytest
 
 from llmlab.engine.errors import InputError
-from llmlab.ui.panels.decoding import records
+from llmlab.engine.types import ModelRequest
+from llmlab.jobs.job import ErrorInfo
+from llmlab.ui.panels.decoding import recognising, records
 from llmlab.ui.panels.decoding.records import Verdict, compare
+from llmlab.workbench import ModelState, Status
+from tests.presenters.decoding_fakes import set_model
 from tests.presenters.test_decoding import Stand, generate, make
 from tests.presenters.test_decoding_branches import model_info, ready
 
@@ -99,6 +103,86 @@ def test_another_models_record_is_not_replayed(stand: Stand, tmp_path: Path) -> 
     count = len(stand.engine.generated)
     assert "the loaded model has other weights" in replayed(stand, path)
     assert len(stand.engine.generated) == count
+
+
+def test_the_model_of_a_record_is_opened_when_asked_for(stand: Stand, tmp_path: Path) -> None:
+    generate(stand, 3)
+    path = tmp_path / "run.json"
+    saved(stand, path)
+    ready(stand.bench, model_info(name="Other"), generation=2)
+    stand.engine.weights = "of another"
+    stand.settle()
+    assert "Open bundled:decoder in float32" in (replayed(stand, path), stand.notifier.hints[-1])[1]
+    asked: list[ModelRequest] = []
+    stand.bench.open_model = asked.append  # type: ignore[method-assign]
+    (label, accept), *_ = stand.notifier.offers
+    assert label == "Open and replay"
+    accept()
+    assert asked == [ModelRequest("bundled:decoder", dtype="float32")]
+    stand.engine.weights = "of the fake"
+    ready(stand.bench, model_info(), generation=3)
+    stand.settle()
+    assert "bit-identical" in stand.notifier.said[-1]
+
+
+def test_a_model_that_has_changed_since_is_not_offered_again(stand: Stand, tmp_path: Path) -> None:
+    generate(stand, 3)
+    path = tmp_path / "run.json"
+    saved(stand, path)
+    stand.engine.weights = "trained further"
+    replayed(stand, path)
+    stand.bench.open_model = lambda _request: None  # type: ignore[method-assign]
+    stand.notifier.offers[-1][1]()
+    ready(stand.bench, model_info(), generation=2)
+    stand.settle()
+    assert "no longer has the weights" in stand.notifier.said[-1]
+    assert len(stand.notifier.offers) == 1
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_a_record_waits_for_the_model_that_is_being_opened(stand: Stand, tmp_path: Path, lost: bool) -> None:
+    generate(stand, 3)
+    path = tmp_path / "run.json"
+    saved(stand, path)
+    said = len(stand.notifier.said)
+    set_model(stand.bench, ModelState(Status.LOADING, request=ModelRequest("bundled:decoder")))
+    stand.presenter.recording.read(path)
+    stand.settle()
+    assert len(stand.notifier.said) == said
+    if lost:
+        set_model(stand.bench, ModelState(error=ErrorInfo.of(InputError("It is gone.", "Open another."))))
+    else:
+        ready(stand.bench, model_info(), generation=2)
+    stand.settle()
+    assert [("bit-identical" in words) for words in stand.notifier.said[said:]] == ([] if lost else [True])
+
+
+def test_without_a_model_the_records_own_is_offered(stand: Stand, tmp_path: Path) -> None:
+    generate(stand, 3)
+    path = tmp_path / "run.json"
+    saved(stand, path)
+    set_model(stand.bench, ModelState())
+    assert "no model is open" in replayed(stand, path)
+    assert stand.notifier.offers[-1][0] == "Open and replay"
+
+
+def test_a_broken_record_and_one_of_another_version_are_told_apart(stand: Stand, tmp_path: Path) -> None:
+    generate(stand, 3)
+    path = tmp_path / "run.json"
+    saved(stand, path)
+    whole = path.read_text("utf-8")
+    path.write_text(whole[:-100], "utf-8")
+    assert recognising.holds_record(path), "it is told by its beginning"
+    with pytest.raises(InputError, match="broken"):
+        records.read(path)
+    path.write_text(whole.replace('"record": 1', '"record": 7'), "utf-8")
+    assert recognising.holds_record(path)
+    with pytest.raises(InputError, match="in format 7"):
+        records.read(path)
+    path.write_text('{"record": 1, "text": "an example"}', "utf-8")
+    assert not recognising.is_known(path)
+    with pytest.raises(InputError, match="is not the record"):
+        records.read(path)
 
 
 def test_replaying_what_was_ended_by_the_user_says_nothing(stand: Stand, tmp_path: Path) -> None:

@@ -16,6 +16,16 @@ from tests.ui.test_journeys import drop
 
 __all__ = ["open_lab"]
 
+RECORD = {
+    "record": 1,
+    "versions": {"llmlab": "0.1.0"},
+    "model": {"weights_sha256": "0", "name": "Another", "spec": "bundled:draft", "device": "cpu", "dtype": "float32"},
+    "prompt": "Once",
+    "settings": {"sampling": {}, "max_new_tokens": 3, "seed": 0, "stop": [], "overflow": "slide"},
+    "given": [],
+    "outcome": "finished",
+    "steps": [],
+}
 NAMES = [spec.name for spec in PANELS]
 DATA = "- text: Good film.\n  label: positive\n- text: Bad film.\n  label: negative\n"
 
@@ -38,12 +48,26 @@ def test_a_preset_reaches_decoding_wherever_it_is_dropped(
     path = tmp_path / "mine.yaml"
     path.write_text(presets.to_yaml(Params(temperature=1.25, top_k=7)))
     promised = drop(lab, path)
-    expected = "Take the settings of decoding from mine.yaml" if "decoding" in seen else "in the Decoding panel"
-    assert expected in promised
+    assert promised == "Take the settings of decoding from mine.yaml"
     qtbot.waitUntil(lambda: params(lab).temperature == 1.25, timeout=WAIT)
     assert params(lab).top_k == 7
     assert lab.window.panel_name == "decoding"
     wait_ready(qtbot, lab)
+
+
+@pytest.mark.parametrize("seen", ["tokens", "shots", "memory"])
+def test_a_record_is_replayed_wherever_it_is_dropped(
+    qtbot: QtBot, open_lab: OpenLab, tmp_path: Path, seen: str
+) -> None:
+    lab = open_lab()
+    lab.window.show_panel_named(seen)
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps(RECORD))
+    assert drop(lab, path) == "Replay the run that is recorded in run.json, in Decoding"
+    assert lab.window.panel_name == "decoding"
+    said = "a run of Another, and the loaded model has other weights"
+    qtbot.waitUntil(lambda: said in lab.window.banner.text, timeout=WAIT)  # once the model is there
+    assert lab.window.banner.action.text() == "Open and replay"
 
 
 def test_a_models_own_settings_are_settings_and_data_are_data(qtbot: QtBot, open_lab: OpenLab, tmp_path: Path) -> None:

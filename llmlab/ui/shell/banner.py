@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from PySide6.QtCore import Qt, Slot
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QToolButton, QVBoxLayout, QWidget
@@ -18,6 +20,7 @@ class Banner(QFrame):
         self.setObjectName("banner")
         self._details = ""
         self._is_error = False
+        self._accepted: Callable[[], None] | None = None
         self._icon = QLabel()
         self._message = QLabel()
         self._hint = QLabel()
@@ -31,6 +34,8 @@ class Banner(QFrame):
         self._copy = QPushButton("Copy details")
         self._copy.setToolTip("Copy the technical report of this error, for a bug report")
         self._copy.clicked.connect(self._copy_details)
+        self.action = QPushButton()
+        self.action.clicked.connect(self._accept)
         self._dismiss = QToolButton()
         self._dismiss.setText("✕")
         self._dismiss.setAutoRaise(True)
@@ -46,6 +51,7 @@ class Banner(QFrame):
         layout.setSpacing(12)
         layout.addWidget(self._icon, alignment=Qt.AlignmentFlag.AlignTop)
         layout.addLayout(words, stretch=1)
+        layout.addWidget(self.action, alignment=Qt.AlignmentFlag.AlignVCenter)
         layout.addWidget(self._copy, alignment=Qt.AlignmentFlag.AlignVCenter)
         layout.addWidget(self._dismiss, alignment=Qt.AlignmentFlag.AlignTop)
         theme.changed.connect(self._paint)
@@ -59,6 +65,14 @@ class Banner(QFrame):
         """Say something the user should know, which is no error."""
         self._show(message, hint, "", is_error=False)
 
+    def offer(self, message: str, hint: str, label: str, accepted: Callable[[], None]) -> None:
+        """Say something, with a button called `label`: `accepted` is called when it is pressed."""
+        self._show(message, hint, "", is_error=False)
+        self._accepted = accepted
+        self.action.setText(label)
+        self.action.setToolTip(hint)
+        self.action.show()
+
     @property
     def text(self) -> str:
         """What it says, for tests and for assistive technology; empty when hidden."""
@@ -67,6 +81,8 @@ class Banner(QFrame):
     def _show(self, message: str, hint: str, details: str, *, is_error: bool) -> None:
         self._is_error = is_error
         self._details = details
+        self._accepted = None
+        self.action.hide()
         self._message.setText(message)
         self._hint.setText(hint)
         self._hint.setVisible(bool(hint))
@@ -83,6 +99,12 @@ class Banner(QFrame):
         self.setStyleSheet(
             f"#banner {{ background: {ground.name()}; border: none; border-left: 4px solid {edge.name()}; }}"
         )
+
+    @Slot()
+    def _accept(self) -> None:
+        self.hide()
+        if self._accepted is not None:
+            self._accepted()
 
     @Slot()
     def _copy_details(self) -> None:

@@ -1,4 +1,9 @@
-"""One registry for everything that is dropped, opened by dialog or named on the command line."""
+"""One registry for everything that is dropped, opened by dialog or named on the command line.
+
+The order in which the kinds are asked, which is what the README's table says to the user: first those that look inside
+(Decoding's run records and settings), then, of the panels, the one that was made last (the calculator's configurations
+while it is in front; Shots' data, and texts while it is in front), at last the window's own, models and texts.
+"""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from llmlab.engine.types import Feature
 from llmlab.ui.panel import Panel, PanelContext, PanelSpec, Scene
-from llmlab.ui.panels.decoding.recognising import holds_settings
+from llmlab.ui.panels.decoding.recognising import is_known, promise
 
 STORY = "Once upon a time, there was a little girl named Lily. She loved to"
 
@@ -154,7 +154,8 @@ PANEL = PanelSpec(
     icon="decoding",
     needs=frozenset((Feature.NEXT_TOKEN, Feature.GENERATE, Feature.FILL_MASK)),
     create=_create,
-    recognises=holds_settings,
+    recognises=is_known,
+    promise=promise,
     scenes=(
         Scene("decoder", "bundled:decoder", STORY, _generate, _settled),
         Scene("waterfall", "bundled:decoder", STORY, _fall, _fallen),

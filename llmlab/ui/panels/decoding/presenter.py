@@ -99,7 +99,7 @@ class DecodingPresenter(PanelPresenter):
         self._spelling = Spelling(context.jobs, self._spelled, context.notifier.error)
         self._changing = Changing(context.jobs, self._refresh, context.notifier.error)
         self.presets = Presetting(self.asking, context.workbench, view, self._take_preset, self._refresh)
-        self.recording = Recording(self.asking, view, self.completions.again)
+        self.recording = Recording(self.asking, context.workbench, view, self.completions.again)
         self.copies = Copies(self.asking, view)
         self.desk: Desk = view
         self.places = Places(context.workbench, self._readings, self.completions, view)
@@ -110,9 +110,7 @@ class DecodingPresenter(PanelPresenter):
             context.workbench.prompt_changed.connect(self._prompt_changed),
             context.workbench.model_changed.connect(self._model_changed),
         )
-        context.drops.add(
-            Kind("settings", recognising.holds_settings, recognising.promise, self._dropped, looks_inside=True)
-        )
+        context.drops.add(Kind("decoding", recognising.is_known, recognising.promise, self._dropped, looks_inside=True))
         self._come = context.come
         view.show_params(self.params)
         self._refresh()
@@ -190,7 +188,12 @@ class DecodingPresenter(PanelPresenter):
 
     def _dropped(self, path: Path) -> None:
         self._come()
-        self.presets.read(path)
+        if recognising.holds_record(path):
+            self.change(tab="completion")
+            self.show_params()
+            self.recording.read(path)
+        else:
+            self.presets.read(path)
 
     def _take_preset(self, changes: Mapping[str, Any]) -> None:
         self.change(**changes)
@@ -246,6 +249,7 @@ class DecodingPresenter(PanelPresenter):
             self._view.select_step(-1)
             self._view.request_frame()
             self._read_prompt()
+        self.recording.model_changed(state)
         self._refresh()
 
     def _read_prompt(self) -> None:

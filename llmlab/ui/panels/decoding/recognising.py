@@ -1,4 +1,4 @@
-"""Whether a file holds settings of decoding, wherever it is dropped: told by what is in it. No Qt, and quick."""
+"""Whether a file holds settings of decoding or the record of a run: told by what is in it. No Qt, and quick."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ UNTOLD = frozenset((
 SETTINGS = frozenset((*STAGES, "do_sample", "max_new_tokens", "num_beams", "stop", "banned", "biases", "order"))
 KEY = re.compile(r"^([^\s#:'\"\[{-][^\s:]*):(?:\s|$)", re.MULTILINE)  # of the outermost mapping of a YAML file
 SUFFIXES = (".yaml", ".yml", ".json")
+RECORD_HEAD = 4_096  # characters in which a record names its version and the model
+RECORD_START = re.compile(r'\s*\{\s*"record"\s*:.*"weights_sha256"\s*:', re.DOTALL)
 
 
 def holds_settings(path: Path) -> bool:
@@ -36,8 +38,26 @@ def holds_settings(path: Path) -> bool:
     return len(data) <= MAX_BYTES and (text.startswith(HEADER) or _are_settings(_keys(path, text)))
 
 
+def holds_record(path: Path) -> bool:
+    """Whether a JSON file begins as the record of a run does, of whatever version. Never raises."""
+    if path.suffix.lower() != ".json" or not path.is_file():
+        return False
+    try:
+        with path.open("rb") as file:
+            return bool(RECORD_START.match(file.read(RECORD_HEAD).decode("utf-8-sig", "replace")))
+    except OSError:
+        return False
+
+
+def is_known(path: Path) -> bool:
+    """Whether Decoding is the place for a file."""
+    return holds_record(path) or holds_settings(path)
+
+
 def promise(path: Path) -> str:
     """What a drop would do."""
+    if holds_record(path):
+        return f"Replay the run that is recorded in {path.name}, in Decoding"
     return f"Take the settings of decoding from {path.name}"
 
 

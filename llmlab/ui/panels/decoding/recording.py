@@ -7,13 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from llmlab.engine.types import ModelInfo
+from llmlab.cli import DTYPES, QUANTIZATIONS
+from llmlab.engine.types import ModelInfo, ModelRequest
 from llmlab.jobs.job import JobControl
 from llmlab.ui.asking import Asking
 from llmlab.ui.panel import Desk
 from llmlab.ui.panels.decoding import export, records
 from llmlab.ui.panels.decoding.records import Record
 from llmlab.ui.panels.decoding.run import Outcome, Run
+from llmlab.workbench import ModelState, Status, Workbench
 
 if TYPE_CHECKING:
     from llmlab.engine.engine import Engine
@@ -27,10 +29,21 @@ class RecordDesk(Desk, Protocol):
 
 
 class Recording:
-    """`start` begins a run from a record and returns it; `look` is called when a run has changed."""
+    """`start` begins a run from a record and returns it; `look` is called when a run has changed, `model_changed` when
+    the model has.
+    """
 
-    def __init__(self, asking: Asking, desk: RecordDesk, start: Callable[[ModelInfo, Record], Run | None]) -> None:
+    def __init__(
+        self,
+        asking: Asking,
+        workbench: Workbench,
+        desk: RecordDesk,
+        start: Callable[[ModelInfo, Record], Run | None],
+    ) -> None:
         self._asking = asking
+        self._bench = workbench
+        self._waiting: Record | None = None  # for the model that is being opened
+        self._opened = False  # for this record, by the user's wish
         self._desk = desk
         self._start = start
         self._replayed: tuple[Run, Record] | None = None
@@ -57,7 +70,17 @@ class Recording:
 
     def read(self, path: Path) -> None:
         """Make the run of a record again."""
-        self._asking.beside(self, "read", lambda _: records.read(path), self._check)
+        self._asking.beside(self, "read", lambda _: records.read(path), self._take)
+
+    def model_changed(self, state: ModelState) -> None:
+        """A record that waits for a model is taken once it is there, and forgotten where it can't be opened."""
+        if self._waiting is None or state.status is Status.LOADING:
+            return
+        record, self._waiting = self._waiting, None
+        if state.error is None and (not self._opened or _is_of(state.info, record)):
+            self._take(record)
+        else:
+            self._opened = False
 
     def look(self, run: Run | None) -> None:
         """Say how a replay compares, once it has ended."""
@@ -68,6 +91,29 @@ class Recording:
             verdict = records.compare(record, run.steps)
             self._asking.notifier.say(verdict.words, "" if verdict.identical else _why(record, run, verdict.largest))
 
+    def _take(self, record: Record) -> None:
+        model = self._bench.model
+        if model.status is Status.LOADING:
+            self._waiting = record
+        elif model.ready:
+            self._check(record)
+        else:
+            self._offer(record, "no model is open")
+
+    def _offer(self, record: Record, but: str) -> None:
+        """Offer to open the model of a record."""
+        scheme = record.quantization or record.dtype
+
+        def accepted() -> None:
+            self._opened, self._waiting = True, record
+            self._bench.open_model(_request(record, self._bench.model.info))
+
+        message, hint = (
+            f"The record is a run of {record.model}, and {but}.",
+            f"Open {record.spec} in {scheme} to replay it.",
+        )
+        self._asking.notifier.offer(message, hint, "Open and replay", accepted)
+
     def _check(self, record: Record) -> None:
         """Whether the loaded model is the one that made it."""
 
@@ -76,11 +122,15 @@ class Recording:
 
         def done(answer: tuple[str, ModelInfo]) -> None:
             weights, info = answer
+            opened, self._opened = self._opened, False
             if weights != record.weights_sha256:
-                self._asking.notifier.say(
-                    f"The record is a run of {record.model}, and the loaded model has other weights.",
-                    f"Open {record.spec} in {record.dtype}, and replay it then.",
-                )
+                if opened:
+                    self._asking.notifier.say(
+                        f"{record.spec} no longer has the weights of the recorded run, so it can't be replayed.",
+                        "The record names the weights by their hash: open a folder that has them, and replay it then.",
+                    )
+                else:
+                    self._offer(record, "the loaded model has other weights")
                 return
             run = self._start(info, record)
             if run is not None:
@@ -88,6 +138,18 @@ class Recording:
                 self.look(run)
 
         self._asking.engine(self, "check", work, done, title="Hashing the weights")
+
+
+def _is_of(info: ModelInfo | None, record: Record) -> bool:
+    return info is not None and info.request.spec == record.spec
+
+
+def _request(record: Record, loaded: ModelInfo | None) -> ModelRequest:
+    """The model of a record, opened as it was; the network stays out where it is kept out now."""
+    offline = loaded is not None and loaded.request.offline
+    dtype = record.dtype if record.dtype in DTYPES else "auto"
+    quantization = record.quantization if record.quantization in QUANTIZATIONS[1:] else None
+    return ModelRequest(record.spec, dtype=dtype, quantization=quantization, offline=offline)
 
 
 def _fingerprint(engine: Engine, control: JobControl) -> str:

@@ -14,11 +14,14 @@ from llmlab.engine.errors import InputError
 from llmlab.engine.sampling import GenerationSettings, SamplingSettings
 from llmlab.engine.types import GenerationStep
 from llmlab.ui.panels.decoding.export import RECORD
+from llmlab.ui.panels.decoding.recognising import holds_record
 from llmlab.ui.panels.decoding.run import PLAIN
 
 MOST_BYTES = 200_000_000
 KIND = "is not the record of a run."
 HINT = "Choose a JSON file that was saved with “Save run record” in the completion's menu."
+BROKEN = "is the record of a run, but it is broken: it ends too early, or was changed."
+BROKEN_HINT = "Copy the whole file once more, or save the run again with “Save run record” in the completion's menu."
 
 Value = TypeVar("Value")
 
@@ -41,6 +44,7 @@ class Record:
     spec: str
     weights_sha256: str
     dtype: str
+    quantization: str | None
     prompt: str
     settings: GenerationSettings
     given: tuple[int, ...]
@@ -73,18 +77,26 @@ class Verdict:
 
 
 def read(path: Path) -> Record:
-    """The record in a file. Raises InputError for everything else."""
+    """The record in a file. Raises InputError for one that is broken or of another version, and for everything else."""
+    broken = InputError(f"{path.name} {BROKEN}", BROKEN_HINT)
+    refused = broken if holds_record(path) else InputError(f"{path.name} {KIND}", HINT)
     loaded = textfile.read(path, "utf-8", MOST_BYTES)
     if not isinstance(loaded, textfile.Text) or not loaded.whole:
-        raise InputError(f"{path.name} {KIND}", HINT)
+        raise refused
     try:
         content = json.loads(loaded.text)
-    except (ValueError, RecursionError):
-        raise InputError(f"{path.name} {KIND}", HINT) from None
+        version = content["record"]
+    except (KeyError, TypeError, ValueError, RecursionError):
+        raise refused from None
+    if type(version) is int and version != RECORD:
+        raise InputError(
+            f"{path.name} is the record of a run in format {version}; this version of LLM Lab reads format {RECORD}.",
+            "Replay it with the version that saved it, which stands in the file under “versions”.",
+        )
     try:
         return _record(content)
     except (KeyError, TypeError, ValueError, OverflowError):
-        raise InputError(f"{path.name} {KIND}", HINT) from None
+        raise refused from None
 
 
 def compare(record: Record, steps: Sequence[GenerationStep]) -> Verdict:
@@ -116,6 +128,7 @@ def _record(content: Mapping[str, Any]) -> Record:
         spec=_kind(model["spec"], str),
         weights_sha256=_kind(model["weights_sha256"], str),
         dtype=_kind(model["dtype"], str),
+        quantization=_kind(model["quantization"], str) if model.get("quantization") is not None else None,
         prompt=_kind(content["prompt"], str),
         settings=GenerationSettings(
             _sampling(settings["sampling"]),
