@@ -21,9 +21,10 @@ from llmlab.engine.memory.inference import inference
 from llmlab.engine.memory.shape import ModelShape
 from llmlab.engine.memory.sources import Described
 from llmlab.engine.memory.speed import MeasuredSpeed
-from llmlab.ui.panels.memory.calculator import gpurows, pictures, words, work
+from llmlab.ui.panels.memory.calculator import gpurows, phases, pictures, words, work
 from llmlab.ui.panels.memory.calculator.gpurows import Gpus
 from llmlab.ui.panels.memory.calculator.params import FIRST, LISTED, MARKED, PAGES, PRECISIONS, Params, targets
+from llmlab.ui.panels.memory.calculator.phases import Phases
 from llmlab.ui.panels.memory.calculator.presenter import Calculator
 from llmlab.ui.panels.memory.calculator.screen import Source, Speed
 from llmlab.ui.screen import Fact, Kind, Stage
@@ -307,13 +308,63 @@ def test_areas_over_the_number_of_gpus() -> None:
     assert sharing.planned[3].sent.relative == pytest.approx(1.5)
 
 
+def test_a_step_from_moment_to_moment() -> None:
+    lab = Lab({"page": "phases", "purpose": "training", "checkpointing": "full", "tokens": 1024}).start()
+    found = lab.page.picture
+    assert isinstance(found, Phases)
+    assert found.plot.x.names[0] == "At rest"
+    assert all(each.draw is Draw.AREA for each in found.plot.series)
+    sums = sum(each.y for each in found.plot.series) * 1e9
+    assert sums == pytest.approx([each.total for each in found.phases])
+    assert int(np.argmax(sums)) == found.worst == found.plot.levels[0].value
+    peak = pictures.estimate_of(LLAMA, lab.tab.params)
+    assert found.phases[found.worst].terms == peak.terms
+    assert lab.page.facts["peak"] == found.phases[found.worst].moment
+    assert lab.page.facts["needs"] == words.both(peak.total)
+    assert words.gb(peak.total) in found.plot.levels[0].label
+    rows = list(csv.DictReader(io.StringIO(phases.table(found.phases))))
+    assert sum(int(row["bytes"]) for row in rows if row["moment"] == lab.page.facts["peak"]) == peak.total
+    assert "Gradients: trained parameters · 4" in phases.formulas(found.phases[-2])
+    lab.tab.change(purpose="inference")
+    assert lab.tab.params.page == "parts"
+    assert "peak" not in lab.page.facts
+
+
+def test_accumulated_gradients_are_there_beside_the_activations() -> None:
+    lab = Lab({"page": "phases", "purpose": "training", "batch": 8, "tokens": 2048}).start()
+    once = lab.page.picture.phases[lab.page.picture.worst].total
+    lab.tab.change(micro_batches=4)
+    assert lab.page.picture.phases[lab.page.picture.worst].total > once + 4 * LLAMA.parameters
+    lab.tab.change(fused_backward=True)
+    assert lab.page.stage.kind is Kind.ERROR
+    assert "accumulated" in lab.page.stage.title
+
+
+@pytest.mark.parametrize("page", ["parts", "phases", "gpus", "contour", "sharing"])
+def test_the_source_of_a_training_step_counts_on_every_page(page: str) -> None:
+    lab = Lab({"page": page, "purpose": "training", "source": LISTED + "t5-base", "source_tokens": 16}).start()
+    before, needs = lab.page.picture, lab.page.facts["needs"]
+    lab.tab.change(source_tokens=8192)
+    assert lab.page.facts["needs"] != needs
+    if page == "contour":
+        assert np.nansum(lab.page.picture.series[-1].y) < np.nansum(before.series[-1].y)
+    elif page == "gpus":
+        batches = [sum(row.batch or 0 for row in table.rows) for table in (before, lab.page.picture)]
+        assert batches[1] < batches[0]
+    assert "source_tokens=8192" in lab.tab.script()
+    lab.tab.change(source=LISTED + "gpt2")
+    lab.jobs.run_all()
+    assert "source_tokens" not in lab.tab.script()
+
+
 def test_rules_beside_each_other() -> None:
     lab = Lab({"page": "rules", "purpose": "training", "gpus": 64}).start()
     bars = lab.page.picture.stacks.bars
     assert [bar.note.split()[0] for bar in bars[:4]] == ["24", "16", "18", "20"]
     assert bars[0].parts[0].bytes == 4 * 8_030_261_248
     assert bars[-1].label == "Calculated here"
-    assert len(lab.page.picture.sources) == 4
+    assert len(lab.page.picture.sources) == 5
+    assert "worst moment" in lab.page.picture.sources[-1]
 
 
 def test_pages_about_training_or_inference_alone_say_which() -> None:
@@ -408,6 +459,7 @@ def test_components_and_the_table_as_files(tmp_path: Path) -> None:
             "tensor_parallel": 2,
             "offload": "optimizer",
         },
+        {"purpose": "training", "micro_batches": 4, "implementation": "foreach", "checkpointing": "full"},
     ],
 )
 def test_the_script_calculates_the_same(saved: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:

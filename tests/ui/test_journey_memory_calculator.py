@@ -153,6 +153,23 @@ def test_every_page_for_training_and_the_keyboard(qtbot: QtBot, calculator: tupl
     for name, pane in page._panes.items():
         page.pages.chosen.emit(PAGES.index(name))
         assert pane.isVisible()
+    page.pages.chosen.emit(PAGES.index("phases"))
+    pane = page.phases
+    assert "This is the peak" in pane.formulas.text()
+    pane.chart.setFocus()
+    for key in (Qt.Key.Key_Right, Qt.Key.Key_Return):  # the first moment
+        qtbot.keyClick(pane.chart, key)
+    assert pane.formulas.text().startswith("At rest: ")
+    assert pane.table.selected_rows == (0,)
+    pane.table.picked.emit((4,))
+    assert "Gradients: " in pane.formulas.text()
+    pane.copy_table()
+    assert QGuiApplication.clipboard().text().startswith("moment\tpart\tbytes")
+    assert not page.controls.sliders["source_tokens"].isVisible()
+    page.controls.sliders["micro_batches"].changed.emit(4)
+    assert tab.params.micro_batches == 4
+    assert not page.controls.checks["fused_backward"].isEnabled()
+    page.controls.sliders["micro_batches"].changed.emit(1)
     page.pages.chosen.emit(PAGES.index("sharing"))
     page.sharing.table.activated.emit(page.sharing.table.rows_model.index(3, 0))
     assert tab.params.strategy == "ZeRO-3"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 # A place among the theme's series, and whether it is a paler shade of it.
 COLORS: dict[str, tuple[int, bool]] = {
     "Weights": (0, False),
@@ -26,9 +28,36 @@ COLORS: dict[str, tuple[int, bool]] = {
     "CUDA context": (7, False),
     "Fragmentation": (7, True),
     "CUDA context and margin": (7, False),
+    "Gradients on their way": (3, True),
+    "Optimizer's results": (1, True),
+    "For a moment": (6, False),
+}
+AROUND = "CUDA context and margin"
+FOR_A_MOMENT = "For a moment"
+_AREAS: dict[str, str] = {  # parts that are one area of a plot
+    "CUDA context": AROUND,
+    "Fragmentation": AROUND,
+    "Recomputed layer": FOR_A_MOMENT,
+    "Gradients on their way": FOR_A_MOMENT,
+    "Optimizer's results": FOR_A_MOMENT,
 }
 
 
 def color_of(name: str) -> tuple[int, bool]:
     """The place among the theme's colours, and whether it is a paler shade."""
     return COLORS.get(name, (6, False))
+
+
+def area_of(name: str) -> str:
+    """Which area of a plot a part belongs to."""
+    return _AREAS.get(name, name)
+
+
+def distinct(names: Sequence[str]) -> dict[str, int]:
+    """Each its own colour; areas have no paler shades, so the paler ones take what is free."""
+    found = {name: color for name in names for color, faint in [color_of(name)] if not faint}
+    free = [color for color in range(8) if color not in found.values()] or [7]
+    for name in names:
+        if name not in found:
+            found[name] = free.pop(0) if len(free) > 1 else free[0]
+    return {name: found[name] for name in names}

@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QCheckBox, QComboBox, QLabel, QLineEdit, QMenu, QW
 
 from llmlab.engine.memory.activations import Checkpointing
 from llmlab.engine.memory.formats import CACHE_FORMATS
-from llmlab.engine.memory.optimizers import Optimizer
+from llmlab.engine.memory.optimizers import Implementation, Optimizer
 from llmlab.engine.memory.shape import ModelShape
 from llmlab.engine.memory.sharding import Offload, Strategy
 from llmlab.engine.memory.training import Precision
@@ -45,6 +45,11 @@ KNOBS = {
         "LoRA rank", _scale("lora_rank"), DEFAULTS.lora_rank,
         "Train small matrices of this rank beside the frozen weights (LoRA); off trains all parameters", off=0,
     ),
+    "micro_batches": Knob(
+        "Micro-batches", _scale("micro_batches"), DEFAULTS.micro_batches,
+        "Batches whose gradients add up before the optimizer's step (gradient accumulation): from two on the gradients "
+        "are there beside the activations",
+    ),
     "gpus": Knob("GPUs", _scale("gpus"), DEFAULTS.gpus, "How many GPUs train together"),
     "node": Knob(
         "GPUs in a machine", _scale("node"), DEFAULTS.node, "Where HYBRID_SHARD shares out; it copies between machines"
@@ -76,6 +81,14 @@ TRAIN_PRECISIONS = {
         "16-bit weights and gradients, a float32 copy in the optimizer: DeepSpeed, Megatron",
     ),
     Precision.BFLOAT16: ("pure bfloat16", "Weights, gradients and optimizer states in 16 bits"),
+}
+IMPLEMENTATIONS = {
+    Implementation.FUSED: ("fused", "One kernel, no intermediate results: what transformers' Trainer asks for"),
+    Implementation.FOREACH: (
+        "foreach",
+        "Over all tensors at once: torch's own choice on a GPU; AdamW then holds a copy of its second moments",
+    ),
+    Implementation.LOOP: ("for-loop", "One tensor after the other: torch's own choice on a CPU"),
 }
 CHECKPOINTING = {
     Checkpointing.NONE: ("none", "Everything that the backward pass needs is kept"),
@@ -143,6 +156,9 @@ class Controls(ControlColumn):
                 "What it keeps beside the weights",
                 ((o.value, (o.value, "")) for o in Optimizer),
             ),
+            "implementation": self._box(
+                "implementation", "Runs", "How the optimizer goes over the parameters", IMPLEMENTATIONS.items()
+            ),
             "checkpointing": self._box(
                 "checkpointing", "Checkpointing", "What the backward pass computes again", CHECKPOINTING.items()
             ),
@@ -191,12 +207,13 @@ class Controls(ControlColumn):
         self.inference = Fold(
             "Inference", "How the model is run",
             self._named("precision"), self._named("cache_dtype"), self._named("convention"),
-            sliders["source_tokens"], sliders["prefill"], checks["all_logits"],
+            sliders["prefill"], checks["all_logits"],
         )  # fmt: skip
         self.training = Fold(
             "Training", "How the model is trained",
-            self._named("train_precision"), self._named("optimizer"), self._named("checkpointing"),
-            sliders["lora_rank"], self._named("lora_targets"), self._named("lora_base"),
+            self._named("train_precision"), self._named("optimizer"), self._named("implementation"),
+            self._named("checkpointing"), sliders["micro_batches"], sliders["lora_rank"],
+            self._named("lora_targets"), self._named("lora_base"),
             checks["chunked_loss"], checks["fused_backward"],
         )  # fmt: skip
         self.many = Fold(
@@ -208,7 +225,8 @@ class Controls(ControlColumn):
                          sliders["context_mib"], sliders["margin"])  # fmt: skip
         counted = Fold("Parameters", "By kind of module, exactly, counted on the architecture itself", self.groups)
         settings = (self.inference, self.training, self.many, self.more, counted)
-        self.fill((model, self.purpose, sliders["tokens"], sliders["batch"], *settings))
+        lengths = (sliders["tokens"], sliders["source_tokens"], sliders["batch"])
+        self.fill((model, self.purpose, *lengths, *settings))
 
     def _named(self, name: str) -> QWidget:
         """A box under its name: the names are too long to stand beside."""
@@ -259,5 +277,15 @@ class Controls(ControlColumn):
         for name in ("lora_targets", "lora_base"):
             self.boxes[name].setEnabled(bool(params.lora_rank))
             self.boxes[name].setToolTip(lora if not params.lora_rank else "Of LoRA")
+        torchs = params.optimizer == Optimizer.ADAMW.value
+        self.boxes["implementation"].setEnabled(torchs)
+        tip = (
+            "How the optimizer goes over the parameters" if torchs else "Only torch's AdamW can be run in several ways."
+        )
+        self.boxes["implementation"].setToolTip(tip)
+        self.sliders["micro_batches"].set_available(
+            not params.fused_backward, "Gradients that are used at once cannot be added up."
+        )
+        self.checks["fused_backward"].setEnabled(params.fused_backward or params.micro_batches == 1)
         hybrid = params.strategy == Strategy.HYBRID_SHARD.value
         self.sliders["node"].set_available(hybrid, "Only HYBRID_SHARD asks for it.")

@@ -8,10 +8,19 @@ HELP = {
     "parts": Help(
         "What the memory is made of",
         "Each bar is the same model on one GPU: in another precision, or for training with another strategy. Its "
-        "pieces add up exactly; hover over one, or choose its row, for the formula with the numbers put in. The "
-        "dashed lines are the GPUs chosen on the next page; a click on a bar makes it the setting.",
+        "pieces add up exactly, for training to the peak of the step; hover over one, or choose its row, for the "
+        "formula with the numbers put in. The dashed lines are the GPUs chosen on the page “GPUs”; a click on a bar "
+        "makes it the setting.",
         "total = weights + KV cache + activations + logits + CUDA context + margin\n"
         "KV cache = 2 · layers · KV heads · head size · tokens · batch · bytes",
+    ),
+    "phases": Help(
+        "A training step from moment to moment",
+        "Weights and optimizer states stay. The forward pass adds activations, the loss a few numbers of each logit; "
+        "the backward pass gives the activations back while the gradients come, and the optimizer uses these up. The "
+        "step needs what its worst moment needs, not the sum of everything. With two or more micro-batches the "
+        "gradients are there from the beginning. A click on a moment shows its formulas.",
+        "peak = max over the moments of Σ of what is there",
     ),
     "gpus": Help(
         "What fits where",
@@ -38,7 +47,8 @@ HELP = {
         "Rules of thumb",
         "Courses, papers and programs give different bytes per parameter for training, because they count different "
         "things. The bars put them side by side for this model; hover over a piece to see what it is. ZeRO's rows "
-        "are its paper's formula; with Training chosen the last row is what is calculated here.",
+        "are its paper's formula. Rules sum up all that a step ever needs; with Training chosen the last row is what "
+        "is calculated here: the worst moment, in which gradients and activations do not meet in full.",
         "bytes = parameters · Σ bytes per parameter",
     ),
     "speed": Help(

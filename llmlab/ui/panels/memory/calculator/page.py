@@ -18,6 +18,8 @@ from llmlab.ui.panels.memory.calculator.gpu_pane import GpuPane
 from llmlab.ui.panels.memory.calculator.gpurows import Gpus
 from llmlab.ui.panels.memory.calculator.panes import PartsPane, RulesPane, SharingPane, SpeedPane
 from llmlab.ui.panels.memory.calculator.params import PAGES, Params
+from llmlab.ui.panels.memory.calculator.phases import Phases
+from llmlab.ui.panels.memory.calculator.phases_pane import PhasesPane
 from llmlab.ui.panels.memory.calculator.pictures import Parts, Rules, Sharing
 from llmlab.ui.panels.memory.calculator.presenter import Calculator
 from llmlab.ui.panels.memory.calculator.screen import Picture, Source
@@ -34,13 +36,14 @@ from llmlab.ui.widgets.states import StateView
 
 LABELS = {
     "parts": ("Parts", "What the memory is made of, beside other precisions or strategies"),
+    "phases": ("Phases", "A training step from moment to moment: what is there when, and the peak"),
     "gpus": ("GPUs", "What fits on which GPU, and the most that would"),
     "contour": ("Context × batch", "How long a context and how large a batch each GPU holds"),
     "sharing": ("Many GPUs", "Training over 1 to 1024 GPUs: what each holds, and what they send"),
     "rules": ("Rules", "Bytes per parameter: the rules in circulation, and what each counts"),
     "speed": ("Decode limit", "How fast decoding can be at best, and how fast the loaded model is"),
 }
-FACTS = ("parameters", "needs", "each GPU", "main memory", "reads")
+FACTS = ("parameters", "needs", "each GPU", "peak", "main memory", "reads")
 
 
 class CalculatorPage(TabPage):
@@ -48,7 +51,7 @@ class CalculatorPage(TabPage):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.controls = Controls()
+        self.controls: Controls = Controls()
         self.pages = Choice([LABELS[name] for name in PAGES], "Picture of the calculator")
         self.pages.chosen.connect(lambda index: self._change({"page": PAGES[index]}))
         self.facts = {name: FactLabel(name) for name in FACTS}
@@ -61,16 +64,15 @@ class CalculatorPage(TabPage):
         self.cancel.setToolTip("Do not wait for this model any longer")
         self.cancel.clicked.connect(lambda _checked: self._tab.cancel())
         self.parts, self.gpus, self.sharing = PartsPane(), GpuPane(), SharingPane()
-        self.rules, self.speed = RulesPane(), SpeedPane()
+        self.rules, self.speed, self.phases = RulesPane(), SpeedPane(), PhasesPane()
         self.contour = Chart("Context over batch, a line for each GPU")
         self._helps = {name: HelpButton(help_texts.HELP[name]) for name in PAGES}
         self._lay_out()
 
     def _lay_out(self) -> None:
         self._stack = QStackedWidget()
-        self._panes = dict(
-            zip(PAGES, (self.parts, self.gpus, self.contour, self.sharing, self.rules, self.speed), strict=True)
-        )
+        panes = (self.parts, self.phases, self.gpus, self.contour, self.sharing, self.rules, self.speed)
+        self._panes = dict(zip(PAGES, panes, strict=True))
         self._waiting = QWidget()
         waiting = QVBoxLayout(self._waiting)
         waiting.setContentsMargins(0, 0, 0, 0)
@@ -116,6 +118,7 @@ class CalculatorPage(TabPage):
         self.speed.measure_asked.connect(tab.measure)
         self.parts.export_asked.connect(tab.export)
         panel.attach_chart(self.parts.bars, "memory")
+        panel.attach_chart(self.phases.chart, "training-step")
         panel.attach_chart(self.contour, "context-batch")
         panel.attach_chart(self.sharing.chart, "gpus")
         panel.attach_chart(self.rules.bars, "rules")
@@ -183,6 +186,8 @@ class CalculatorPage(TabPage):
     def show_picture(self, picture: Picture) -> None:
         if isinstance(picture, Parts):
             self.parts.show_parts(picture)
+        elif isinstance(picture, Phases):
+            self.phases.show_phases(picture)
         elif isinstance(picture, Gpus):
             self.gpus.show_gpus(picture)
         elif isinstance(picture, Plot):

@@ -44,6 +44,19 @@ def column(*widgets: tuple[QWidget, int]) -> QVBoxLayout:
     return layout
 
 
+def formula_label(name: str, lines: int) -> QLabel:
+    """Selectable text of at least so many lines, in digits that stand below each other."""
+    made = QLabel()
+    made.setWordWrap(True)
+    made.setTextFormat(Qt.TextFormat.PlainText)
+    made.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    made.setFont(theme.monospace(0.95))
+    made.setMinimumHeight(lines * made.fontMetrics().lineSpacing())
+    made.setAlignment(Qt.AlignmentFlag.AlignTop)
+    made.setAccessibleName(name)
+    return made
+
+
 def button(text: str, tip: str, call: Callable[[], object]) -> QPushButton:
     """Calls without Qt's argument."""
     made = QPushButton(text)
@@ -81,14 +94,7 @@ class PartsPane(QWidget):
         self.table.copy_asked.connect(self.copy_formula)
         self.table.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
         self.table.customContextMenuRequested.connect(self._menu)
-        self.formula = QLabel()
-        self.formula.setWordWrap(True)
-        self.formula.setTextFormat(Qt.TextFormat.PlainText)
-        self.formula.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.formula.setFont(theme.monospace(0.95))
-        self.formula.setMinimumHeight(3 * self.formula.fontMetrics().lineSpacing())
-        self.formula.setAlignment(Qt.AlignmentFlag.AlignTop)
-        self.formula.setAccessibleName("Formula of the chosen component")
+        self.formula = formula_label("Formula of the chosen component", 3)
         self._estimate: Estimate | None = None
         self._keys: tuple[str, ...] = ()
         lower = QWidget()

@@ -10,12 +10,12 @@ from typing import Any
 from llmlab.engine.memory.activations import Checkpointing
 from llmlab.engine.memory.formats import CACHE_FORMATS, GGUF_BITS
 from llmlab.engine.memory.inference import CONVENTIONS, InferenceSettings
-from llmlab.engine.memory.optimizers import Optimizer
+from llmlab.engine.memory.optimizers import Implementation, Optimizer
 from llmlab.engine.memory.shape import Group, ModelShape
 from llmlab.engine.memory.sharding import Offload, ShardingSettings, Strategy
 from llmlab.engine.memory.training import Lora, Precision, TrainingSettings
 
-PAGES = ("parts", "gpus", "contour", "sharing", "rules", "speed")
+PAGES = ("parts", "phases", "gpus", "contour", "sharing", "rules", "speed")
 PURPOSES = ("inference", "training")
 LISTED, OPENED = "list:", "spec:"  # before the name of a source; nothing is the loaded model
 FIRST = f"{LISTED}meta-llama/Meta-Llama-3-8B"  # shown while no model is open
@@ -50,6 +50,7 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "context_mib": (0, 4096),
     "margin": (0, 50),
     "lora_rank": (0, 1024),
+    "micro_batches": (1, 1024),
     "gpus": (1, 1024),
     "node": (1, 128),
     "tensor_parallel": (1, 64),
@@ -62,6 +63,7 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
     "convention": CONVENTIONS,
     "train_precision": tuple(Precision),
     "optimizer": tuple(Optimizer),
+    "implementation": tuple(Implementation),
     "checkpointing": tuple(Checkpointing),
     "lora_targets": TARGETS,
     "lora_base": tuple(BASES),
@@ -93,6 +95,8 @@ class Params:
     flash: bool = True
     train_precision: str = Precision.AUTOCAST.value
     optimizer: str = Optimizer.ADAMW.value
+    implementation: str = Implementation.FUSED.value
+    micro_batches: int = 1
     checkpointing: str = Checkpointing.NONE.value
     chunked_loss: bool = False
     fused_backward: bool = False
@@ -152,6 +156,9 @@ class Params:
             lora=lora,
             fused_backward=self.fused_backward,
             chunked_loss=self.chunked_loss,
+            source_tokens=self.source_tokens if shape.encodes_first else None,
+            micro_batches=self.micro_batches,
+            implementation=Implementation(self.implementation),
             cuda_context=self.context_mib * MIB,
             margin=self.margin / 100,
         )

@@ -14,20 +14,23 @@ from llmlab.engine.memory.overview import Planned, areas, strategies
 from llmlab.engine.memory.roofline import decode_roofline
 from llmlab.engine.memory.rules import RULES
 from llmlab.engine.memory.shape import ModelShape
-from llmlab.engine.memory.sharding import sharded_training
+from llmlab.engine.memory.sharding import sharded_step, sharded_training
 from llmlab.engine.memory.speed import MeasuredSpeed
+from llmlab.engine.memory.step import Moment
 from llmlab.engine.memory.terms import GB, Estimate, Term
 from llmlab.engine.memory.zero import zero_bytes_per_gpu
 from llmlab.engine.types import Architecture, ModelInfo
 from llmlab.ui.panels.memory.calculator import words
 from llmlab.ui.panels.memory.calculator.params import COMPARED, LIMITS, PRECISIONS, Params
-from llmlab.ui.panels.memory.colors import color_of
+from llmlab.ui.panels.memory.colors import area_of, color_of, distinct
 from llmlab.ui.widgets.chart.plot import Axis, Draw, Level, Plot, Series
 
 POINTS = 60  # of a line
 LARGEST_BATCH = 512
 RULE_COLORS = {"weights": 0, "gradients": 3, "states": 1, "activations": 2}
-AROUND = "CUDA context and margin"  # one area
+DIFFERENCE = (
+    "Rules sum up all that a step ever needs; calculated is its worst moment, for gradients come while activations go."
+)
 NO_GPUS = "Choose GPUs on the page “GPUs”: their lines are drawn here."
 
 
@@ -92,6 +95,11 @@ def estimate_of(shape: ModelShape, params: Params) -> Estimate:
     if params.training:
         return sharded_training(shape, params.training_settings(shape), params.plan)
     return inference(shape, params.inference_settings)
+
+
+def peak_of(shape: ModelShape, params: Params) -> Moment | None:
+    """The worst moment of the training step, None of a run. Raises InputError."""
+    return sharded_step(shape, params.training_settings(shape), params.plan).worst() if params.training else None
 
 
 def parts(shape: ModelShape, params: Params, marked: Sequence[Gpu], estimate: Estimate) -> Parts:
@@ -159,11 +167,11 @@ def sharing(shape: ModelShape, params: Params) -> Sharing:
     """Memory of each GPU over 1 to 1024 of them. Raises InputError."""
     settings, plan = params.training_settings(shape), params.plan
     found = areas(shape, settings, plan)
-    names = list(dict.fromkeys(_merged(term) for _, each in found for term in each.terms if not term.host))
+    names = list(dict.fromkeys(area_of(term.name) for _, each in found for term in each.terms if not term.host))
     xs = np.array([gpus for gpus, _ in found], np.float64)
     series = tuple(
         Series(name, xs, _heights(found, name), Draw.AREA, color=color, labels=_gpus(xs))
-        for name, color in _distinct(names).items()
+        for name, color in distinct(names).items()
     )
     gpus = Axis("GPUs", log=True, low=1, high=1100, label=_whole)
     title = f"Training {shape.name} with {plan.strategy.value}"
@@ -172,22 +180,8 @@ def sharing(shape: ModelShape, params: Params) -> Sharing:
     return Sharing(plot, strategies(shape, settings, plan), plan.strategy.value)
 
 
-def _distinct(names: Sequence[str]) -> dict[str, int]:
-    """Each its own colour; areas have no paler shades, so the paler ones take what is free."""
-    found = {name: color for name in names for color, faint in [color_of(name)] if not faint}
-    free = [color for color in range(8) if color not in found.values()] or [7]
-    for name in names:
-        if name not in found:
-            found[name] = free.pop(0) if len(free) > 1 else free[0]
-    return {name: found[name] for name in names}
-
-
-def _merged(term: Term) -> str:
-    return AROUND if term.name in ("CUDA context", "Fragmentation") else term.name
-
-
 def _heights(found: Sequence[tuple[int, Estimate]], name: str) -> np.ndarray:
-    sums = [sum(t.bytes for t in each.terms if _merged(t) == name and not t.host) for _, each in found]
+    sums = [sum(t.bytes for t in each.terms if area_of(t.name) == name and not t.host) for _, each in found]
     return np.array(sums, np.float64) / GB
 
 
@@ -216,9 +210,9 @@ def rules(shape: ModelShape, params: Params, estimate: Estimate) -> Rules:
         bars.append(Bar(name, (Part("Sharded states", size, 6, facts),), _each(size, parameters)))
     if params.training:
         held = tuple(_part(term) for term in estimate.terms if not term.host)
-        bars.append(Bar("Calculated here", held, _each(estimate.total, parameters), chosen=True))
+        bars.append(Bar("Calculated here", held, f"{_each(estimate.total, parameters)} at the peak", chosen=True))
     title = f"Rules of thumb for training {words.count(parameters)} parameters"
-    sources = tuple(f"{rule.name}: {rule.source}." for rule in RULES)
+    sources = (*(f"{rule.name}: {rule.source}." for rule in RULES), DIFFERENCE)
     return Rules(Stacks(tuple(bars), (), title), sources)
 
 

@@ -14,7 +14,7 @@ from llmlab.engine.memory.shape import ModelShape
 from llmlab.engine.memory.terms import Estimate
 from llmlab.jobs.job import ErrorInfo
 from llmlab.ui.panel import PanelContext
-from llmlab.ui.panels.memory.calculator import export, facts, pictures, snippet, work
+from llmlab.ui.panels.memory.calculator import export, facts, phases, pictures, snippet, work
 from llmlab.ui.panels.memory.calculator.decode_speed import DecodeSpeed
 from llmlab.ui.panels.memory.calculator.gpu_choice import GpuChoice
 from llmlab.ui.panels.memory.calculator.params import (
@@ -39,7 +39,11 @@ if TYPE_CHECKING:
 
 READY = Stage(Kind.READY)
 CANCEL = (("Cancel", "cancel"),)
-ABOUT = {"sharing": "training", "speed": "inference"}  # pages that make sense for one purpose only
+ABOUT = {
+    "phases": "training",
+    "sharing": "training",
+    "speed": "inference",
+}  # pages that make sense for one purpose only
 
 
 class Calculator:
@@ -311,13 +315,16 @@ class Calculator:
             return
         self._page.show_stage(stage)
         notes = (*self._shapes[self.source].notes, *facts.beyond(self.shape, self.params), *estimate.warnings)
-        headline = facts.facts(self.shape, estimate.total, estimate.host, self.params)
+        peak = pictures.peak_of(self.shape, self.params)
+        headline = facts.facts(self.shape, estimate.total, estimate.host, self.params, peak)
         self._page.show_facts(headline, facts.groups(self.shape), notes)
         self.shown = self._picture(self.shape, estimate)
         self._page.show_picture(self.shown)
 
     def _picture(self, shape: ModelShape, estimate: Estimate) -> Picture:
         page, marked = self.params.page, self._gpus.named(self.params.marked)
+        if page == "phases":
+            return phases.phases(shape, self.params)
         if page == "gpus":
             return self._gpus.rows(shape, self.params)
         if page == "contour":

@@ -51,6 +51,7 @@ def _scene(name: str, **changes: Any) -> Scene:
 SCENES = (
     _scene("parts"),
     _scene("training", purpose="training", tokens=2048, batch=2, gpus=8, strategy="ZeRO-3", checkpointing="full"),
+    _scene("phases", page="phases", purpose="training", tokens=2048, batch=2, checkpointing="full"),
     _scene("gpus", page="gpus", tokens=8192),
     _scene("contour", page="contour", tokens=8192, batch=4),
     _scene("sharing", page="sharing", purpose="training", tokens=2048, gpus=64, strategy="ZeRO-3"),

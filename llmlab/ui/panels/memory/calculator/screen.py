@@ -12,6 +12,7 @@ from llmlab.engine.types import ModelInfo
 from llmlab.ui.panel import Desk
 from llmlab.ui.panels.memory.calculator.gpurows import Gpus
 from llmlab.ui.panels.memory.calculator.params import LISTED, OPENED, Params
+from llmlab.ui.panels.memory.calculator.phases import Phases
 from llmlab.ui.panels.memory.calculator.pictures import Parts, Rules, Sharing
 from llmlab.ui.screen import Fact, Stage
 from llmlab.ui.widgets.chart.plot import Plot
@@ -50,7 +51,7 @@ def _short(spec: str) -> str:
     return "/".join(path.parts[-2:]) if path.is_absolute() else spec
 
 
-Picture = Parts | Gpus | Sharing | Rules | Plot | Speed
+Picture = Parts | Phases | Gpus | Sharing | Rules | Plot | Speed
 
 
 class Page(Desk, Protocol):

@@ -17,6 +17,7 @@ _MODULES = {
     "Lora": "training",
     "TrainingSettings": "training",
     "Optimizer": "optimizers",
+    "Implementation": "optimizers",
     "Checkpointing": "activations",
     "Strategy": "sharding",
     "Offload": "sharding",

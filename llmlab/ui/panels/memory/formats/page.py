@@ -127,7 +127,7 @@ class FormatsPage(TabPage):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.controls = FormatsControls()
+        self.controls: FormatsControls = FormatsControls()
         self.bits, self.line = BitTable(), NumberLine()
         self.export = menu_button("export", "Copy the table of formats", "Copy or export the formats")
         closer = _button("Closer", "See less of the line, larger (+ or the wheel)")

@@ -35,10 +35,11 @@ class Params:
     @classmethod
     def from_dict(cls, saved: Mapping[str, Any]) -> Params:
         """What `to_dict` wrote; what makes no sense is left at its default."""
-        params = cls()
+        good: dict[str, Any] = {}
         for name, (low, high) in LIMITS.items():
             value = saved.get(name)
             if isinstance(value, int) and not isinstance(value, bool) and low <= value <= high:
-                params = replace(params, **{name: value})
+                good[name] = value
+        params = cls(**good)
         phase = saved.get("phase")
         return replace(params, train=saved.get("train") is True, phase=phase if phase in PHASES else params.phase)

@@ -20,7 +20,7 @@ def history(found: Measurement | None, phase: int) -> Plot:
     if found is None:
         return Plot(Axis(), Axis())
     one = found.phases[phase]
-    shown = worst_of_each(sum(curve.bytes for curve in one.curves), MOST_POINTS)
+    shown = worst_of_each(np.sum([curve.bytes for curve in one.curves], axis=0), MOST_POINTS)
     every = "" if len(shown) == len(one.operations) else _drawn(len(shown), len(one.operations))
     labels = tuple(f"{number + 1:,}: {one.operations[number]}" for number in shown.tolist())
     series = tuple(

@@ -118,10 +118,11 @@ class ScalingColumn(ControlColumn):
         names = [each.name for each in accelerators()]
         _choose(self.law, [law.name for law in LAWS].index(params.law))
         _choose(self.accelerator, 1 + names.index(params.accelerator) if params.accelerator else 0)
-        numbers = ((self.peak, params.peak), (self.gpus, params.gpus), (self.days, params.days))
-        for box, value in (*numbers, (self.price, params.price)):
+        for box, value in ((self.peak, params.peak), (self.days, params.days), (self.price, params.price)):
             with QSignalBlocker(box):
                 box.setValue(value)
+        with QSignalBlocker(self.gpus):
+            self.gpus.setValue(params.gpus)
         self.utilization.set_value(params.utilization)
         self.own.set_chosen(int(params.own))
         self.billions.set_value(params.size)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from typing import Any
 
@@ -66,12 +66,11 @@ class Params:
     @classmethod
     def from_dict(cls, saved: Mapping[str, Any]) -> Params:
         """What `to_dict` wrote; what makes no sense is left at its default."""
-        params = cls()
-        for field in fields(cls):
-            if field.name in saved and _is_valid(field.name, saved[field.name]):
-                value = saved[field.name]
-                params = replace(params, **{field.name: View(value) if field.name == "view" else value})
-        return params
+        names = [field.name for field in fields(cls) if field.name in saved]
+        good: dict[str, Any] = {name: saved[name] for name in names if _is_valid(name, saved[name])}
+        if "view" in good:
+            good["view"] = View(good["view"])
+        return cls(**good)
 
 
 _RANGES = {
@@ -91,8 +90,8 @@ def _is_valid(name: str, value: Any) -> bool:
         return number and not isinstance(value, bool) and math.isfinite(value) and low <= value <= high
     if name in ("own", "known"):
         return isinstance(value, bool)
-    choices = {
-        "view": list(View),
+    choices: dict[str, list[str]] = {
+        "view": [str(view) for view in View],
         "law": [law.name for law in LAWS],
         "accelerator": ["", *(each.name for each in accelerators())],
     }

@@ -39,11 +39,12 @@ class Params:
     @classmethod
     def from_dict(cls, saved: Mapping[str, Any]) -> Params:
         """What `to_dict` wrote; what makes no sense is left at its default."""
-        params = cls()
+        good: dict[str, Any] = {}
         for name, (low, high) in {**LIMITS, "ranks": (RANKS[0], RANKS[-1])}.items():
             value = saved.get(name)
             if isinstance(value, int) and not isinstance(value, bool) and low <= value <= high:
-                params = replace(params, **{name: value})
+                good[name] = value
+        params = cls(**good)
         methods, device = saved.get("methods"), saved.get("device")
         if isinstance(methods, list):
             params = replace(params, methods=tuple(str(method) for method in METHODS if method in methods))

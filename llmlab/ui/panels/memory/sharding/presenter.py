@@ -64,7 +64,8 @@ class Sharding:
         self.found: ShardingRun | None = None
         self._asked: ShardingRequest | None = None  # of what is shown
         self._stage: Stage | None = None  # of the work before its first result, or its failure
-        self._progress_text, self._fraction = "", None
+        self._progress_text = ""
+        self._fraction: float | None = None
         self._turn = 0  # a run that was stopped says nothing more
         self._running = False
         self._screen: Screen | None = None
@@ -100,7 +101,8 @@ class Sharding:
         self._asked = self.params.request
         self._running, self.results, self.found = True, (), None
         self._stage = Stage(Kind.LOADING, "Starting the processes")
-        self._progress_text, self._fraction = "", None
+        self._progress_text = ""
+        self._fraction = None
         self._asking.beside(
             self,
             "run",
@@ -134,8 +136,8 @@ class Sharding:
         elif kind == "copy":
             self._view.copy(figures.table_text(self.results, "\t"))
         elif kind == "csv" or self.found is not None:
-            text = figures.table_text(self.results) if self.found is None or kind == "csv" else ""
-            text = text or figures.json_text(self.found)
+            whole = self.found if kind == "json" else None
+            text = figures.table_text(self.results) if whole is None else figures.json_text(whole)
             self._view.ask_path(f"sharding.{kind}", (kind,), lambda path: self._asking.write(path, lambda: text))
 
     def _of_this_turn(self, answer: Callable[[Any], None]) -> Callable[[Any], None]:
