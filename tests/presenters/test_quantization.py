@@ -29,11 +29,12 @@ from llmlab.engine.quantization.types import (
 )
 from llmlab.engine.types import Architecture, Feature
 from llmlab.jobs.job import ErrorInfo
-from llmlab.ui.panels.memory.quantization import plots, presenter
+from llmlab.ui.panels.memory.quantization import copies_part, plots, sensitivity_part, weights_part
 from llmlab.ui.panels.memory.quantization.figures import SchemeRow
 from llmlab.ui.panels.memory.quantization.params import SAMPLE, Params, Source, View
 from llmlab.ui.panels.memory.quantization.presenter import Quantization
 from llmlab.ui.panels.memory.quantization.screen import LabScreen, Pictures
+from llmlab.ui.panels.memory.quantization.sensitivity_screen import SensitivityScreen
 from llmlab.ui.panels.memory.quantization.work import Asked, Weighed
 from llmlab.ui.screen import Kind
 from llmlab.workbench import ModelState
@@ -51,6 +52,8 @@ class FakePage(FakeDesk):
         self.rows: tuple[SchemeRow, ...] = ()
         self.selected = -1
         self.pictures: Pictures | None = None
+        self.sensitivity: SensitivityScreen | None = None
+        self.why_not = ""
 
     def show_screen(self, screen: LabScreen) -> None:
         self.screen = screen
@@ -60,6 +63,9 @@ class FakePage(FakeDesk):
 
     def show_pictures(self, pictures: Pictures) -> None:
         self.pictures = pictures
+
+    def show_sensitivity(self, screen: SensitivityScreen | None, why_not: str) -> None:
+        self.sensitivity, self.why_not = screen, why_not
 
 
 def weight_damage(scheme: Scheme) -> WeightDamage:
@@ -114,9 +120,10 @@ class Lab(Stand):
         self.questions: list[tuple[tuple[Scheme, ...], Question]] = []
         self.broken: dict[str, ErrorInfo] = {}
         self.refuses: Exception | None = None
-        patch.setattr(presenter, "weigh", self._weigh)
-        patch.setattr(presenter, "look", self._look)
-        patch.setattr(presenter, "ask", self._ask)
+        patch.setattr(weights_part, "weigh", self._weigh)
+        patch.setattr(weights_part, "look", self._look)
+        patch.setattr(copies_part, "ask", self._ask)
+        patch.setattr(sensitivity_part, "price", lambda _engine, _question: CopyCost(13_000, 2_000_000, "cpu"))
         super().__init__(Quantization, FakePage(), saved)
 
     def open(self, generation: int = 1, **changes: Any) -> None:
@@ -310,7 +317,7 @@ def test_a_model_that_writes_no_texts_has_the_speed_it_reads_with(lab: Lab, monk
         for scheme in schemes:
             control.emit(Asked(scheme, replace(measured(scheme, question), side_by_side=None)))
 
-    monkeypatch.setattr(presenter, "ask", without_texts)
+    monkeypatch.setattr(copies_part, "ask", without_texts)
     lab.ready()
     lab.tab.measure()
     lab.jobs.run_all()
@@ -370,7 +377,7 @@ def test_stopping_keeps_what_is_known(lab: Lab) -> None:
     lab.ready()
     lab.tab.measure()
     lab.tab.stop()
-    assert not lab.tab.busy_measuring
+    assert not lab.tab.running
     assert lab.screen.can_measure
 
 
@@ -390,14 +397,14 @@ def test_a_large_model_waits_to_be_asked(lab: Lab) -> None:
 
 def test_looking_at_the_weights_can_be_stopped_for_good(lab: Lab) -> None:
     lab.open()
-    lab.jobs.cancel(lab.tab, "weigh")
+    lab.jobs.cancel(lab.tab.weights, "weigh")
     assert lab.screen.stage.kind is Kind.EMPTY
     lab.tab.bring()
     assert not lab.jobs.pending
     lab.tab.start()
     lab.jobs.run_all()
     lab.tab.change(bits=7)
-    lab.jobs.cancel(lab.tab, "weigh")
+    lab.jobs.cancel(lab.tab.weights, "weigh")
     assert "Stopped" in lab.screen.note
     lab.tab.bring()
     assert not lab.jobs.pending
@@ -427,6 +434,13 @@ def test_no_scheme_but_absmax(lab: Lab) -> None:
     lab.jobs.run_all()
     assert [row.cells[0] for row in lab.page.rows[1:]] == [lab.tab.params.absmax.name]
     assert lab.page.selected == 1
+
+
+def test_a_start_without_nf4_selects_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    lab = Lab(monkeypatch, {"chosen": ["float32"], "view": "sensitivity"}).ready()
+    assert lab.page.selected == 2
+    assert lab.page.sensitivity is not None
+    assert lab.page.sensitivity.selected == 1
 
 
 @pytest.mark.parametrize(("what", "rows"), [("schemes", 8), ("matrices", 16), ("tokens", 16)])

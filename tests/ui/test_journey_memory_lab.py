@@ -96,7 +96,7 @@ def test_from_the_weights_to_the_texts(qtbot: QtBot, open_lab: OpenLab) -> None:
     assert page.text.isVisible() is False
     page.view.chosen.emit(2)
     strip = page.text.strip
-    assert len(strip) == len(tab._asked[tab._selected].measured.text.ids) + 1  # type: ignore[union-attr]
+    assert len(strip) == len(tab.copies.asked[tab.weights.selected].measured.text.ids) + 1  # type: ignore[union-attr]
     assert strip._card_of(3) is not None
     page.view.chosen.emit(3)
     assert all(len(side.text) > 0 for side in page.completions.sides)
@@ -240,7 +240,7 @@ def test_the_script_prints_the_same_table(qtbot: QtBot, open_lab: OpenLab) -> No
     printed = [line.split() for line in done.stdout.splitlines()]
     assert len(printed) == len(tab.params.schemes)
     for scheme, words in zip(tab.params.schemes, printed, strict=True):
-        asked = tab._asked[scheme].measured
+        asked = tab.copies.asked[scheme].measured
         assert asked is not None
         divergence = float(words[words.index("KL") + 1])
         assert divergence == pytest.approx(asked.text.mean_divergence, rel=1e-3, abs=1e-12)

@@ -7,7 +7,7 @@ from PySide6.QtWidgets import QCheckBox, QGridLayout, QWidget
 
 from llmlab.engine.quantization.schemes import GRANULARITIES, GROUPS, LEAST_BITS, MOST_BITS, STANDARD
 from llmlab.ui import theme
-from llmlab.ui.panels.memory.quantization.params import LEAST_TOKENS, MOST_TOKENS, Params, Source
+from llmlab.ui.panels.memory.quantization.params import LEAST_TOKENS, MOST_TOKENS, Params, Source, View
 from llmlab.ui.panels.memory.quantization.presenter import Quantization
 from llmlab.ui.panels.memory.quantization.screen import LabScreen
 from llmlab.ui.widgets.column import ControlColumn, FactList, TextField, combo_box, group, labelled
@@ -19,6 +19,10 @@ SOURCES = (
     ("Sample", "A short story that comes with the program"),
     ("Prompt", "The prompt that the panels share"),
     ("Own", "A text of your own"),
+)
+MEASURES = (
+    "Load a second copy in each format, compare predictions, texts and speed with it",
+    "Quantize one part of the model at a time, and see what it does to the predictions; no copy is loaded",
 )
 TIPS = {
     "float32": "Every weight in 32 bits: what everything else is compared with",
@@ -43,7 +47,6 @@ class LabColumn(ControlColumn):
         super().__init__(parent)
         self._tab: Quantization | None = None
         self.measure = MainButton("Measure")
-        self.measure.setToolTip("Load a second copy in each format, compare predictions, texts and speed with it")
         self.schemes = {scheme.name: QCheckBox(scheme.name) for scheme in STANDARD}
         for name, box in self.schemes.items():
             box.setToolTip(TIPS[name])
@@ -83,7 +86,7 @@ class LabColumn(ControlColumn):
     def attach(self, tab: Quantization) -> None:
         """`tab` is told what the user does."""
         self._tab = tab
-        self.measure.clicked.connect(lambda: tab.stop() if tab.busy_measuring else tab.measure())
+        self.measure.clicked.connect(lambda: tab.stop() if tab.running else tab.measure())
         self.bits.changed.connect(lambda value: tab.change(bits=int(value)))
         self.granularity.chosen.connect(lambda index: tab.change(granularity=GRANULARITIES[index]))
         self.group_size.currentIndexChanged.connect(lambda index: tab.change(group_size=GROUPS[index]))
@@ -94,7 +97,8 @@ class LabColumn(ControlColumn):
     def show_screen(self, screen: LabScreen) -> None:
         """Show the settings, without a signal."""
         params = screen.params
-        self.measure.setText("Stop" if screen.running else "Measure")
+        self.measure.setText(screen.button)
+        self.measure.setToolTip(MEASURES[params.view is View.SENSITIVITY])
         self.measure.setEnabled(screen.running or screen.can_measure)
         for name, box in self.schemes.items():
             with QSignalBlocker(box):

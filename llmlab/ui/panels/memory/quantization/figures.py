@@ -122,7 +122,7 @@ def scheme_values(weighed: Mapping[Scheme, Weighed], asked: Mapping[Scheme, Aske
             damage.bits_per_weight if damage else None,
             damage.bytes if damage else None,
             damage.bytes_before if damage else None,
-            _finite(damage.sqnr) if damage else None,
+            finite(damage.sqnr) if damage else None,
             damage.max_error if damage else None,
             text.mean_divergence if text else None,
             float(text.divergence.max()) if text else None,
@@ -135,7 +135,7 @@ def scheme_values(weighed: Mapping[Scheme, Weighed], asked: Mapping[Scheme, Aske
         )
 
 
-def _finite(value: float) -> float | None:
+def finite(value: float) -> float | None:
     """JSON has no infinity."""
     return value if math.isfinite(value) else None
 
@@ -152,7 +152,7 @@ def matrix_values(damages: Iterable[WeightDamage]) -> Any:
         for each in damage.matrices:
             yield (
                 damage.scheme.name, each.name, each.outputs, each.inputs, each.bytes_before, each.bytes,
-                each.bits_per_weight, _finite(each.sqnr), each.largest, each.max_error,
+                each.bits_per_weight, finite(each.sqnr), each.largest, each.max_error,
             )  # fmt: skip
 
 

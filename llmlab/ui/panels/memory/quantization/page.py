@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from PySide6.QtCore import Qt, Slot
@@ -13,6 +14,8 @@ from llmlab.ui.panels.memory.quantization.figures import SchemeRow
 from llmlab.ui.panels.memory.quantization.params import View
 from llmlab.ui.panels.memory.quantization.presenter import Quantization
 from llmlab.ui.panels.memory.quantization.screen import LabScreen, Pictures
+from llmlab.ui.panels.memory.quantization.sensitivity_pane import SensitivityPane
+from llmlab.ui.panels.memory.quantization.sensitivity_screen import SensitivityScreen
 from llmlab.ui.panels.memory.quantization.texts import CompletionsPane, DamagedText
 from llmlab.ui.screen import Kind
 from llmlab.ui.tab_page import TabPage
@@ -55,11 +58,14 @@ VIEWS = (
     ("Bytes and damage", "What each scheme saves, and what it costs"),
     ("Text", "The text, coloured by how much the predictions change"),
     ("Completions", "What both write, and where the texts part"),
+    ("Sensitivity", "Which part of the model pays: one layer, kind or matrix quantized at a time"),
 )
 
 
 class QuantizationPage(TabPage):
-    """The table above, four views of the selected scheme below; settings in `controls`."""
+    """The table, and below it four views of the selected scheme; or, over all of it, the parts of the model."""
+
+    controls: LabColumn
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -72,14 +78,15 @@ class QuantizationPage(TabPage):
         self.errors, self.damage = Chart("Errors"), Chart("Bytes against damage")
         self.caption = ElidedLabel()
         self.text, self.completions = DamagedText(), CompletionsPane()
+        self.sensitivity = SensitivityPane()
         self.state = StateView()
         self._pages = QStackedWidget()
-        for page in (self._weights_page(), self.damage, self.text, self.completions):
+        for page in (self._weights_page(), self.damage, self.text, self.completions, self.sensitivity):
             self._pages.addWidget(page)
         self._lay_out()
         self.table.picked.connect(self._row_picked)
-        self.table.copy_asked.connect(lambda: self._export("schemes", "copy"))
-        self.matrices.picked.connect(lambda series, point: self._tab and self._tab.pick(series, point))
+        self.table.copy_asked.connect(lambda: self._take("schemes", "copy"))
+        self.matrices.picked.connect(self._matrix_picked)
         self.view.chosen.connect(lambda index: self._tab and self._tab.change(view=tuple(View)[index]))
         self.state.acted.connect(lambda _: self._tab and self._tab.start())
 
@@ -100,26 +107,27 @@ class QuantizationPage(TabPage):
 
     def _lay_out(self) -> None:
         export = menu_button("export", "Copy the table", "Copy or export")
-        export.clicked.connect(lambda: self._export("schemes", "copy"))
+        export.clicked.connect(lambda: self._take("schemes", "copy"))
         menu = export.menu()
-        menu.addAction("Copy the table", lambda: self._export("schemes", "copy"))
+        menu.addAction("Copy the table", lambda: self._take("schemes", "copy"))
         menu.addAction("Copy as Python", lambda: self._tab and self._tab.copy_script())
         menu.addSeparator()
         for what, name in (("schemes", "the schemes"), ("matrices", "every matrix"), ("tokens", "every token")):
             for kind in ("csv", "json"):
                 label = f"Export {name} as {kind.upper()}…"
-                menu.addAction(label, lambda what=what, kind=kind: self._export(what, kind))
+                menu.addAction(label).triggered.connect(partial(self._take, what, kind))
         gap = QWidget()
         gap.setFixedWidth(theme.SPACE)
-        head = row((self.view, gap, self.note, export, HelpButton(HELP)), stretch=self.note)
+        self._takes = row((export, HelpButton(HELP)))  # of the table; the parts have their own
+        head = row((self.view, gap, self.note, self._takes), stretch=self.note)
         metrics = self.table.verticalHeader().defaultSectionSize()
         self.table.setFixedHeight(metrics * 9 + self.table.horizontalHeader().sizeHint().height() + 4)
         content = QWidget()
         layout = QVBoxLayout(content)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(theme.SPACE)
-        layout.addWidget(self.table)
         layout.addWidget(head)
+        layout.addWidget(self.table)
         layout.addWidget(self._pages, stretch=1)
         self._stack = QStackedLayout(self)
         self._stack.setContentsMargins(0, 0, 0, 0)
@@ -133,6 +141,7 @@ class QuantizationPage(TabPage):
             (self.matrices, "sqnr"), (self.weights, "weights"), (self.errors, "errors"), (self.damage, "damage"),
         ):  # fmt: skip
             panel.attach_chart(chart, f"quantization-{name}")
+        self.sensitivity.attach(tab, panel)
 
     # --- what the part asks ---------------------------------------------------------------------------------------
 
@@ -143,6 +152,8 @@ class QuantizationPage(TabPage):
         index = tuple(View).index(screen.params.view)
         self.view.set_chosen(index)
         self._pages.setCurrentIndex(index)
+        for widget in (self.table, self._takes):
+            widget.setVisible(screen.params.view is not View.SENSITIVITY)
         self.text.set_hint(self._hint(screen))
         self.completions.set_hint(self._hint(screen))
         self._stack.setCurrentIndex(0 if screen.stage.kind is Kind.READY else 1)
@@ -172,13 +183,22 @@ class QuantizationPage(TabPage):
             self.text.show_damage(pictures.measured, pictures.problem)
             self.completions.show_completions(pictures.measured, pictures.problem)
 
+    def show_sensitivity(self, screen: SensitivityScreen | None, why_not: str) -> None:
+        """The parts of the model, or why there are none."""
+        self.sensitivity.show_sensitivity(screen, why_not)
+
     # --- what the user does ---------------------------------------------------------------------------------------
+
+    @Slot(int, int)
+    def _matrix_picked(self, series: int, point: int) -> None:
+        if self._tab is not None:
+            self._tab.pick(series, point)
 
     @Slot(object)
     def _row_picked(self, rows: tuple[int, ...]) -> None:
         if self._tab is not None and rows:
             self._tab.select(rows[0])
 
-    def _export(self, what: str, kind: str) -> None:
+    def _take(self, what: str, kind: str, _checked: bool = False) -> None:
         if self._tab is not None:
             self._tab.export(what, kind)

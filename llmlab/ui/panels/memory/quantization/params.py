@@ -34,6 +34,14 @@ class View(StrEnum):
     DAMAGE = "damage"
     TEXT = "text"
     COMPLETIONS = "completions"
+    SENSITIVITY = "sensitivity"  # in the place of the table as well
+
+
+class Sight(StrEnum):
+    """What is seen of the sensitivity."""
+
+    PARTS = "parts"
+    MIXED = "mixed"
 
 
 class Source(StrEnum):
@@ -56,6 +64,7 @@ class Params:
     source: Source = Source.SAMPLE
     own: str = ""
     new_tokens: int = 48
+    sight: Sight = Sight.PARTS
 
     @property
     def absmax(self) -> Scheme:
@@ -86,14 +95,16 @@ class Params:
         return params
 
 
+_KINDS: dict[str, type[StrEnum]] = {"view": View, "source": Source, "sight": Sight}
+
+
 def _valid(name: str, value: Any) -> Any:
     """A saved value as the setting has it, or None."""
     if name == "chosen":
         known = [scheme.name for scheme in STANDARD]
         return tuple(each for each in known if each in value) if isinstance(value, list) else None
-    if name in ("view", "source"):
-        kind: type[StrEnum] = View if name == "view" else Source
-        return kind(value) if value in list(kind) else None
+    if name in _KINDS:
+        return _KINDS[name](value) if value in list(_KINDS[name]) else None
     if name == "own":
         return value[:LONGEST_TEXT] if isinstance(value, str) else None
     if name == "granularity":

@@ -8,21 +8,22 @@ from pathlib import Path
 from typing import Any
 
 from llmlab.engine.errors import InputError
-from llmlab.engine.quantization.schemes import Scheme
-from llmlab.engine.quantization.types import MatrixDetail, Question
-from llmlab.engine.types import Architecture, Feature, ModelInfo
-from llmlab.jobs.job import ErrorInfo
+from llmlab.engine.quantization.parts import parts_of
+from llmlab.engine.quantization.types import Question
+from llmlab.engine.types import ModelInfo
 from llmlab.ui.panel import PanelContext
 from llmlab.ui.panels.memory.quantization import figures, plots, snippet
+from llmlab.ui.panels.memory.quantization.copies_part import Copies
 from llmlab.ui.panels.memory.quantization.figures import SchemeRow
-from llmlab.ui.panels.memory.quantization.params import SAMPLE, Params, Source
+from llmlab.ui.panels.memory.quantization.params import Params, View
+from llmlab.ui.panels.memory.quantization.question import cannot, question_of, text_of
 from llmlab.ui.panels.memory.quantization.screen import LabScreen, LabView, Pictures, caption, facts, large
-from llmlab.ui.panels.memory.quantization.work import Asked, Weighed, ask, look, weigh
+from llmlab.ui.panels.memory.quantization.sensitivity_part import Sensitivity, Subject
+from llmlab.ui.panels.memory.quantization.weights_part import Weights
 from llmlab.ui.presenter import PanelPresenter
 from llmlab.ui.screen import Kind, Stage, without_model
 
 AT_ONCE = 300_000_000  # parameters up to which the weights are looked at unasked: a few seconds for each scheme
-PROMPT_WORDS = 8  # of the text that are gone on from, where there is no prompt
 READY = Stage(Kind.READY)
 
 
@@ -35,16 +36,12 @@ class Quantization:
         self._view = page
         self.params = Params.from_dict(saved)
         self._generation = -1
-        self._error: ErrorInfo | None = None  # of the model, whatever the scheme
-        self._weighed: dict[Scheme, Weighed] = {}
-        self._asked: dict[Scheme, Asked] = {}
-        self._question: Question | None = None  # that `_asked` answers
-        self._selected = Scheme("nf4")
-        self._matrix = ""
-        self._detail: MatrixDetail | None = None
-        self._pending: set[str] = set()  # keys of the jobs that are on their way
         self._progress = ""
-        self._held = False  # whether the weights are looked at only when the user says so
+        self.weights = Weights(panel.asking, lambda: self.params.schemes, self._show, self._report)
+        if self.weights.selected not in self.params.schemes:
+            self.weights.selected = self.params.absmax
+        self.copies = Copies(panel.asking, self._show, self._report)
+        self.sensitivity = Sensitivity(panel.asking, page, self._subject, self._show, self._report)
 
     # --- as a tab -----------------------------------------------------------------------------------------------
 
@@ -53,11 +50,10 @@ class Quantization:
         model = self._bench.model
         if model.ready and model.generation != self._generation:
             self._generation = model.generation
-            self._forget()
-            self._held = model.info is not None and model.info.parameters > AT_ONCE
-        if self._info is not None and not self._error:
-            self._weigh()
-        self._show()
+            for part in (self.weights, self.copies, self.sensitivity):
+                part.forget()
+            self.weights.held = model.info is not None and model.info.parameters > AT_ONCE
+        self._catch_up()
 
     def save(self) -> dict[str, Any]:
         """The settings to find again."""
@@ -65,96 +61,87 @@ class Quantization:
 
     def close(self) -> None:
         """Deliver nothing more."""
-        self._asking.forget(self)
+        for part in (self.weights, self.copies, self.sensitivity):
+            part.close()
 
     @property
     def busy(self) -> bool:
         """Whether something asked for is not on screen yet."""
-        return bool(self._pending) or self._bench.model.info is None
+        working = self.weights.busy or self.copies.busy or self.sensitivity.busy
+        return working or self._bench.model.info is None
 
     # --- what the user does ---------------------------------------------------------------------------------------
 
     def change(self, **changes: Any) -> None:
         """Other settings."""
-        before = self.params
+        before, weights = self.params, self.weights
         self.params = replace(before, **changes)
-        if self.params.absmax != before.absmax and self._selected == before.absmax:
-            self._selected = self.params.absmax
-        if self._selected not in self.params.schemes:
-            self._selected = self.params.absmax
-        if self._info is not None and not self._error:
-            self._weigh()
-            self._look()
-        self._show()
+        moved = self.params.absmax != before.absmax and weights.selected == before.absmax
+        if moved or weights.selected not in self.params.schemes:
+            weights.selected = self.params.absmax
+        if self._info is not None:
+            weights.look()
+        self._catch_up()
 
     def start(self) -> None:
         """Look at the weights, of a large model or after it was stopped."""
-        self._held = False
-        self._weigh()
-        self._show()
+        self.weights.held = False
+        self._catch_up()
 
     def select(self, row: int) -> None:
         """Look at another scheme, by its row; the first row is the model in use, of which there is no picture."""
         if 0 < row <= len(self.params.schemes):
-            self._choose(self.params.schemes[row - 1], self._matrix)
+            self.weights.choose(self.params.schemes[row - 1], self.weights.matrix)
         else:
             self._show()
 
     def pick(self, series: int, point: int) -> None:
         """Look into a matrix, by its point in the picture of all matrices."""
-        shown = [scheme for scheme in self._shown if not scheme.is_float]
-        damage = self._weighed[shown[series]].damage
+        shown = [scheme for scheme in self.weights.shown if not scheme.is_float]
+        damage = self.weights.known[shown[series]].damage
         if damage is not None:
-            self._choose(shown[series], damage.matrices[point].name)
+            self.weights.choose(shown[series], damage.matrices[point].name)
+
+    def look_into(self, matrix: str) -> None:
+        """Look into a matrix under the selected scheme, from wherever it was found."""
+        self.params = replace(self.params, view=View.WEIGHTS)
+        self.weights.choose(self.weights.selected, matrix)
 
     def measure(self) -> None:
-        """Ask a copy of the model under every scheme that has not been asked this yet."""
+        """Ask a copy of the model under every scheme that has not been asked this yet; or every part of the model."""
         info = self._info
-        if info is None or self.busy_measuring or self._cannot(info):
+        if info is None or self.running or cannot(info):
             return
         try:
             question = self._ask_what(info)
         except InputError as error:
             self._asking.notifier.say(error.message, error.hint)
             return
-        if self._held:
+        if self.weights.held:
             self.start()
-        if question != self._question:
-            self._question, self._asked = question, {}
-        todo = tuple(each for each in self.params.schemes if each not in self._asked or self._asked[each].error)
-        if not todo:
-            return
-        self._pending.add("measure")
-        self._asking.engine(
-            self,
-            "measure",
-            lambda engine, control: ask(engine, control, todo, question),
-            lambda _: self._ended("measure"),
-            title="Measuring what precision costs",
-            failed=self._failed,
-            stopped=lambda: self._ended("measure"),
-            progress=lambda progress: self._report(progress.text),
-            partial=self._answered,
-        )
-        self._show()
+        if self._is_parted:
+            self.sensitivity.measure()
+        else:
+            self.copies.measure(self.params.schemes, question)
 
     def stop(self) -> None:
         """End the measurement; what is known stays."""
-        self._asking.cancel(self, "measure")
+        self.copies.stop()
+        self.sensitivity.stop()
 
     @property
-    def busy_measuring(self) -> bool:
-        """Whether copies are being asked."""
-        return "measure" in self._pending
+    def running(self) -> bool:
+        """Whether copies are being asked, or parts measured."""
+        return self.copies.busy or self.sensitivity.running
 
     @property
     def is_measured(self) -> bool:
         """Whether every scheme has been asked what would be asked now."""
-        return self._is_current() and all(scheme in self._asked for scheme in self.params.schemes)
+        return self.copies.is_measured(self.params.schemes, self._question)
 
     def export(self, what: str, kind: str) -> None:
         """The "schemes", the "matrices" or the "tokens" of all schemes: to a file ("csv", "json") or "copy"."""
-        columns, rows = figures.values(what, self._weighed, self._asked, self.params.schemes)
+        columns, rows = figures.values(what, self.weights.known, self.copies.asked, self.params.schemes)
         text = figures.table_text(columns, rows, kind)
         if kind == "copy":
             self._view.copy(text)
@@ -175,105 +162,6 @@ class Quantization:
         except InputError as error:
             self._asking.notifier.say(error.message, error.hint)
 
-    # --- work -----------------------------------------------------------------------------------------------------
-
-    def _weigh(self) -> None:
-        todo = tuple(scheme for scheme in self.params.schemes if scheme not in self._weighed)
-        if not todo or self._held:
-            return
-        self._pending.add("weigh")
-        self._asking.engine(
-            self,
-            "weigh",
-            lambda engine, control: weigh(engine, control, todo),
-            lambda _: self._all_weighed(),
-            title="Looking at the weights",
-            failed=self._refused,
-            stopped=self._hold,
-            progress=lambda progress: self._report(progress.text),
-            partial=self._add,
-        )
-
-    def _add(self, found: tuple[Weighed, ...]) -> None:
-        self._weighed |= {each.scheme: each for each in found}
-        if not self._matrix:
-            self._matrix = next((each.damage.matrices[0].name for each in found if each.damage), "")
-        if any(each.scheme == self._selected for each in found):
-            self._look()
-        self._show()
-
-    def _hold(self) -> None:
-        """Stopped: nothing more is looked at until the user wants it."""
-        self._held = True
-        self._ended("weigh")
-
-    def _all_weighed(self) -> None:
-        """What was chosen meanwhile is looked at next."""
-        self._pending.discard("weigh")
-        self._progress = ""
-        self._weigh()
-        self._show()
-
-    def _look(self) -> None:
-        """Ask for the selected matrix, where it is not the one on screen."""
-        scheme, name, detail = self._selected, self._matrix, self._detail
-        known = self._weighed.get(scheme)
-        if not name or known is None or known.damage is None:
-            return
-        if detail is not None and (detail.scheme, detail.damage.name) == (scheme, name):
-            return
-        self._pending.add("look")
-        self._asking.engine(
-            self,
-            "look",
-            lambda engine, _control: look(engine, scheme, name),
-            self._looked,
-            title="Looking into a matrix",
-            failed=self._failed,
-            stopped=lambda: self._ended("look"),
-        )
-
-    def _looked(self, detail: MatrixDetail) -> None:
-        self._detail = detail
-        self._pending.discard("look")
-        self._look()
-        self._show()
-
-    def _answered(self, found: tuple[Asked, ...]) -> None:
-        self._asked |= {each.scheme: each for each in found}
-        self._show()
-
-    def _ended(self, key: str) -> None:
-        self._pending.discard(key)
-        self._progress = ""
-        self._show()
-
-    def _failed(self, error: ErrorInfo) -> None:
-        self._asking.notifier.error(error)
-        self._pending -= {"measure", "look"}
-        self._show()
-
-    def _refused(self, error: ErrorInfo) -> None:
-        """Nothing can be said of this model."""
-        self._error = error
-        self._pending.clear()
-        self._show()
-
-    def _report(self, text: str) -> None:
-        self._progress = text
-        self._view.show_screen(self._screen())
-
-    def _forget(self) -> None:
-        self._asking.cancel(self)
-        self._error, self._question, self._detail, self._matrix = None, None, None, ""
-        self._weighed, self._asked = {}, {}
-        self._pending.clear()
-
-    def _choose(self, scheme: Scheme, matrix: str) -> None:
-        self._selected, self._matrix = scheme, matrix
-        self._look()
-        self._show()
-
     # --- what there is ----------------------------------------------------------------------------------------------
 
     @property
@@ -281,87 +169,114 @@ class Quantization:
         return self._bench.model.info if self._bench.model.ready else None
 
     @property
-    def _shown(self) -> list[Scheme]:
-        return [s for s in self.params.schemes if s in self._weighed and self._weighed[s].damage is not None]
-
-    @property
-    def _text(self) -> str:
-        if self.params.source is Source.PROMPT:
-            return self._bench.prompt
-        return SAMPLE if self.params.source is Source.SAMPLE else self.params.own
+    def _is_parted(self) -> bool:
+        """Whether the parts of the model are in front."""
+        return self.params.view is View.SENSITIVITY
 
     def _ask_what(self, info: ModelInfo) -> Question:
         """Raises InputError for a text that is empty."""
-        text = self._text
-        opening = " ".join(text.split(" ")[:PROMPT_WORDS])
-        prompt = text if info.architecture is Architecture.ENCODER_DECODER else self._bench.prompt or opening
-        return Question(text, prompt, self.params.new_tokens)
+        return question_of(self.params, self._bench.prompt, info)
 
-    def _cannot(self, info: ModelInfo) -> str:
-        if not info.features & {Feature.SCORE, Feature.FILL_MASK}:
-            return "This model predicts no tokens: only its weights can be compared."
-        return ""
-
-    def _is_current(self) -> bool:
-        """Whether what was measured answers what would be asked now."""
+    @property
+    def _question(self) -> Question | None:
+        """What would be asked now, where there is something to ask."""
         info = self._info
         try:
-            return info is not None and self._ask_what(info) == self._question
+            return None if info is None else self._ask_what(info)
         except InputError:
-            return False
+            return None
+
+    def _subject(self) -> Subject | None:
+        """The model taken apart, once its weights have been looked at."""
+        info, question = self._info, self._question
+        damage = next((each.damage for each in self.weights.known.values() if each.damage), None)
+        if info is None or question is None or damage is None or cannot(info):
+            return None
+        names = tuple(each.name for each in damage.matrices)
+        return Subject(info, parts_of(names), self.weights.selected, question)
+
+    def _catch_up(self) -> None:
+        """Ask for what is new, and show what is known."""
+        if self._info is not None:
+            self.weights.weigh()
+        self._show()
 
     # --- the screen -------------------------------------------------------------------------------------------------
 
-    def _show(self) -> None:
+    def _report(self, text: str) -> None:
+        self._progress = text
         self._view.show_screen(self._screen())
-        if self._info is None or self._error:
+
+    def _show(self) -> None:
+        if self._is_parted:
+            self.sensitivity.bring()  # what it takes is said as soon as the parts are known
+        self._view.show_screen(self._screen())
+        weights, schemes = self.weights, self.params.schemes
+        if self._info is None or weights.error or (weights.held and not weights.known):
             return
-        if self._held and not self._weighed:
-            return
-        schemes = self.params.schemes
-        self._view.show_rows(self._rows(), 1 + schemes.index(self._selected) if self._selected in schemes else 0)
+        self._view.show_rows(self._rows(), 1 + schemes.index(weights.selected) if weights.selected in schemes else 0)
         self._view.show_pictures(self._pictures())
+        if self._is_parted:
+            names = tuple(each.name for each in schemes)
+            self._view.show_sensitivity(self.sensitivity.screen(names, self.params.sight), self._why_no_parts())
+
+    def _why_no_parts(self) -> str:
+        info = self._info
+        if info is not None and cannot(info):
+            return cannot(info)
+        if self._question is None:
+            return "There is no text to read. Type a prompt, or choose the sample text."
+        return "The weights are being looked at."
 
     def _screen(self) -> LabScreen:
-        info = self._info
+        info, error, text = self._info, self.weights.error, text_of(self.params, self._bench.prompt)
         if info is None:
-            return LabScreen(without_model(self._bench.model), self.params, self._text)
-        if self._error is not None:
-            return LabScreen(Stage(Kind.ERROR, self._error.message, self._error.hint), self.params, self._text)
-        if self._held and not self._weighed:
-            return LabScreen(large(info), self.params, self._text)
-        note = self._progress or self._cannot(info)
-        if not note and self._held:
+            return LabScreen(without_model(self._bench.model), self.params, text)
+        if error is not None:
+            return LabScreen(Stage(Kind.ERROR, error.message, error.hint), self.params, text)
+        if self.weights.held and not self.weights.known:
+            return LabScreen(large(info), self.params, text)
+        can = not cannot(info) and bool(self.weights.known)
+        known = facts(tuple(self.weights.known.values()))
+        if self._is_parted:
+            can = can and not self.sensitivity.is_measured
+            known = (*known, *self.sensitivity.facts())
+        return LabScreen(READY, self.params, text, self.running, can, self._note(info), known, self._button())
+
+    def _note(self, info: ModelInfo) -> str:
+        note = self._progress or cannot(info)
+        if not note and self.weights.held:
             note = "Stopped before all weights were looked at."
-        if not note and self._asked and not self._is_current():
+        if not note and self.copies.asked and self.copies.question != self._question and not self._is_parted:
             note = "Measured with another text or another length; measure again to bring it up to date."
-        can = not self._cannot(info) and bool(self._weighed)
-        return LabScreen(
-            READY, self.params, self._text, self.busy_measuring, can, note, facts(tuple(self._weighed.values()))
-        )
+        return note
+
+    def _button(self) -> str:
+        if self.running:
+            return "Stop"
+        if not self._is_parted:
+            return "Measure"
+        return "Go on" if self.sensitivity.is_begun and not self.sensitivity.is_measured else "Measure parts"
 
     def _rows(self) -> tuple[SchemeRow, ...]:
-        info = self._info
+        info, known, asked = self._info, self.weights.known, self.copies.asked
         assert info is not None
-        damage = next((each.damage for each in self._weighed.values() if each.damage), None)
-        measured = next((each.measured for each in self._asked.values() if each.measured), None)
-        rows = [figures.scheme_row(s, self._weighed.get(s), self._asked.get(s)) for s in self.params.schemes]
+        damage = next((each.damage for each in known.values() if each.damage), None)
+        measured = next((each.measured for each in asked.values() if each.measured), None)
+        rows = [figures.scheme_row(s, known.get(s), asked.get(s)) for s in self.params.schemes]
         return (figures.reference_row(info, damage, measured), *rows)
 
     def _pictures(self) -> Pictures:
-        shown = [damage for s in self._shown if (damage := self._weighed[s].damage) is not None]
-        detail = self._detail
-        if detail is not None and (detail.scheme, detail.damage.name) != (self._selected, self._matrix):
-            detail = None
-        asked = self._asked.get(self._selected)
-        known = self._weighed.get(self._selected)
-        error = (asked.error if asked else None) or (known.error if known else None)
+        weights = self.weights
+        known = [weights.known[scheme] for scheme in weights.shown]
+        asked, weighed = self.copies.asked.get(weights.selected), weights.known.get(weights.selected)
+        error = (asked.error if asked else None) or (weighed.error if weighed else None)
         return Pictures(
-            damage=plots.damage([self._weighed[s] for s in self._shown], self._asked),
-            matrices=plots.matrices(shown, waiting="weigh" in self._pending),
-            weights=plots.weights(detail),
-            errors=plots.errors(detail),
-            caption=caption(detail),
+            damage=plots.damage(known, self.copies.asked),
+            matrices=plots.matrices([each.damage for each in known if each.damage], waiting=weights.weighing),
+            weights=plots.weights(weights.detail),
+            errors=plots.errors(weights.detail),
+            caption=caption(weights.detail),
             measured=asked.measured if asked else None,
             problem=f"{error.message} {error.hint}" if error else "",
         )

@@ -10,6 +10,7 @@ from llmlab.engine.quantization.types import MatrixDetail, Measured
 from llmlab.engine.types import ModelInfo
 from llmlab.ui.panels.memory.quantization.figures import SchemeRow, decibels
 from llmlab.ui.panels.memory.quantization.params import Params
+from llmlab.ui.panels.memory.quantization.sensitivity_screen import SensitivityScreen
 from llmlab.ui.panels.memory.quantization.work import Weighed
 from llmlab.ui.screen import Fact, Kind, Stage
 from llmlab.ui.widgets.chart.plot import Plot
@@ -29,6 +30,7 @@ class LabScreen:
     can_measure: bool = False
     note: str = ""
     facts: tuple[Fact, ...] = ()
+    button: str = "Measure"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,6 +52,7 @@ class LabView(Protocol):
     def show_screen(self, screen: LabScreen) -> None: ...
     def show_rows(self, rows: tuple[SchemeRow, ...], selected: int) -> None: ...
     def show_pictures(self, pictures: Pictures) -> None: ...
+    def show_sensitivity(self, screen: SensitivityScreen | None, why_not: str) -> None: ...
     def copy(self, text: str) -> None: ...
     def ask_path(self, name: str, kinds: tuple[str, ...], then: Any) -> None: ...
 

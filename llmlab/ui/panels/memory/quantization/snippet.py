@@ -11,7 +11,7 @@ from llmlab.engine.types import ModelInfo
 
 def script(info: ModelInfo, schemes: Sequence[Scheme], question: Question) -> str:
     """A script that prints the table."""
-    listed = "".join(f"    {_scheme(scheme)},\n" for scheme in schemes)
+    listed = "".join(f"    {scheme_text(scheme)},\n" for scheme in schemes)
     return f"""from llmlab.engine import Engine
 from llmlab.engine.quantization.damage import weight_damage
 from llmlab.engine.quantization.measuring import measure
@@ -37,7 +37,8 @@ for scheme in schemes:
 """
 
 
-def _scheme(scheme: Scheme) -> str:
+def scheme_text(scheme: Scheme) -> str:
+    """As Python makes it."""
     if scheme.format != ABSMAX:
         return f"Scheme({scheme.format!r}{', double=True' if scheme.double else ''})"
     group = f", group_size={scheme.group_size}" if scheme.granularity == "group" else ""

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from llmlab.engine.errors import EngineError, UnsupportedFeatureError
+from llmlab.engine.quantization.mixed import Ranked
+from llmlab.engine.quantization.parts import Part
 from llmlab.engine.quantization.schemes import Scheme
 from llmlab.engine.quantization.types import CopyCost, MatrixDetail, Measured, Question, WeightDamage
 from llmlab.jobs.job import ErrorInfo
@@ -67,6 +69,61 @@ def ask(engine: Engine, control: JobControl, schemes: tuple[Scheme, ...], questi
         except EngineError as error:
             control.emit(Asked(scheme, error=ErrorInfo.of(error)))
         control.flush()
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What is known before the first part: `bytes` of the model with every matrix quantized, `skips` the modules that
+    transformers leaves out by itself, and has to be told of once a list of others is given.
+    """
+
+    bytes: int
+    skips: tuple[str, ...]
+
+
+def price(engine: Engine, question: Question) -> CopyCost:
+    """What measuring the parts takes. Of an encoder-decoder model's answer the longest is reckoned with."""
+    from llmlab.engine.quantization.sensitivity import probe_cost
+
+    return probe_cost(engine.loaded, question.text, (0,) * question.max_new_tokens)
+
+
+def measure_parts(
+    engine: Engine, control: JobControl, scheme: Scheme, question: Question, parts: tuple[Part, ...]
+) -> None:
+    """Emits an `Opened`, and a `PartDamage` for each part."""
+    from llmlab.engine.quantization.measuring import answer_to
+    from llmlab.engine.quantization.sensitivity import sensitivity
+
+    loaded = engine.loaded
+    control.emit(_opened(engine, scheme))
+    answer = answer_to(loaded, question, control)
+    for found in sensitivity(loaded, scheme, question.text, answer, parts, control):
+        control.emit(found)
+
+
+def measure_mixed(
+    engine: Engine,
+    control: JobControl,
+    scheme: Scheme,
+    question: Question,
+    order: tuple[Ranked, ...],
+    counts: tuple[int, ...],
+) -> None:
+    """Emits a `Mixed` for each number of matrices that are kept."""
+    from llmlab.engine.quantization.measuring import answer_to
+    from llmlab.engine.quantization.sensitivity import Probe
+
+    probe = Probe(engine.loaded, question.text, answer_to(engine.loaded, question, control), control)
+    for number, kept in enumerate(counts):
+        control.report(f"{scheme.name}: {kept} of {len(order)} matrices kept in 16 bits", number / len(counts))
+        control.emit(probe.mixed(scheme, order, kept))
+
+
+def _opened(engine: Engine, scheme: Scheme) -> Opened:
+    from llmlab.engine.quantization.matrices import model_bytes, skip_modules
+
+    return Opened(model_bytes(engine.loaded, scheme), skip_modules(engine.loaded))
 
 
 class _Part:
