@@ -87,6 +87,7 @@ def make(folder: Path, work: Path) -> None:
     run_pyinstaller(folder, work)
     if sys.platform == "linux":
         strip(bundle)
+        forget_build_paths(bundle)
         add_desktop_files(bundle / "share")
     shutil.copy(ROOT / "LICENSE", bundle)
     third_party.write(bundle)
@@ -152,6 +153,17 @@ def strip(bundle: Path) -> None:
     """Take the symbol tables out of the largest libraries."""
     files = [path for pattern in STRIPPED for path in sorted(bundle.glob(pattern)) if not path.is_symlink()]
     subprocess.run(["strip", "--strip-unneeded", *map(str, files)], check=True)
+
+
+def forget_build_paths(bundle: Path) -> None:
+    """Empty the RUNPATH in modules of the building Python, which names a folder of this machine.
+
+    The text becomes NULs of the same length, which the dynamic linker takes for no RUNPATH at all.
+    """
+    place = f"\0{Path(sys.base_prefix) / 'lib'}\0".encode()
+    for path in bundle.rglob("*.so*"):
+        if path.is_file() and not path.is_symlink() and place in (content := path.read_bytes()):
+            path.write_bytes(content.replace(place, bytes(len(place))))
 
 
 def add_desktop_files(share: Path) -> None:
