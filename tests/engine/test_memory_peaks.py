@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 import torch
+from torch.distributed._tools.mem_tracker import MemTracker
 
 from llmlab.engine.memory.describe import describe
 from llmlab.engine.memory.inference import InferenceSettings, inference
 from llmlab.engine.memory.recipe import Precision, TrainingSettings
 from llmlab.engine.memory.training import training
 from tests.engine.gpu_trace import AsOnCuda, Trace, on_gpu, training_step
-from tests.engine.memory_families import LARGER
+from tests.engine.memory_families import FAMILIES, LARGER
 
 BATCH, TOKENS, LAYERS = 4, 256, 6
 BARE: dict[str, Any] = {"cuda_context": 0, "margin": 0.0}
@@ -63,3 +64,24 @@ def test_the_peak_of_reading_a_prompt(name: str, dtype: torch.dtype) -> None:
     kind = str(dtype).removeprefix("torch.")
     said = inference(shape, InferenceSettings(kind, tokens=TOKENS, batch=BATCH, cache_dtype=kind, **BARE))
     assert said.total == pytest.approx(prefill(name, dtype), rel=0.06)
+
+
+@pytest.mark.parametrize("name", ["llama", "gemma 2"])
+def test_torchs_own_tracker_sees_the_same_peak(name: str) -> None:
+    """To the byte, over one and the same step: the trace that all this is held against is not its own witness."""
+    model = on_gpu(FAMILIES[name](2), torch.bfloat16).train()
+    optimizer = torch.optim.AdamW(model.parameters(), foreach=True)
+    for parameter in model.parameters():
+        means = (torch.empty_like(parameter), torch.empty_like(parameter))
+        optimizer.state[parameter] = dict(zip(("exp_avg", "exp_avg_sq"), means, strict=True))
+        optimizer.state[parameter]["step"] = torch.zeros((), device="meta")
+    states = [value for state in optimizer.state.values() for value in state.values()]
+    ids = torch.zeros(2, 64, dtype=torch.long, device="meta")
+    tracker = MemTracker()
+    tracker.track_external(model, optimizer, ids)
+    with AsOnCuda(), Trace() as trace, tracker:
+        trace.follow([*model.parameters(), *model.buffers(), *states, ids])
+        model(input_ids=ids, labels=ids, use_cache=False).loss.backward()
+        optimizer.step()
+    (found,) = tracker.get_tracker_snapshot("peak").values()
+    assert int(trace.curve().max()) == found["Total"] > 10**6
