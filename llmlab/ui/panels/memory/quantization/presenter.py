@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from llmlab.engine.errors import InputError
-from llmlab.engine.quantization.parts import parts_of
 from llmlab.engine.quantization.types import Question
 from llmlab.engine.types import ModelInfo
 from llmlab.ui.panel import PanelContext
@@ -188,12 +187,10 @@ class Quantization:
 
     def _subject(self) -> Subject | None:
         """The model taken apart, once its weights have been looked at."""
-        info, question = self._info, self._question
-        damage = next((each.damage for each in self.weights.known.values() if each.damage), None)
-        if info is None or question is None or damage is None or cannot(info):
+        info, question, parts = self._info, self._question, self.weights.parts
+        if info is None or question is None or parts is None or cannot(info):
             return None
-        names = tuple(each.name for each in damage.matrices)
-        return Subject(info, parts_of(names), self.weights.selected, question)
+        return Subject(info, parts, self.weights.selected, question)
 
     def _catch_up(self) -> None:
         """Ask for what is new, and show what is known."""

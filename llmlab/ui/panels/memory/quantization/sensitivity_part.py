@@ -220,6 +220,7 @@ class Sensitivity:
         if subject is None:
             return None
         parts, scheme, found, order = subject.parts, subject.scheme, self._current(subject), self._order(subject)
+        kept = self.kept
         return SensitivityScreen(
             schemes=schemes,
             selected=schemes.index(scheme.name),
@@ -232,9 +233,9 @@ class Sensitivity:
             kinds=plots.bars(parts, found, by_kind=True),
             proxy=plots.proxy(parts, found),
             proxy_words=proxy_words(parts, found),
-            curve=plots.curve(order, found, self.kept),
+            curve=plots.curve(order, found, kept),
             rows=figures.mixed_rows(scheme, order, found),
-            kept=self.kept,
+            kept=kept,
             mixed_words=self._mixed_words(subject),
             can_mix=bool(order) and not self.running and not self.is_mixed,
         )

@@ -21,11 +21,14 @@ class Found:
     damages: dict[Part, PartDamage] = field(default_factory=dict)
     mixed: dict[int, Mixed] = field(default_factory=dict)  # by the number of matrices that are kept
     opened: Opened | None = None
+    _order: tuple[Ranked, ...] = ()
 
     def order(self, parts: Parts) -> tuple[Ranked, ...]:
         """The matrices by what keeping them is worth, once all are measured. Raises InputError as `ranked`."""
-        known = [self.damages[part] for part in parts.matrices if part in self.damages]
-        return ranked(known) if len(known) == len(parts.matrices) else ()
+        if not self._order:
+            known = [self.damages[part] for part in parts.matrices if part in self.damages]
+            self._order = ranked(known) if len(known) == len(parts.matrices) else ()
+        return self._order
 
     def total(self, parts: Parts) -> float | None:
         """The sum of the single damages, once all are measured."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from llmlab.engine.quantization.parts import Parts, parts_of
 from llmlab.engine.quantization.schemes import Scheme
 from llmlab.engine.quantization.types import MatrixDetail
 from llmlab.jobs.job import ErrorInfo
@@ -24,6 +25,7 @@ class Weights:
         self._asking = asking
         self._schemes, self._changed, self._report = schemes, changed, report
         self.known: dict[Scheme, Weighed] = {}
+        self.parts: Parts | None = None  # the model taken apart, once its matrices are known
         self.selected = Scheme("nf4")
         self.matrix = ""  # that is looked into
         self.error: ErrorInfo | None = None  # of the model, whatever the scheme
@@ -98,7 +100,7 @@ class Weights:
     def forget(self) -> None:
         """Another model: nothing is known of it."""
         self._asking.cancel(self)
-        self.known, self.error, self._detail, self.matrix = {}, None, None, ""
+        self.known, self.parts, self.error, self._detail, self.matrix = {}, None, None, None, ""
         self._pending.clear()
 
     def close(self) -> None:
@@ -107,8 +109,10 @@ class Weights:
 
     def _add(self, found: tuple[Weighed, ...]) -> None:
         self.known |= {each.scheme: each for each in found}
-        if not self.matrix:
-            self.matrix = next((each.damage.matrices[0].name for each in found if each.damage), "")
+        names = next(([each.name for each in weighed.damage.matrices] for weighed in found if weighed.damage), [])
+        if names and self.parts is None:
+            self.parts = parts_of(names)
+            self.matrix = self.matrix or names[0]
         if any(each.scheme == self.selected for each in found):
             self.look()
         self._changed()
