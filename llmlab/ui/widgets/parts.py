@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from PySide6.QtCore import QSize, Qt, Signal, Slot
 from PySide6.QtGui import QColor, QFontMetrics, QPainter, QPaintEvent
-from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QLabel, QMenu, QPushButton, QToolButton, QWidget
+from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QLabel, QMenu, QPushButton, QSizePolicy, QToolButton, QWidget
 
 from llmlab.ui import theme
 
@@ -108,6 +108,26 @@ class MainButton(QPushButton):
         )
 
 
+class _Option(QPushButton):
+    """As wide as its label when it is chosen, which is bold; where there is little room it gives up some of its air."""
+
+    def __init__(self, label: str) -> None:
+        super().__init__(label)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+
+    def sizeHint(self) -> QSize:
+        return QSize(self._label + 3 * theme.SPACE, super().sizeHint().height())
+
+    def minimumSizeHint(self) -> QSize:
+        return QSize(self._label + 2 * theme.SPACE + 2, super().minimumSizeHint().height())
+
+    @property
+    def _label(self) -> int:
+        bold = self.font()
+        bold.setBold(True)
+        return QFontMetrics(bold).horizontalAdvance(self.text())
+
+
 class Choice(QWidget):
     """A few alternatives side by side, one of them chosen. `chosen` carries its index."""
 
@@ -123,13 +143,10 @@ class Choice(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
         for index, (label, tooltip) in enumerate(options):
-            button = QPushButton(label)
+            button = _Option(label)
             button.setCheckable(True)
             button.setToolTip(tooltip)
             button.setAccessibleName(f"{name}: {label}")
-            bold = button.font()
-            bold.setBold(True)  # as the chosen one is shown
-            button.setMinimumWidth(QFontMetrics(bold).horizontalAdvance(label) + 3 * theme.SPACE)
             self._group.addButton(button, index)
             layout.addWidget(button, stretch=1)
         self._group.idClicked.connect(self.chosen)

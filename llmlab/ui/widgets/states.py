@@ -28,7 +28,8 @@ class StateView(QFrame):
         self._icon_name = ""
         self._icon, self._title, self._text = QLabel(), QLabel(), QLabel()
         self._bar = QProgressBar()
-        self._bar.setFixedWidth(260)
+        self._bar.setMinimumWidth(100)
+        self._bar.setMaximumWidth(260)
         self._bar.setMaximumHeight(8)
         self._bar.setTextVisible(False)
         self.buttons: list[QPushButton] = []  # the actions and examples
@@ -58,14 +59,12 @@ class StateView(QFrame):
         inner.addWidget(self._icon, alignment=center)
         inner.addWidget(self._title)
         inner.addWidget(self._text)
-        inner.addWidget(self._bar, alignment=center)
+        inner.addLayout(_in_the_middle(self._bar))
         inner.addLayout(self._buttons)
         inner.addStretch(3)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(*(2 * theme.SPACE,) * 4)
-        layout.addStretch(1)
-        layout.addWidget(column, stretch=1000)
-        layout.addStretch(1)
+        layout.addLayout(_in_the_middle(column))
 
     def show_stage(self, stage: Stage) -> None:
         """The words of `stage`; nothing changes where there is a picture."""
@@ -146,6 +145,15 @@ class StateView(QFrame):
         self._icon.setVisible(bool(self._icon_name))
         if self._icon_name:
             self._icon.setPixmap(theme.icon(self._icon_name).pixmap(QSize(ICON_SIZE, ICON_SIZE)))
+
+
+def _in_the_middle(widget: QWidget) -> QHBoxLayout:
+    """As wide as it may be, with what is left at both sides."""
+    layout = QHBoxLayout()
+    layout.addStretch(1)
+    layout.addWidget(widget, stretch=1000)
+    layout.addStretch(1)
+    return layout
 
 
 def _beginning(text: str) -> str:

@@ -19,6 +19,7 @@ from llmlab.ui.widgets.help import Help, HelpButton
 from llmlab.ui.widgets.numbers import exact
 from llmlab.ui.widgets.parts import Choice, MutedLabel, heading
 from llmlab.ui.widgets.states import StateView
+from llmlab.ui.widgets.wrapping import wrapping_row
 
 MODES = (HEADS, PROMPTS)
 MODE_LABELS = (
@@ -63,18 +64,13 @@ class ComparePane(QWidget):
         self._lay_out()
 
     def _lay_out(self) -> None:
-        top = QHBoxLayout()
-        top.setSpacing(theme.SPACE)
-        top.addWidget(self.mode)
-        top.addStretch(1)
+        gap = QWidget()
         self._heads = QWidget()
         row = QHBoxLayout(self._heads)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(theme.SPACE // 2)
         for widget in (MutedLabel("right: layer"), self.layer, MutedLabel("head"), self.head, self.hold):
             row.addWidget(widget)
-        top.addWidget(self._heads)
-        top.addWidget(HelpButton(HELP))
         both = QWidget()
         pair = QHBoxLayout(both)
         pair.setContentsMargins(0, 0, 0, 0)
@@ -89,7 +85,7 @@ class ComparePane(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(theme.SPACE)
-        layout.addLayout(top)
+        layout.addWidget(wrapping_row((self.mode, gap, self._heads, HelpButton(HELP)), stretch=gap))
         layout.addWidget(self.other)
         layout.addWidget(self._stack, stretch=1)
 

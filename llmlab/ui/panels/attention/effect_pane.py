@@ -29,6 +29,7 @@ from llmlab.ui.widgets import saving
 from llmlab.ui.widgets.help import Help, HelpButton
 from llmlab.ui.widgets.parts import Choice, ElidedLabel, icon_button, menu_button, row
 from llmlab.ui.widgets.states import StateView
+from llmlab.ui.widgets.wrapping import wrapping_row
 
 HELP = Help(
     "What heads cause",
@@ -91,7 +92,7 @@ class EffectPane(QWidget):
         export.menu().addAction("Export the comparison as CSV…", lambda: self._export(of_all=False))
         self.export = export
         gap = QWidget()
-        return row((self.measure, self.order, gap, self.legend, export, HelpButton(HELP)), stretch=gap)
+        return wrapping_row((self.measure, self.order, gap, self.legend, export, HelpButton(HELP)), stretch=gap)
 
     def _progress_row(self) -> QWidget:
         """The sweep while it runs, or the offer to begin it."""

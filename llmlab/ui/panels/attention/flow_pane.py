@@ -28,6 +28,7 @@ from llmlab.ui.widgets.parts import Choice, ElidedLabel, MutedLabel, menu_button
 from llmlab.ui.widgets.states import StateView
 from llmlab.ui.widgets.strip import TokenStrip
 from llmlab.ui.widgets.tokentext import visible
+from llmlab.ui.widgets.wrapping import wrapping_row
 
 MODES = (
     (Mode.MAP, "Rollout map", "All layers multiplied: how much of each input token reaches each output token"),
@@ -75,7 +76,7 @@ class FlowPane(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(theme.SPACE // 2)
         gap = QWidget()
-        layout.addWidget(row((self.modes, gap, self.legend, self._export, HelpButton(HELP)), stretch=gap))
+        layout.addWidget(wrapping_row((self.modes, gap, self.legend, self._export, HelpButton(HELP)), stretch=gap))
         layout.addWidget(self.caption)
         layout.addWidget(self._flow_row())
         layout.addWidget(self._pages(), stretch=1)

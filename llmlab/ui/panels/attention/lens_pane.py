@@ -17,6 +17,7 @@ from llmlab.ui.widgets.help import Help, HelpButton
 from llmlab.ui.widgets.parts import Choice, ElidedLabel, ShadeLegend, icon_button, menu_button, row
 from llmlab.ui.widgets.states import StateView
 from llmlab.ui.widgets.tokentext import visible
+from llmlab.ui.widgets.wrapping import wrapping_row
 
 HELP = Help(
     "Logit lens",
@@ -72,7 +73,7 @@ class LensPane(QWidget):
         export.menu().addAction("Export as JSON…", lambda: self._export("json"))
         gap = QWidget()
         widgets = (self.measure, self.attention, gap, self.legend, export, HelpButton(HELP))
-        return row(widgets, stretch=gap)
+        return wrapping_row(widgets, stretch=gap)
 
     def _pages(self) -> QWidget:
         """Of a text that is too long to be read at once; and what one must know."""

@@ -51,7 +51,7 @@ class Dimensions(QWidget):
         return QSize(420, 220)
 
     def minimumSizeHint(self) -> QSize:
-        return QSize(240, 170)
+        return QSize(200, 170)
 
     # --- places ---------------------------------------------------------------------------------------------
 

@@ -60,7 +60,7 @@ class PairPane(QWidget):
         self._copy.menu().addAction("Copy as a table", self.copy)
         self._copy.menu().addAction("Copy as Python", self.copy_python)
         self.chain, self.dimensions, self.keys = ChainView(), Dimensions(), KeyList()
-        self.caption = MutedLabel()
+        self.caption = ElidedLabel()
         self.state = StateView()
         self._stack = QStackedWidget()
         self._stack.addWidget(self._lay_out())

@@ -18,10 +18,11 @@ from llmlab.ui.panels.attention.text_rows import Shading
 from llmlab.ui.panels.attention.text_source import Texts
 from llmlab.ui.widgets.card import Card
 from llmlab.ui.widgets.help import Help, HelpButton
-from llmlab.ui.widgets.parts import Choice, ElidedLabel, MutedLabel, row
+from llmlab.ui.widgets.parts import Choice, ElidedLabel, MutedLabel
 from llmlab.ui.widgets.states import StateView
 from llmlab.ui.widgets.strip import TokenStrip
 from llmlab.ui.widgets.tokentext import visible
+from llmlab.ui.widgets.wrapping import wrapping_row
 
 NAMED = 3  # chosen tokens that are called by their text
 AXES = (QUERIES, KEYS)
@@ -58,7 +59,7 @@ class TextPane(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(theme.SPACE // 2)
         gap = QWidget()
-        layout.addWidget(row((self.axis, gap, self.legend, HelpButton(HELP)), stretch=gap))
+        layout.addWidget(wrapping_row((self.axis, gap, self.legend, HelpButton(HELP)), stretch=gap))
         layout.addWidget(self.caption)
         layout.addWidget(self._frame(), stretch=1)
         theme.changed.connect(self._paint_colors)

@@ -7,7 +7,7 @@ from typing import Any
 
 from PySide6.QtCore import Qt, Slot
 from PySide6.QtGui import QAction
-from PySide6.QtWidgets import QHBoxLayout, QSplitter, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QSplitter, QStackedWidget, QVBoxLayout, QWidget
 
 from llmlab.ui import theme
 from llmlab.ui.panel import PanelContext
@@ -31,6 +31,7 @@ from llmlab.ui.view import PanelView
 from llmlab.ui.widgets.heatmap.norm import Norm, Scale
 from llmlab.ui.widgets.parts import Choice
 from llmlab.ui.widgets.states import StateView
+from llmlab.ui.widgets.wrapping import wrapping_row
 
 # One entry for each tab: its label, its tooltip, and its widget, which is also the view of its part. After both are
 # made, `widget.attach(part)` connects them.
@@ -84,12 +85,7 @@ class AttentionPanel(PanelView):
         self.controls.kind_chosen.connect(lambda kind: presenter.look(kind=kind))
 
     def _lay_out(self) -> QWidget:
-        top = QHBoxLayout()
-        top.setContentsMargins(0, 0, 0, 0)
-        top.setSpacing(2 * theme.SPACE)
-        top.addWidget(self.tabs)
-        top.addWidget(self.steps, stretch=1)
-        top.addStretch(0)
+        self.steps.setContentsMargins(theme.SPACE, 0, 0, 0)
         self._splitter = QSplitter(Qt.Orientation.Horizontal)
         self._splitter.setObjectName("attention")
         self._splitter.setChildrenCollapsible(False)
@@ -102,7 +98,7 @@ class AttentionPanel(PanelView):
         layout = QVBoxLayout(ready)
         layout.setContentsMargins(0, theme.SPACE // 2, 0, 0)
         layout.setSpacing(theme.SPACE)
-        layout.addLayout(top)
+        layout.addWidget(wrapping_row((self.tabs, self.steps), stretch=self.steps))
         layout.addWidget(self._splitter, stretch=1)
         self._stack = QStackedWidget()
         self._stack.addWidget(ready)

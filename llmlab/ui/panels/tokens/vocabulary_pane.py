@@ -23,10 +23,11 @@ from llmlab.jobs.job import ErrorInfo
 from llmlab.ui import theme
 from llmlab.ui.panels.tokens.encoded import KIND_NAMES
 from llmlab.ui.panels.tokens.searching import LONGEST, Found
-from llmlab.ui.widgets.parts import ElidedLabel, heading, row
+from llmlab.ui.widgets.parts import ElidedLabel, heading
 from llmlab.ui.widgets.pieces import Box, Boxes
 from llmlab.ui.widgets.tables import FrozenRows, Table
 from llmlab.ui.widgets.tokentext import visible
+from llmlab.ui.widgets.wrapping import wrapping_row
 
 COLUMNS = ("id", "token", "spelled", "bytes", "kind", "rank, score")
 WIDTHS = (6, 13, 13, 12, 12, 8)
@@ -86,6 +87,7 @@ class VocabularyPane(QWidget):
         self.search.setPlaceholderText("Search the vocabulary")
         self.search.setAccessibleName("Search the vocabulary")
         self.search.setClearButtonEnabled(True)
+        self.search.setMinimumWidth(15 * theme.SPACE)
         self.search.textChanged.connect(lambda text: self.searched.emit({"text": text}))
         self.mode = _combo("How to search", [(label, mode, tip) for mode, label, tip in MODES])
         self.mode.currentIndexChanged.connect(lambda _: self._emit("mode", self.mode))
@@ -123,7 +125,7 @@ class VocabularyPane(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(theme.SPACE // 2)
         filters = (self.search, self.mode, self.kind, self.script, self.shortest, self.longest)
-        layout.addWidget(row(filters, stretch=self.search))
+        layout.addWidget(wrapping_row(filters, stretch=self.search))
         layout.addWidget(self.count)
         layout.addLayout(body, stretch=1)
 

@@ -218,7 +218,7 @@ class HeatCanvas(QWidget):
         return QSize(520, 440)
 
     def minimumSizeHint(self) -> QSize:
-        return QSize(220, 180)
+        return QSize(200, 180)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)

@@ -39,6 +39,7 @@ from llmlab.ui.view import PanelView
 from llmlab.ui.widgets.help import Help, HelpButton
 from llmlab.ui.widgets.parts import Choice, ElidedLabel, MutedLabel, heading, icon_button, row
 from llmlab.ui.widgets.states import StateView
+from llmlab.ui.widgets.wrapping import wrapping_row
 
 if TYPE_CHECKING:
     from llmlab.ui.panels.shots.build.presenter import BuildTab
@@ -230,7 +231,7 @@ class BuildPage(TabPage):
         tools: tuple[QToolButton | QSpinBox | QLabel | QWidget, ...] = (
             self.lists, self._count, self.add, self.duplicate, self.delete, self.seed, self.shuffle,
         )  # fmt: skip
-        shots = row(tools, stretch=self._count)
+        shots = wrapping_row(tools, stretch=self._count)
         left = _stack(self.instruction, self.template, shots, self.table, self.query, stretch=self.table)
         help_button = HelpButton(HELP)
         head = row(

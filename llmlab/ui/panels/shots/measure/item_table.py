@@ -10,8 +10,9 @@ from llmlab.ui import theme
 from llmlab.ui.panels.shots.measure.found import Found, ItemLine
 from llmlab.ui.panels.shots.measure.params import Comparison
 from llmlab.ui.widgets.column import combo_box
-from llmlab.ui.widgets.parts import MutedLabel, row
+from llmlab.ui.widgets.parts import MutedLabel
 from llmlab.ui.widgets.tables import PAD, FrozenRows, Table
+from llmlab.ui.widgets.wrapping import wrapping_row
 
 COLUMNS = ("#", "item", "truth", "answer", "right")
 TIPS = {
@@ -90,7 +91,7 @@ class ItemTable(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(theme.SPACE // 2)
-        layout.addWidget(row((self.conditions, self.wrong, self.count), stretch=self.count))
+        layout.addWidget(wrapping_row((self.conditions, self.wrong, self.count), stretch=self.count))
         layout.addWidget(self.view, stretch=1)
         self.conditions.setMinimumContentsLength(18)
         self.conditions.activated.connect(lambda index: self.chosen.emit(self.conditions.itemData(index)))
