@@ -61,8 +61,9 @@ ln -sf "$home/llmlab" "$prefix/bin/llmlab"
 share=$prefix/share
 mkdir -p "$share"
 cp -R "$home/share/." "$share/"
-# the menu knows nothing of the PATH of a shell; in Exec, what a shell would read is quoted
-exec_path=$(printf '%s' "$home/llmlab" | sed 's/[\\"`$]/\\&/g; s/[\\&|]/\\&/g')
+# The menu knows nothing of a shell's PATH. What is special in a quoted Exec, then what is in any value of such a file,
+# then what is to sed: each gets its backslash.
+exec_path=$(printf '%s' "$home/llmlab" | sed 's/[\\"`$]/\\&/g; s/%/%%/g; s/\\/&&/g; s/[\\&|]/\\&/g')
 sed "s|^Exec=llmlab|Exec=\"$exec_path\"|" "$home/share/applications/llmlab.desktop" >"$share/applications/llmlab.desktop"
 
 cat >"$home/uninstall.sh" <<'END'
