@@ -150,6 +150,16 @@ def test_program_set_does_not_serve_development(checkout, calls) -> None:
     assert any(part.startswith("pytest") for part in calls[1])
 
 
+def test_the_bundler_is_installed_by_its_own_command_alone(checkout, calls) -> None:
+    lab.prepare("dev")
+    assert not any("pyinstaller" in part for part in calls[0])
+    lab.prepare("package")
+    assert any(part.startswith("pyinstaller") for part in calls[1])
+    lab.prepare("dev")
+    lab.prepare("run")
+    assert len(calls) == 2
+
+
 @pytest.mark.parametrize("file", ["constraints.txt", "pyproject.toml"])
 def test_new_versions_are_installed(file: str, checkout, calls) -> None:
     lab.prepare("run")
@@ -210,7 +220,8 @@ def test_constraints_are_plain_pins_for_every_dependency() -> None:
     assert not any("+" in version or " " in version for version in pins.values())
     assert list(pins) == sorted(pins)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    for requirement in [*project["dependencies"], *project["optional-dependencies"]["dev"]]:
+    extras = project["optional-dependencies"]
+    for requirement in [*project["dependencies"], *extras["dev"], *extras["package"]]:
         name = requirement.partition(">")[0].partition("=")[0].lower().replace("_", "-")
         assert name in pins
 
@@ -248,6 +259,15 @@ def test_run_passes_arguments_and_status_on(started) -> None:
     command, settings = started[0]
     assert command[1:] == ["-P", "-m", "llmlab", "--model", "bundled:encoder", "a file.txt"]
     assert "QT_QPA_PLATFORM" not in settings
+
+
+def test_package_hands_its_options_on_and_needs_qts_libraries(started, monkeypatch) -> None:
+    asked = []
+    monkeypatch.setattr(lab, "prepare", lambda kind, screen=False: asked.append((kind, screen)))
+    assert lab.main(["package", "--format", "deb"]) == 3
+    assert asked == [("package", True)]
+    assert started[0][0][-2:] == ["--format", "deb"]
+    assert Path(started[0][0][2]).is_file()
 
 
 @pytest.mark.parametrize("option", ["--snapshot", "--snapshot=out", "--version", "--help"])
