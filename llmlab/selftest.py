@@ -22,17 +22,17 @@ _NOBODY = "http://127.0.0.1:9"  # the discard port: nobody listens
 
 def run(requests: Sequence[ModelRequest]) -> int:
     """Try every part, and those models beside the bundled ones; the exit status is 0 when all of it works."""
-    failed = 0
+    failed = []
     for name, check in _checks(requests):
         started = time.monotonic()
         try:
             found, word = check(), "ok"
         except Exception as error:  # noqa: BLE001 - whatever is broken is to be named, and the rest still tried
             found, word = f"{type(error).__name__}: {error}", "FAILED"
-            failed += 1
+            failed.append(name)
         sys.stdout.write(f"{word:<7} {name}: {found} ({time.monotonic() - started:.1f} s)\n")
         sys.stdout.flush()
-    sys.stdout.write(f"{failed} checks failed\n" if failed else "everything works\n")
+    sys.stdout.write(f"FAILED: {', '.join(failed)}\n" if failed else "everything works\n")
     return 1 if failed else 0
 
 

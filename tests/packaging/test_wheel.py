@@ -113,6 +113,11 @@ def test_command_is_there(installed: Installed) -> None:
     assert llmlab.__version__ in finish(installed.bin / "llmlab", "--version", folder=installed.folder)
 
 
+def test_installation_passes_its_own_test(installed: Installed) -> None:
+    said = finish(installed.bin / "llmlab", "--self-test", folder=installed.folder)
+    assert said.endswith("everything works\n")
+
+
 def test_snapshots_are_written(installed: Installed) -> None:
     finish(installed.bin / "llmlab", "--snapshot", "pictures", folder=installed.folder)
     pictures = list((installed.folder / "pictures").rglob("*.png"))
