@@ -17,7 +17,7 @@ from llmlab.engine.memory.passing import layers_kept
 from llmlab.engine.memory.recipe import TrainingSettings
 from llmlab.engine.memory.shape import ModelShape
 from llmlab.engine.memory.training import training
-from tests.engine.gpu_trace import on_gpu, saved
+from tests.engine.gpu_trace import AsOnCuda, Trace, on_gpu, saved
 from tests.engine.memory_families import FAMILIES, HEADS, UNKNOWN, WINDOW, WINDOWS
 from tests.engine.memory_shapes import shape
 from tests.engine.test_memory_inference import value_of
@@ -91,6 +91,29 @@ def test_layers_that_look_back_at_a_window_only(name: str, dtype: torch.dtype, a
         words, values = kept[0].formula(BATCH, tokens)
         assert value_of(values) == four
         assert ("mask" in words) == (masked and tokens == WINDOW)
+
+
+@pytest.mark.parametrize("name", ["llama", "gemma 2", "bloom", "gpt-neox", "gpt-oss", "deepseek-v3", "gpt-j", "bert"])
+def test_full_checkpointing_keeps_the_input_of_each_layer(name: str) -> None:
+    def left(layers: int) -> int:
+        """Bytes that are there after the forward pass."""
+        model = on_gpu(FAMILIES[name](layers), torch.bfloat16).train()
+        model.activation_checkpointing_enable()
+        ids = torch.zeros(BATCH, TOKENS, dtype=torch.long, device="meta")
+        with AsOnCuda(), Trace() as trace:
+            trace.follow([*model.parameters(), *model.buffers(), ids])
+            output = model(input_ids=ids, **({} if name == "bert" else {"use_cache": False}))
+            end = len(trace.operations)
+        assert output.logits.requires_grad
+        made = [life for life in trace.lives if not life.before]
+        return sum(life.bytes for life in made if life.died is None or life.died >= end)
+
+    known = describe(FAMILIES[name](3))
+    kept = [
+        Kept(describe(FAMILIES[name](layers)), 2, fused=known.fuses, checkpointing=Checkpointing.FULL, inputs=2)
+        for layers in (3, 2)
+    ]
+    assert left(3) - left(2) == kept[0].bytes(BATCH, TOKENS) - kept[1].bytes(BATCH, TOKENS)
 
 
 # What nobody has looked at
