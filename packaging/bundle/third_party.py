@@ -102,11 +102,11 @@ def _is_in(found: Distribution, internal: Path, modules: set[str]) -> bool:
 def licence_of(found: Distribution) -> str:
     """As the package says it: as an SPDX expression, in a classifier, or in words."""
     facts = found.metadata
-    if expression := facts.get("License-Expression"):
-        return expression
+    if "License-Expression" in facts:
+        return facts["License-Expression"]
     classified = [each.rpartition(" :: ")[2] for each in facts.get_all("Classifier") or () if each[:7] == "License"]
-    said = (facts.get("License") or "").strip()
-    return "; ".join(classified) or (said if 0 < len(said.splitlines()) < 2 else "see its text")
+    said = facts["License"].strip() if "License" in facts else ""
+    return "; ".join(classified) or (said if len(said.splitlines()) == 1 else "see its text")
 
 
 def system_libraries(internal: Path) -> Iterator[Part]:
