@@ -68,6 +68,9 @@ FAMILIES: dict[str, Make] = {
     "gpt-neox, one after the other": _family("GPTNeoX", _SIZES, use_parallel_residual=False),
     "gpt-neox, dropouts": _family("GPTNeoX", _SIZES, hidden_dropout=0.1, attention_dropout=0.1),
     "gpt-j": _family("GPTJ", {"vocab_size": 32, "n_embd": 64, "n_head": HEADS, **_ENDS}, "n_layer", rotary_dim=8),
+    "gpt-neo": lambda count: _family(
+        "GPTNeo", {"vocab_size": 32, "hidden_size": 64, "num_heads": HEADS, **_ENDS}, "num_layers"
+    )(count, attention_types=[[["global"], count]]),
     "gpt-2": _family("GPT2", {"vocab_size": 32, "n_embd": 64, "n_head": HEADS, **_ENDS}, "n_layer"),
     "bloom": _family("Bloom", {"vocab_size": 32, "hidden_size": 64, "n_head": HEADS, **_ENDS}, "n_layer"),
     "bloom, dropouts": _family(
@@ -85,6 +88,7 @@ FAMILIES: dict[str, Make] = {
     "bert": _family("Bert", _SIZES),
     "roberta": _family("Roberta", _SIZES),
     "xlm-roberta": _family("XLMRoberta", _SIZES),
+    "camembert": _family("Camembert", _SIZES),
     "electra": _family("Electra", _SIZES, embedding_size=64),
     "distilbert": _family("DistilBert", {"vocab_size": 32, "dim": 64, "hidden_dim": 96, "n_heads": HEADS}, "n_layers"),
     "modernbert": _family("ModernBert", _SIZES, cls_token_id=0, sep_token_id=0, global_attn_every_n_layers=1),

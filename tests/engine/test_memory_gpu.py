@@ -19,7 +19,10 @@ from transformers import (
     GPT2Config,
     LlamaConfig,
     MarianConfig,
+    MBartConfig,
+    MT5Config,
     OPTConfig,
+    PegasusConfig,
     PreTrainedConfig,
     Qwen3Config,
     T5Config,
@@ -67,6 +70,14 @@ BART: dict[str, Any] = {
     "decoder_start_token_id": 0,
     "pad_token_id": 0,
 }
+T5: dict[str, Any] = {
+    "vocab_size": 32,
+    "d_model": 64,
+    "d_ff": 96,
+    "num_heads": HEADS,
+    "d_kv": 16,
+    "decoder_start_token_id": 0,
+}
 ONE_STACK: dict[str, Callable[[int], PreTrainedConfig]] = {
     "llama": lambda n: LlamaConfig(num_hidden_layers=n, **LLAMA),
     "qwen3": lambda n: Qwen3Config(num_hidden_layers=n, **LLAMA),
@@ -86,8 +97,7 @@ ONE_STACK: dict[str, Callable[[int], PreTrainedConfig]] = {
 
 
 def t5(encoder: int, decoder: int, **more: Any) -> PreTrainedConfig:
-    sizes = {"vocab_size": 32, "d_model": 64, "d_ff": 96, "num_heads": HEADS, "d_kv": 16, "decoder_start_token_id": 0}
-    return T5Config(num_layers=encoder, num_decoder_layers=decoder, **sizes, **more)
+    return T5Config(num_layers=encoder, num_decoder_layers=decoder, **T5, **more)
 
 
 TWO_STACKS: dict[str, Callable[[int, int], PreTrainedConfig]] = {
@@ -99,6 +109,9 @@ TWO_STACKS: dict[str, Callable[[int, int], PreTrainedConfig]] = {
         encoder_layers=e, decoder_layers=d, attention_dropout=0.1, activation_dropout=0.1, **BART
     ),
     "marian": lambda e, d: MarianConfig(encoder_layers=e, decoder_layers=d, **BART),
+    "mbart": lambda e, d: MBartConfig(encoder_layers=e, decoder_layers=d, **BART),
+    "pegasus": lambda e, d: PegasusConfig(encoder_layers=e, decoder_layers=d, **BART),
+    "mt5": lambda e, d: MT5Config(num_layers=e, num_decoder_layers=d, feed_forward_proj="gated-gelu", **T5),
 }
 SETTINGS = [(torch.bfloat16, "sdpa"), (torch.bfloat16, "eager"), (torch.float32, "sdpa")]
 in_each_setting = pytest.mark.parametrize(("dtype", "attention"), SETTINGS, ids=str)

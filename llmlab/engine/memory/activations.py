@@ -223,9 +223,9 @@ def ends(shape: ModelShape, width: int, *, cuda: bool = True) -> int:
     """Bytes of a token that is kept around the layers of a stack.
 
     The last norm and what it answers, the token's number, the masks of the dropouts after the embedding and, in T5,
-    the last norm. In BLOOM the norm of the embedding, whose answer the first layer keeps. In the heads of BERT's
-    family what an activation and a norm read, and what that answers. Left out is what does not grow with the batch:
-    sines and cosines, positions, in Gemma the last norm's weights.
+    the last norm. In BLOOM and mBART the norm of the embedding, whose answer the first layer keeps. In the heads of
+    BERT's family what an activation and a norm read, and what that answers. Left out is what does not grow with the
+    batch: sines and cosines, positions, in Gemma the last norm's weights.
     """
     kept = (
         norm(shape, width, cuda=cuda) + shape.block.outer_masks * shape.dropout * (1 if cuda else width) * shape.hidden

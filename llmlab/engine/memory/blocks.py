@@ -84,7 +84,8 @@ _PARALLEL = Block(Norm.LAYER, norms=1, reads=1)  # attention and MLP read the sa
 
 _FAMILIES: dict[str, Block] = {
     **dict.fromkeys(("gpt2", "bert", "roberta", "xlm-roberta", "camembert", "electra"), CLASSIC),
-    **dict.fromkeys(("bart", "mbart", "marian", "pegasus"), CLASSIC),
+    **dict.fromkeys(("bart", "marian", "pegasus"), CLASSIC),
+    "mbart": replace(CLASSIC, embedding_norm=True),
     **dict.fromkeys(("llama", "mistral", "qwen2", "qwen3", "granite", "smollm3"), GATED),
     "mixtral": GATED,
     **dict.fromkeys(("qwen2_moe", "qwen3_moe"), replace(GATED, router=Router.SOFTMAX)),
