@@ -309,18 +309,23 @@ def _take_over_typing() -> None:
 
 def _session() -> Session:
     """Made in the model thread, so that torch is imported there and not before the window is up."""
+    _import_engine()
     from llmlab.engine.session import Session
 
-    _spare_imports()
     return Session()
 
 
 @functools.cache
-def _spare_imports() -> None:
-    """Keep what the imports have made out of the search for garbage: it stays, and looking through its 370,000 objects
-    again and again stopped the window for 0.3 s each time.
+def _import_engine() -> None:
+    """Keep what the imports make out of the search for garbage: it stays. Looking through its 370,000 objects again and
+    again takes a tenth of the imports' time, and afterwards stopped the window for 0.3 s each time.
     """
-    gc.freeze()
+    gc.disable()
+    try:
+        import_module("llmlab.engine.session")
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _import_panels(_resource: object, _control: object) -> None:

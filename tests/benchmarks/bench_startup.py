@@ -10,7 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.benchmarks.measure import Row
+from tests.benchmarks.measure import Row, interleaved
 
 STARTS = 5
 WINDOW = 1.0  # s
@@ -48,6 +48,11 @@ sys.exit(app.run(cli.parser().parse_args([])))
 """
 
 
+# What the model thread does first, with or without a search for garbage meanwhile.
+IMPORTS = "import gc; {}; import llmlab.engine.session"
+SEARCH = 1.0  # ratio: it must not be slower
+
+
 def run() -> list[Row]:
     """The median of some starts, with warm disk caches."""
     windows, models = [], []
@@ -57,10 +62,22 @@ def run() -> list[Row]:
         windows.append(window)
         models.append(model)
     window, model = statistics.median(windows), statistics.median(models)
+    imports = interleaved(lambda: _import("gc.disable()"), lambda: _import("gc.enable()"), repeats=5)
     return [
         Row("window on screen after start", window, "s", f"at most {WINDOW:g} s", window <= WINDOW),
         Row("bundled model ready after start", model, "s", f"at most {MODEL:g} s on 2 cores", model <= MODEL),
+        Row(
+            "imports of the engine ÷ the same with a search for garbage",
+            imports.ratio,
+            "×",
+            f"at most {SEARCH:g} ×",
+            imports.ratio <= SEARCH,
+        ),
     ]
+
+
+def _import(before: str) -> None:
+    subprocess.run([sys.executable, "-c", IMPORTS.format(before)], check=True, timeout=300)
 
 
 def _start() -> tuple[float, float]:

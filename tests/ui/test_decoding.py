@@ -27,11 +27,14 @@ from llmlab.ui import theme
 from llmlab.ui.panel import PanelContext
 from llmlab.ui.panels.decoding import PANEL
 from llmlab.ui.panels.decoding.completion_pane import step_card
+from llmlab.ui.panels.decoding.params import TABS, WAYS
 from llmlab.ui.panels.decoding.view import DecodingPanel
 from llmlab.ui.widgets.parts import ElidedLabel
+from llmlab.ui.window import CONTROLS_WIDTH
 from llmlab.workbench import Workbench
 from tests.presenters.decoding_fakes import MASK, FakeEngine, FakeNotifier, ManualJobs, model_info, ready, step
 
+BESIDE = 128  # pixels of the window's width for the rail and the margins
 SIZE = (1170, 560)  # what the window leaves to picture and controls at 1280 × 800
 
 
@@ -432,3 +435,35 @@ def test_menus_leave_nothing_behind(bench: Bench) -> None:
     QApplication.processEvents()
     QApplication.sendPostedEvents(None, 52)  # deferred deletes
     assert len(bench.frame.findChildren(QMenu)) == before
+
+
+def test_a_tab_takes_the_room_of_the_bars_and_keeps_it(qtbot: QtBot) -> None:
+    bench = open_panel(qtbot, model_info(), "Once", {"tab": "strategies"})
+    panel = bench.panel
+    before = panel.pages["strategies"].height()
+    qtbot.keyClick(panel.picture, Qt.Key.Key_B, Qt.KeyboardModifier.ControlModifier)
+    qtbot.waitUntil(lambda: panel.pages["strategies"].height() > before + 150)
+    assert not panel.distribution.isVisible()
+    saved = panel.save()
+
+    second = open_panel(qtbot, model_info(), "Once", saved)
+    again = second.panel
+    assert again.enlarge.isChecked()
+    assert not again.distribution.isVisible()
+    again.enlarge.click()
+    assert again.distribution.isVisible()
+    assert not again.save()["enlarged"]
+
+
+def test_words_that_have_to_be_read_come_before_an_enlarged_tab(qtbot: QtBot) -> None:
+    bench = open_panel(qtbot, None, "Once", {"enlarged": True})
+    assert bench.panel.distribution.isVisible()
+    ready(bench.workbench, model_info())
+    bench.settle()
+    assert not bench.panel.distribution.isVisible()
+
+
+@pytest.mark.parametrize("tab", TABS)
+def test_every_tab_fits_a_window_of_a_thousand_pixels(qtbot: QtBot, tab: str) -> None:
+    bench = open_panel(qtbot, model_info(), "Once", {"tab": tab, "ways": list(WAYS)})
+    assert bench.panel.picture.minimumSizeHint().width() <= 1000 - CONTROLS_WIDTH - BESIDE

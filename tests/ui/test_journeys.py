@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,7 @@ def test_the_window_opens_and_becomes_ready_by_itself(qtbot: QtBot, open_lab: Op
     assert lab.window.isVisible()
     assert lab.workbench.prompt == app.EXAMPLE_PROMPT
     wait_ready(qtbot, lab)
+    assert gc.isenabled(), "it rests only while the engine is imported"
     assert lab.window.windowTitle().startswith("Llama Lab Storyteller")
     assert lab.window.model_bar._facts.text().startswith("decoder-only · ")
     qtbot.waitUntil(lambda: "tokens of" in lab.window.prompt._count.text(), timeout=WAIT)

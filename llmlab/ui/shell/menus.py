@@ -21,6 +21,7 @@ SHORTCUTS = (
     ("Ctrl+L", "the prompt"),
     ("Ctrl+Return", "generate, insert a mask, or measure"),
     ("Esc", "stop generating or measuring"),
+    ("Ctrl+B", "decoding: the tab takes the room of the bars, or gives it back"),
     ("Alt+Left, Alt+Right", "the generated token (attention) or test item (shots) before, or the next"),
     ("Arrows, Return, + − 0", "attention: go to a head or cell, pin its row, zoom, show everything"),
     ("Ctrl+O", "open a model"),

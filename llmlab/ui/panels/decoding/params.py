@@ -61,6 +61,7 @@ class Params:
     stop: tuple[str, ...] = ()
     logarithmic: bool = False
     tab: str = TABS[0]
+    enlarged: bool = False  # the tab takes the bars' room as well
     typical_p: float = 1.0
     epsilon_cutoff: float = 0.0
     eta_cutoff: float = 0.0

@@ -8,7 +8,7 @@ from typing import Any
 
 from PySide6.QtCore import Qt, QTimer, Slot
 from PySide6.QtGui import QKeySequence, QShortcut
-from PySide6.QtWidgets import QSplitter, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QSplitter, QStackedWidget, QVBoxLayout, QWidget
 
 from llmlab.engine.types import GenerationStep
 from llmlab.ui import theme
@@ -25,8 +25,9 @@ from llmlab.ui.panels.decoding.presenter import DecodingPresenter
 from llmlab.ui.panels.decoding.strategies_pane import StrategiesPane
 from llmlab.ui.panels.decoding.sweep_pane import SweepPane
 from llmlab.ui.panels.decoding.waterfall_pane import WaterfallPane
+from llmlab.ui.screen import Kind
 from llmlab.ui.view import PanelView
-from llmlab.ui.widgets.parts import Choice
+from llmlab.ui.widgets.parts import Choice, icon_button, row
 
 # Of each tab: label, tooltip and, besides the completion, its widget. A page's `attach` is given its part.
 LABELS = {
@@ -38,6 +39,7 @@ LABELS = {
     "ask": ("Ask", "How probable exactly this continuation is"),
     "chat": ("Chat", "Talk to a model with a chat template, and see what it reads"),
 }
+ENLARGE = "Ctrl+B"
 PAGES: dict[str, Callable[[], Any]] = {
     "waterfall": WaterfallPane,
     "branches": BranchesPane,
@@ -82,13 +84,19 @@ class DecodingPanel(PanelView):
         self._stack = QStackedWidget()
         for name in TABS:
             self._stack.addWidget(self.pages.get(name, self.completion))
+        self.enlarge = icon_button("enlarge", "", "Give the tab the room of the bars")
+        self.enlarge.setCheckable(True)
+        self.enlarge.setShortcut(QKeySequence(ENLARGE))
+        head = row((self.tabs, self.enlarge))
+        head_layout = head.layout()
+        assert isinstance(head_layout, QHBoxLayout)
+        head_layout.insertStretch(1, 1)
         lower = QWidget()
         layout = QVBoxLayout(lower)
         layout.setContentsMargins(0, theme.SPACE // 2, 0, 0)
         layout.setSpacing(theme.SPACE // 2)
-        layout.addWidget(self.tabs, alignment=Qt.AlignmentFlag.AlignLeft)
+        layout.addWidget(head)
         layout.addWidget(self._stack, stretch=1)
-        self.tabs.setVisible(len(TABS) > 1)
         return lower
 
     @Slot(int)
@@ -124,6 +132,8 @@ class DecodingPanel(PanelView):
             lambda what: presenter.sharing.copy_python() if what == "python" else presenter.sharing.copy_text()
         )
         self.tabs.chosen.connect(self._choose_tab)
+        self.enlarge.toggled.connect(lambda on: presenter.change(enlarged=on))
+        self.enlarge.toggled.connect(lambda _: self._share_room())
         for name, page in self.pages.items():
             page.attach(presenter.parts[name])
         for key in ("Ctrl+Return", "Ctrl+Enter"):
@@ -131,6 +141,13 @@ class DecodingPanel(PanelView):
         self._escape = QShortcut(QKeySequence("Esc"), self.picture)
         self._escape.activated.connect(presenter.completions.stop)
         self._escape.setEnabled(False)
+
+    def _share_room(self) -> None:
+        """An enlarged tab takes the bars' room, unless there are words in their place that have to be read."""
+        on = self.enlarge.isChecked()
+        told = self._screen is not None and self._screen.stage.kind in {Kind.EMPTY, Kind.ERROR}
+        self.distribution.setVisible(told or not on)
+        self.enlarge.setToolTip(f"{'Show the bars again' if on else 'Give the tab the room of the bars'} ({ENLARGE})")
 
     @Slot(int)
     def _selected(self, index: int) -> None:
@@ -153,6 +170,7 @@ class DecodingPanel(PanelView):
             self.distribution.show_screen(screen)
             self.completion.show_screen(screen)
             self.controls.show_screen(screen)
+            self._share_room()
             if hasattr(self, "_escape"):
                 self._escape.setEnabled(screen.generating)
 
@@ -162,6 +180,10 @@ class DecodingPanel(PanelView):
         self.distribution.log.setChecked(params.logarithmic)
         self.distribution.log.blockSignals(False)
         self.distribution.bars.set_logarithmic(params.logarithmic)
+        self.enlarge.blockSignals(True)
+        self.enlarge.setChecked(params.enlarged)
+        self.enlarge.blockSignals(False)
+        self._share_room()
         self.tabs.set_chosen(TABS.index(params.tab))
         self._stack.setCurrentIndex(TABS.index(params.tab))
 
