@@ -9,11 +9,12 @@ import pytest
 
 from llmlab.engine.errors import InputError, ModelFileError, UnsupportedModelError
 from llmlab.engine.memory.architectures import architecture, architectures
+from llmlab.engine.memory.blocks import CLASSIC, GATED
 from llmlab.engine.memory.cache import kv_cache_bytes
 from llmlab.engine.memory.describe import describe
 from llmlab.engine.memory.inference import InferenceSettings, cache_bytes
 from llmlab.engine.memory.layout import parameter_count
-from llmlab.engine.memory.shape import Block, Group
+from llmlab.engine.memory.shape import Group, Latent
 from tests.engine.memory_shapes import shape
 
 # Parameters, and bytes that a token leaves in a 16-bit cache (None: no cache). From the files on the hub, the papers
@@ -121,12 +122,17 @@ def test_a_tied_output_counts_once_and_an_untied_one_is_the_head() -> None:
 
 
 def test_blocks() -> None:
-    assert shape("gpt2").block is Block.CLASSIC
+    assert shape("gpt2").block is CLASSIC
     assert shape("gpt2").primitive_gelu
-    assert shape("bert-base-uncased").block is Block.CLASSIC
-    assert shape("Qwen/Qwen3-0.6B").block is Block.GATED
+    assert shape("bert-base-uncased").block is CLASSIC
+    assert shape("Qwen/Qwen3-0.6B").block is GATED
     assert shape("Qwen/Qwen3-0.6B").query_key_norm
     assert shape("t5-base").layers == 24
+    deepseek = shape("deepseek-ai/DeepSeek-V3")
+    assert (deepseek.layers, deepseek.dense_layers, deepseek.dense_intermediate) == (61, 3, 18432)
+    assert deepseek.latent == Latent(1536, 512, 64, 128 * 128, 128 * (128 + 128))
+    gemma = shape("google/gemma-3-1b-pt")
+    assert (gemma.window, gemma.windowed_layers, gemma.layers) == (512, 22, 26)
 
 
 @pytest.mark.parametrize(
