@@ -141,7 +141,7 @@ def step_trace(
         asked["input_ids"] = torch.zeros(batch, source, dtype=torch.long, device="meta")
     with StepTrace() as trace:
         trace.follow([*model.parameters(), *model.buffers(), *optimizer.states, *asked.values()])
-        for _ in range(micro_batches):
+        for batch_number in range(1, micro_batches + 1):
             with as_on_gpu(cast):
                 output = model(**asked, use_cache=False)
             if cast is not None:
@@ -149,6 +149,8 @@ def step_trace(
             trace.end("forward")
             output.loss.backward()
             trace.end("backward")
+            if batch_number < micro_batches:
+                del output  # as in a loop whose body is a function, such as Trainer's
         optimizer.step()
         trace.end("optimizer")
     return trace

@@ -155,14 +155,14 @@ def test_every_page_for_training_and_the_keyboard(qtbot: QtBot, calculator: tupl
         assert pane.isVisible()
     page.pages.chosen.emit(PAGES.index("phases"))
     pane = page.phases
-    assert "This is the peak" in pane.formulas.text()
+    assert "This is the peak" in pane.formulas.toPlainText()
     pane.chart.setFocus()
     for key in (Qt.Key.Key_Right, Qt.Key.Key_Return):  # the first moment
         qtbot.keyClick(pane.chart, key)
-    assert pane.formulas.text().startswith("At rest: ")
+    assert pane.formulas.toPlainText().startswith("At rest: ")
     assert pane.table.selected_rows == (0,)
     pane.table.picked.emit((4,))
-    assert "Gradients: " in pane.formulas.text()
+    assert "Gradients: " in pane.formulas.toPlainText()
     pane.copy_table()
     assert QGuiApplication.clipboard().text().startswith("moment\tpart\tbytes")
     assert not page.controls.sliders["source_tokens"].isVisible()

@@ -7,6 +7,7 @@ its own input, which autograd keeps: three for queries, keys and values, one whe
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from llmlab.engine.memory.shape import ModelShape
@@ -28,6 +29,7 @@ class Casts:
         return tokens * (self.layer + self.cross) + source * self.heard if cross else tokens * self.layer
 
 
+@lru_cache(maxsize=64)  # looks at hundreds of tensors, and a slider asks again and again
 def casts_of(shape: ModelShape) -> Casts:
     """Counted in the code of Llama, GPT-2, BERT, BART and T5, and held to what autograd saves there.
 

@@ -44,6 +44,7 @@ def _states(
     return tuple(terms)
 
 
+@lru_cache(maxsize=64)
 def trained_shapes(shape: ModelShape, lora: Lora | None) -> tuple[tuple[int, ...], ...]:
     """Shapes of what is trained: every parameter, or two matrices for every target of LoRA. Raises InputError."""
     if lora is None:
@@ -60,9 +61,24 @@ def trained_shapes(shape: ModelShape, lora: Lora | None) -> tuple[tuple[int, ...
     return tuple(pair for t in chosen for pair in ((lora.rank, t.shape[1]), (t.shape[0], lora.rank)))
 
 
+@lru_cache(maxsize=64)
 def output_elements(shape: ModelShape) -> int:
     """Elements of the output layer, be it the embedding again or not."""
     return max((t.elements for t in shape.tensors if len(t.shape) == 2 and shape.vocabulary in t.shape), default=0)
+
+
+def _linear_elements(shape: ModelShape) -> int:
+    """Elements of all linear layers; the embedding is one of them where it is the output layer as well."""
+    linear = [t for t in shape.tensors if len(t.shape) == 2 and t.group not in (Group.EMBEDDINGS, Group.NORMS)]
+    has_output = any(t.group is Group.HEAD and shape.vocabulary in t.shape for t in linear)
+    return sum(t.elements for t in linear) + output_elements(shape) * (not has_output)
+
+
+@lru_cache(maxsize=64)
+def shares_embedding(shape: ModelShape) -> bool:
+    """Whether gradients of the embedding come from two places: a tied output layer, or encoder and decoder."""
+    own = any(t.group is Group.HEAD and len(t.shape) == 2 and shape.vocabulary in t.shape for t in shape.tensors)
+    return shape.encodes_first or not own
 
 
 def gradient_width(settings: TrainingSettings) -> int:
@@ -75,8 +91,7 @@ def _weights(shape: ModelShape, precision: Precision) -> tuple[Term, ...]:
     terms = [_times("Weights", "parameters", shape.parameters, width)]
     if precision is Precision.AUTOCAST:
         note = "autocast makes a 16-bit copy of each linear layer, which waits for that layer's backward pass."
-        count = shape.layout.quantizable + output_elements(shape)
-        terms.append(_times(COPIES, "elements of linear layers", count, 2, note))
+        terms.append(_times(COPIES, "elements of linear layers", _linear_elements(shape), 2, note))
     return tuple(terms)
 
 

@@ -13,13 +13,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
 
 from llmlab.engine.memory.activations import Checkpointing
-from llmlab.engine.memory.optimizers import FORMULAS_OF_RESULTS, results_of
+from llmlab.engine.memory.optimizers import FORMULAS_OF_RESULTS, Implementation, Optimizer, results_of
 from llmlab.engine.memory.passing import (
     first_logit_bytes,
     logit_bytes,
@@ -28,9 +28,16 @@ from llmlab.engine.memory.passing import (
     output_width,
     passing,
 )
-from llmlab.engine.memory.recipe import Precision, TrainingSettings
+from llmlab.engine.memory.recipe import Lora, Precision, TrainingSettings
 from llmlab.engine.memory.shape import Group, ModelShape
-from llmlab.engine.memory.states import COPIES, GRADIENTS, gradient_width, output_elements, trained_shapes
+from llmlab.engine.memory.states import (
+    COPIES,
+    GRADIENTS,
+    gradient_width,
+    output_elements,
+    shares_embedding,
+    trained_shapes,
+)
 from llmlab.engine.memory.terms import Term, with_margin
 
 ON_THEIR_WAY, RESULTS = "Gradients on their way", "Optimizer's results"
@@ -142,28 +149,35 @@ class Step:
         return self._phase(self.worst())
 
     def worst(self) -> Moment:
-        """Which moment is the worst one."""
-        batch, tokens = self._settings.batch, self._settings.tokens
-        return max(self.moments, key=lambda moment: self._held(moment, batch, tokens))
+        """Which moment is the worst one; at rest there is only what is there in every other one as well."""
+        held = self._held_at(self._settings.batch, self._settings.tokens)
+        return max(held, key=lambda moment: held[moment])
 
     def held(self, batch: Any, tokens: Any) -> Any:
         """Bytes at the worst moment without context and margin, for arrays: float64 of their common shape."""
-        found = [self._held(moment, batch, tokens) for moment in self.moments]
-        return np.maximum.reduce(np.broadcast_arrays(*found))
+        most: Any = 0.0
+        for found in self._held_at(batch, tokens).values():
+            most = np.maximum(most, found)
+        return most
 
     # --- what is there -------------------------------------------------------------------------------------------
 
-    def _held(self, moment: Moment, batch: Any, tokens: Any) -> Any:
-        there, split = self._present[moment], self._shared.tensor_parallel
-        found = there.held
-        brief = there.brief.bytes if there.brief else 0
-        if there.recomputes:
-            brief = _larger(brief, _shares(self._passing.recomputed(batch, tokens), split))
-        found = found + brief
-        if there.logit:
-            found = found + _shares(there.logit * batch * tokens * self._shape.vocabulary, split)
-        if there.stores:
-            found = found + _shares(self._passing.stored(batch, tokens), split)
+    def _held_at(self, batch: Any, tokens: Any) -> dict[Moment, Any]:
+        """Bytes at every moment but those at rest, for numbers or arrays."""
+        split = self._shared.tensor_parallel
+        stored = _shares(self._passing.stored(batch, tokens), split)
+        recomputed = _shares(self._passing.recomputed(batch, tokens), split)
+        logits = batch * tokens * self._shape.vocabulary
+        found: dict[Moment, Any] = {}
+        for moment in self.moments:
+            if moment in (Moment.REST, Moment.AFTER):
+                continue
+            there = self._present[moment]
+            brief = there.brief.bytes if there.brief else 0
+            held = there.held + (_larger(brief, recomputed) if there.recomputes else brief)
+            if there.logit:
+                held = held + _shares(there.logit * logits, split)
+            found[moment] = held + stored if there.stores else held
         return found
 
     def _phase(self, moment: Moment) -> Phase:
@@ -249,8 +263,8 @@ class Step:
         Beyond the gradient that is counted with all others; where that is added to, or shared out, one more.
         """
         width, count = gradient_width(self._settings), self._last_gradient()
-        copies = 2 * self._twice + (self._settings.micro_batches > 1 or self._shared.gradients > 1)
-        note = "The embedding is used twice: two gradients and their sum." if self._twice else ""
+        copies = 2 * shares_embedding(self._shape) + (self._settings.micro_batches > 1 or self._shared.gradients > 1)
+        note = "The embedding is used twice: two gradients and their sum." if shares_embedding(self._shape) else ""
         if copies % 2:
             note = f"{note} It is whole before it is added to the others or shared out.".strip()
         what = "embedding" if count == output_elements(self._shape) else "largest layer"
@@ -262,30 +276,20 @@ class Step:
             note,
         )
 
-    @cached_property
-    def _twice(self) -> bool:
-        """Whether a gradient of the embedding comes from two places: a tied output layer, or encoder and decoder."""
-        shape = self._shape
-        own = any(t.group is Group.HEAD and len(t.shape) == 2 and shape.vocabulary in t.shape for t in shape.tensors)
-        return shape.encodes_first or not own
-
     def _last_gradient(self) -> int:
         """Elements of the embedding, or of a whole layer where a layer's gradients are shared out together."""
         embedding, shape = output_elements(self._shape), self._shape
-        if self._shared.gradients == 1 or self._twice:
+        if self._shared.gradients == 1 or shares_embedding(self._shape):
             return embedding
         around = sum(shape.group(group) for group in (Group.EMBEDDINGS, Group.HEAD))
         return max(embedding, math.ceil((shape.parameters - around) / max(1, shape.layers)))
 
     def _results(self) -> Term:
-        settings = self._settings
-        width = 2 if settings.precision is Precision.BFLOAT16 and settings.lora is None else 4
-        trained = trained_shapes(self._shape, settings.lora)
-        size = results_of(settings.optimizer, settings.implementation, trained, width)
-        words = FORMULAS_OF_RESULTS.get((settings.optimizer, settings.implementation), "largest tensors")
+        term = _results_of(self._shape, self._settings)
         split = self._shared.optimizer * self._shared.tensor_parallel
-        note = f"What {settings.optimizer} works with for a moment ({settings.implementation})."
-        return Term(RESULTS, math.ceil(size / split), words, f"{size:,}" + (f" / {split}" if split > 1 else ""), note)
+        if split == 1:
+            return term
+        return replace(term, bytes=math.ceil(term.bytes / split), values=f"{term.bytes:,} / {split}")
 
     def _logit_note(self, moment: Moment) -> str:
         if self._settings.chunked_loss:
@@ -310,6 +314,22 @@ class Step:
             values=f"({term.values}) / {split}",
             note="Sequence parallelism included: norms and dropouts are shared out too.",
         )
+
+
+def _results_of(shape: ModelShape, settings: TrainingSettings) -> Term:
+    """What the optimizer works with for a moment, all of it."""
+    width = 2 if settings.precision is Precision.BFLOAT16 and settings.lora is None else 4
+    size = _size_of_results(shape, settings.lora, settings.optimizer, settings.implementation, width)
+    words = FORMULAS_OF_RESULTS.get((settings.optimizer, settings.implementation), "largest tensors")
+    note = f"What {settings.optimizer} works with for a moment ({settings.implementation})."
+    return Term(RESULTS, size, words, f"{size:,}", note)
+
+
+@lru_cache(maxsize=64)  # goes over hundreds of tensors, whatever the batch
+def _size_of_results(
+    shape: ModelShape, lora: Lora | None, optimizer: Optimizer, implementation: Implementation, width: int
+) -> int:
+    return results_of(optimizer, implementation, trained_shapes(shape, lora), width)
 
 
 def _larger(one: Any, other: Any) -> Any:

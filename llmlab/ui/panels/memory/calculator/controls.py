@@ -99,6 +99,7 @@ TARGETS = {
     "attention": ("attention", "LoRA beside the linear layers of attention"),
     "all": ("all linear layers", "LoRA beside every linear layer of the blocks"),
 }
+AT_ONCE = "Each gradient is used up as soon as it is there"
 BASES = {
     "": ("not quantized", "LoRA: the frozen weights stay as they are"),
     "int8": ("LLM.int8", "The frozen weights in 8 bits"),
@@ -186,7 +187,7 @@ class Controls(ControlColumn):
             "flash": ("Flash attention", "Attention never keeps its scores, tokens × tokens for each head"),
             "all_logits": ("Logits of every position", "Not only of the last one, as generate() asks for"),
             "chunked_loss": ("Loss in parts", "Logits are made for a part of the tokens at a time"),
-            "fused_backward": ("Gradients used at once", "Each gradient is used up as soon as it is there"),
+            "fused_backward": ("Gradients used at once", AT_ONCE),
         }
         checks = {}
         for name, (label, tip) in found.items():
@@ -287,5 +288,6 @@ class Controls(ControlColumn):
             not params.fused_backward, "Gradients that are used at once cannot be added up."
         )
         self.checks["fused_backward"].setEnabled(params.fused_backward or params.micro_batches == 1)
+        self.checks["fused_backward"].setToolTip(AT_ONCE if params.micro_batches == 1 else "Only with one micro-batch.")
         hybrid = params.strategy == Strategy.HYBRID_SHARD.value
         self.sliders["node"].set_available(hybrid, "Only HYBRID_SHARD asks for it.")

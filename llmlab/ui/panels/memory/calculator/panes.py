@@ -15,7 +15,7 @@ from llmlab.ui.panels.memory.calculator.pictures import Parts, Rules, Sharing, S
 from llmlab.ui.panels.memory.calculator.screen import Speed
 from llmlab.ui.widgets.chart.chart import Chart
 from llmlab.ui.widgets.chart.stacks import Mark, Segment, Stack, StackedBars
-from llmlab.ui.widgets.parts import ElidedLabel, MutedLabel, row
+from llmlab.ui.widgets.parts import ElidedLabel, row
 from llmlab.ui.widgets.rowtable import Column, Row, RowTable
 
 TERM_COLUMNS = (
@@ -232,14 +232,18 @@ class RulesPane(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.bars = StackedBars("Bytes per parameter, rule by rule", words.gb, axis=True)
-        self.sources = MutedLabel()
-        self.sources.setWordWrap(True)
-        self.setLayout(column((self.bars, 1), (self.sources, 0)))
+        self.sources: list[ElidedLabel] = []  # not one that wraps: the page would be laid out for every width of it
+        self._lines = column((self.bars, 1))
+        self.setLayout(self._lines)
 
     def show_rules(self, rules: Rules) -> None:
         """Show them for another model."""
         _show_stacks(self.bars, rules.stacks)
-        self.sources.setText("\n".join(rules.sources))
+        while len(self.sources) < len(rules.sources):
+            self.sources.append(ElidedLabel())
+            self._lines.addWidget(self.sources[-1])
+        for label, source in zip(self.sources, rules.sources, strict=True):
+            label.setText(source)
 
 
 class SpeedPane(QWidget):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from PySide6.QtCore import QPoint, QSignalBlocker, Qt, Slot
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QMenu, QScrollArea, QSplitter, QWidget
+from PySide6.QtWidgets import QMenu, QPlainTextEdit, QSplitter, QWidget
 
+from llmlab.ui import theme
 from llmlab.ui.panels.memory.calculator import phases, words
-from llmlab.ui.panels.memory.calculator.panes import column, formula_label
+from llmlab.ui.panels.memory.calculator.panes import column
 from llmlab.ui.panels.memory.calculator.phases import Phases
 from llmlab.ui.widgets.chart.chart import Chart
 from llmlab.ui.widgets.rowtable import Column, Row, RowTable
@@ -38,13 +39,14 @@ class PhasesPane(QWidget):
         self.table.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
         self.table.customContextMenuRequested.connect(self._menu)
         self.table.setFixedHeight(9 * self.table.verticalHeader().defaultSectionSize())
-        self.formulas = formula_label("Formulas of all that is there at the chosen moment", 3)
-        reading = QScrollArea()
-        reading.setWidget(self.formulas)
-        reading.setWidgetResizable(True)
-        reading.setFrameShape(QScrollArea.Shape.NoFrame)
+        self.formulas = QPlainTextEdit()  # lays out no more than itself, at every move of a slider
+        self.formulas.setReadOnly(True)
+        self.formulas.setTabChangesFocus(True)
+        self.formulas.setFrameShape(QPlainTextEdit.Shape.NoFrame)
+        self.formulas.setFont(theme.monospace(0.95))
+        self.formulas.setAccessibleName("Formulas of all that is there at the chosen moment")
         lower = QWidget()
-        lower.setLayout(column((self.table, 0), (reading, 1)))
+        lower.setLayout(column((self.table, 0), (self.formulas, 1)))
         splitter = QSplitter(Qt.Orientation.Vertical)
         splitter.setObjectName("memory-phases")
         splitter.setChildrenCollapsible(False)
@@ -91,7 +93,7 @@ class PhasesPane(QWidget):
     @Slot()
     def copy_formulas(self) -> None:
         """What is there at the chosen moment."""
-        QGuiApplication.clipboard().setText(self.formulas.text())
+        QGuiApplication.clipboard().setText(self.formulas.toPlainText())
 
     @Slot(QPoint)
     def _menu(self, place: QPoint) -> None:
@@ -111,6 +113,6 @@ class PhasesPane(QWidget):
             return
         each = self._shown.phases[self.chosen]
         peak = " This is the peak." if self.chosen == self._shown.worst else ""
-        self.formulas.setText(f"{each.moment}: {each.about}{peak}\n{phases.formulas(each)}")
+        self.formulas.setPlainText(f"{each.moment}: {each.about}{peak}\n{phases.formulas(each)}")
         with QSignalBlocker(self.table):
             self.table.select([self.chosen])

@@ -22,7 +22,7 @@ from llmlab.engine.memory.zero import zero_bytes_per_gpu
 from llmlab.engine.types import Architecture, ModelInfo
 from llmlab.ui.panels.memory.calculator import words
 from llmlab.ui.panels.memory.calculator.params import COMPARED, LIMITS, PRECISIONS, Params
-from llmlab.ui.panels.memory.colors import area_of, color_of, distinct
+from llmlab.ui.panels.memory.colors import AROUND, area_of, color_of, distinct
 from llmlab.ui.widgets.chart.plot import Axis, Draw, Level, Plot, Series
 
 POINTS = 60  # of a line
@@ -168,6 +168,7 @@ def sharing(shape: ModelShape, params: Params) -> Sharing:
     settings, plan = params.training_settings(shape), params.plan
     found = areas(shape, settings, plan)
     names = list(dict.fromkeys(area_of(term.name) for _, each in found for term in each.terms if not term.host))
+    names.sort(key=lambda name: name == AROUND)  # on top of all tensors
     xs = np.array([gpus for gpus, _ in found], np.float64)
     series = tuple(
         Series(name, xs, _heights(found, name), Draw.AREA, color=color, labels=_gpus(xs))
