@@ -63,7 +63,7 @@ class BranchesPane(QWidget):
         beside.setContentsMargins(0, 0, 0, 0)
         beside.setSpacing(theme.SPACE // 2)
         for text in self.texts:
-            beside.addWidget(text)
+            beside.addWidget(text, stretch=1)
         splitter = QSplitter()
         splitter.setChildrenCollapsible(False)
         splitter.addWidget(self.table)
