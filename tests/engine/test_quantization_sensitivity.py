@@ -102,6 +102,7 @@ def test_names_of_parts() -> None:
     assert parts_of(names).kinds[:2] == ("q_proj", "k_proj")
     encoder_decoder = parts_of(list(quantized_weights(tiny.engine("bart").loaded.model)))
     assert encoder_decoder.layers == ("encoder 0", "encoder 1", "decoder 0", "decoder 1")
+    assert encoder_decoder.by_layer[2].name == "decoder 0"
     bert = parts_of(list(quantized_weights(tiny.engine("bert").loaded.model)))
     assert bert.layers[-1] == ELSEWHERE
     assert bert.by_layer[-1].name == "outside the layers"

@@ -16,11 +16,14 @@ from pytestqt.qtbot import QtBot
 
 from llmlab.app import Lab
 from llmlab.engine.quantization.mixed import rank_correlation
+from llmlab.engine.quantization.parts import parts_of
 from llmlab.settings import Settings
 from llmlab.ui.panels.memory.quantization.page import QuantizationPage
 from llmlab.ui.panels.memory.quantization.params import Params, View
 from llmlab.ui.panels.memory.quantization.presenter import Quantization
+from llmlab.ui.panels.memory.quantization.sensitivity_map import SensitivityMap
 from llmlab.ui.panels.memory.quantization.sensitivity_pane import SensitivityPane
+from llmlab.ui.panels.memory.quantization.sensitivity_screen import grid
 from tests.ui.journey import WAIT, OpenLab, open_lab, wait_ready
 from tests.ui.test_journey_memory_lab import laboratory, named
 
@@ -59,9 +62,9 @@ def test_from_the_parts_to_a_mixed_model(qtbot: QtBot, open_lab: OpenLab, tmp_pa
     assert page.controls.measure.text() == "Measure parts"
     measure(qtbot, page, tab)
     assert not page.controls.measure.isEnabled()
-    grid = pane.map.grid
-    assert grid is not None
-    assert len(grid.cells) == len([place for place in grid.cells if grid.damage(*place)]) == 42
+    shown = pane.map.grid
+    assert shown is not None
+    assert len(shown.cells) == len([place for place in shown.cells if shown.damage(*place)]) == 42
     assert "All 42 matrices as NF4" in pane.caption.text()
     assert "Spearman" in pane.proxy_title.text()
 
@@ -70,12 +73,12 @@ def test_from_the_parts_to_a_mixed_model(qtbot: QtBot, open_lab: OpenLab, tmp_pa
     for key in (Qt.Key.Key_Right, Qt.Key.Key_Right, Qt.Key.Key_Down):
         qtbot.keyClick(pane.map, key)
     assert pane.map._under == (1, 1)
-    found = grid.damage(1, 1)
+    found = shown.damage(1, 1)
     assert found is not None
     assert ("KL divergence", f"{found.divergence:.9g} nats") in pane.map.card(1, 1).facts
     pane.map.copy_numbers()
     rows = list(csv.reader(io.StringIO(QGuiApplication.clipboard().text()), delimiter="\t"))
-    assert rows[0] == ["layer", *grid.kinds]
+    assert rows[0] == ["layer", *shown.kinds]
     assert float(rows[2][2]) == found.divergence
     pane.map.writer("svg")(tmp_path / "map.svg")
     assert (tmp_path / "map.svg").stat().st_size > 1000
@@ -119,6 +122,7 @@ def test_stopping_going_on_and_closing(qtbot: QtBot, open_lab: OpenLab) -> None:
     qtbot.mouseClick(page.controls.measure, Qt.MouseButton.LeftButton)
     assert page.controls.measure.text() == "Stop"
     qtbot.waitUntil(lambda: pane.map.grid is not None, timeout=WAIT)  # partial results
+    lab.window.grab()
     qtbot.mouseClick(page.controls.measure, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: not tab.busy, timeout=WAIT)
     assert pane.map.grid is not None
@@ -136,14 +140,44 @@ def test_stopping_going_on_and_closing(qtbot: QtBot, open_lab: OpenLab) -> None:
     lab.window.close()  # the fixture of this folder sees to it that no thread remains
 
 
+def test_the_map_has_room_for_long_names(qtbot: QtBot) -> None:
+    names = [
+        f"{stack}.layers.{layer}.{kind}.weight"
+        for stack, kinds in (("encoder", ("attention.query", "fc")), ("decoder", ("attention.query", "cross.query")))
+        for layer in range(2)
+        for kind in kinds
+    ]
+    found = parts_of(names)
+    picture = SensitivityMap()
+    qtbot.addWidget(picture)
+    picture.grab()  # nothing to show yet
+    picture.show_grid(grid(found, {}))
+    for width in (900, 240):
+        picture.resize(width, 260)
+        picture.grab()
+        top = picture.rect_of(0, 0).top()
+        assert (top > 40) is (width == 240)  # names stand upright where they are too long to lie
+        assert picture.rect_of(3, 2).bottom() <= 260
+    # there is no matrix of every kind in every layer, and the arrows pass over where there is none
+    places = [tuple(place) for place in picture.grid.cells] if picture.grid else []
+    assert (0, 2) not in places
+    for key in (Qt.Key.Key_Right, Qt.Key.Key_Right, Qt.Key.Key_Right):
+        qtbot.keyClick(picture, key)
+    assert picture._under == (0, 1)
+    assert picture.mark_at(picture.rect_of(0, 2).center()) is None
+    assert picture.card(0, 1).facts == (("", "not measured yet"),)
+    picture.show_grid(None)
+    assert picture._under is None
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("spec", ["bundled:encoder", "bundled:seq2seq"])
 def test_the_other_architectures(qtbot: QtBot, open_lab: OpenLab, spec: str) -> None:
     lab, page, tab, pane = start(qtbot, open_lab, spec=spec)
     measure(qtbot, page, tab)
-    grid = pane.map.grid
-    assert grid is not None
-    assert all(found.divergence >= 0 for found in grid.damages.values())
+    shown = pane.map.grid
+    assert shown is not None
+    assert all(found.divergence >= 0 for found in shown.damages.values())
     tab.sensitivity.measure_mixed()
     qtbot.waitUntil(lambda: tab.sensitivity.is_mixed and not tab.busy, timeout=WAIT)
     for index in range(2):
@@ -159,9 +193,9 @@ def test_what_is_said_of_the_bundled_decoder(qtbot: QtBot, open_lab: OpenLab) ->
     tab.change(source=Params().source)
     qtbot.waitUntil(lambda: not tab.busy, timeout=WAIT)
     measure(qtbot, page, tab)
-    grid = pane.map.grid
-    assert grid is not None
-    found = [damage for place in grid.cells if (damage := grid.damage(*place)) is not None]
+    shown = pane.map.grid
+    assert shown is not None
+    found = [damage for place in shown.cells if (damage := shown.damage(*place)) is not None]
     noise, damages = [each.sqnr for each in found], [each.divergence for each in found]
     assert max(noise) - min(noise) < 0.6
     assert max(damages) > 50 * min(damages)
@@ -187,12 +221,12 @@ def test_the_scripts_do_the_same(qtbot: QtBot, open_lab: OpenLab, scheme: str) -
     tab.sensitivity.keep(2)
     tab.sensitivity.measure_mixed()
     qtbot.waitUntil(lambda: tab.sensitivity.is_mixed and not tab.busy, timeout=WAIT)
-    grid = pane.map.grid
-    assert grid is not None
+    shown = pane.map.grid
+    assert shown is not None
 
     tab.sensitivity.copy_script("parts")
     printed = {line.split("KL")[0].strip(): line.split() for line in run(QGuiApplication.clipboard().text())}
-    for part, damage in grid.damages.items():
+    for part, damage in shown.damages.items():
         words = printed[part.name]
         assert float(words[words.index("KL") + 1]) == pytest.approx(damage.divergence, rel=2e-3)
 

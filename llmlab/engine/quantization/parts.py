@@ -41,7 +41,9 @@ class Part:
         if self.grain is Grain.WHOLE:
             return "all matrices"
         if self.grain is Grain.LAYER:
-            return f"layer {self.layer}" if self.layer != ELSEWHERE else "outside the layers"
+            if self.layer == ELSEWHERE:
+                return "outside the layers"
+            return f"layer {self.layer}" if self.layer.isdigit() else self.layer
         if self.grain is Grain.KIND:
             return f"every {self.kind}"
         return self.kind if self.layer == ELSEWHERE else f"{self.layer}.{self.kind}"

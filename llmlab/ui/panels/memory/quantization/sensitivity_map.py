@@ -7,7 +7,7 @@ import io
 import math
 
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt
-from PySide6.QtGui import QFontMetricsF, QKeyEvent, QPainter, QPen
+from PySide6.QtGui import QFont, QFontMetricsF, QKeyEvent, QPainter, QPen
 from PySide6.QtWidgets import QWidget
 
 from llmlab.engine.quantization.parts import ELSEWHERE, PartDamage
@@ -22,6 +22,8 @@ from llmlab.ui.words import size
 
 GAP = 4.0
 TALLEST = 44.0  # pixels of a cell
+LONGEST = 110.0  # pixels of a name that stands upright
+SMALLER = 0.9  # than the names: the numbers in the cells
 _STEPS = {Qt.Key.Key_Left: (0, -1), Qt.Key.Key_Right: (0, 1), Qt.Key.Key_Up: (-1, 0), Qt.Key.Key_Down: (1, 0)}
 
 
@@ -57,7 +59,9 @@ class SensitivityMap(Pointed):
         metrics = QFontMetricsF(self.font())
         assert self.grid is not None
         left = max(metrics.horizontalAdvance(_row_name(name)) for name in self.grid.layers) + 2 * GAP
-        top = metrics.height() + GAP
+        longest = max(metrics.horizontalAdvance(name) for name in self.grid.kinds)
+        upright = longest + GAP > (self.width() - left) / len(self.grid.kinds)
+        top = (min(longest, LONGEST) if upright else metrics.height()) + GAP
         return QRectF(left, top, max(1.0, self.width() - left - 1), max(1.0, self.height() - top - 1))
 
     # --- painting -------------------------------------------------------------------------------------------------
@@ -69,6 +73,9 @@ class SensitivityMap(Pointed):
             return
         painter.setFont(self.font())
         self._names(painter, grid)
+        smaller = QFont(self.font())
+        smaller.setPointSizeF(SMALLER * smaller.pointSizeF())
+        painter.setFont(smaller)
         for row, column in grid.cells:
             self._cell(painter, grid, row, column)
         if self._under is not None:
@@ -83,7 +90,11 @@ class SensitivityMap(Pointed):
         painter.fillRect(inside, theme.current().raised if shade is None else shade.background)
         text = "" if damage is None else small(damage.divergence)
         metrics = QFontMetricsF(painter.font())
-        if shade is not None and metrics.horizontalAdvance(text) < rect.width() and metrics.height() <= rect.height():
+        if (
+            shade is not None
+            and metrics.horizontalAdvance(text) + 2 < rect.width()
+            and metrics.height() <= rect.height()
+        ):
             painter.setPen(shade.text)
             painter.drawText(inside, Qt.AlignmentFlag.AlignCenter, text)
 
@@ -96,9 +107,22 @@ class SensitivityMap(Pointed):
             place = QRectF(0, cell.center().y() - metrics.height() / 2, cell.left() - GAP, metrics.height())
             painter.drawText(place, Qt.AlignmentFlag.AlignRight, _row_name(grid.layers[row]))
         for column, name in enumerate(grid.kinds):
-            cell = self.rect_of(0, column)
-            text = metrics.elidedText(name, Qt.TextElideMode.ElideLeft, cell.width() - 2)
-            painter.drawText(QRectF(cell.left(), 0, cell.width(), metrics.height()), Qt.AlignmentFlag.AlignCenter, text)
+            self._kind(painter, name, self.rect_of(0, column))
+
+    def _kind(self, painter: QPainter, name: str, cell: QRectF) -> None:
+        """The name of a column, upright where it is too long to lie."""
+        metrics = QFontMetricsF(painter.font())
+        room = cell.top() - GAP
+        if room <= metrics.height():
+            painter.drawText(QRectF(cell.left(), 0, cell.width(), room), Qt.AlignmentFlag.AlignCenter, name)
+            return
+        painter.save()
+        painter.translate(cell.center().x(), room)
+        painter.rotate(-90)
+        text = metrics.elidedText(name, Qt.TextElideMode.ElideLeft, room)
+        place = QRectF(0, -metrics.height() / 2, room, metrics.height())
+        painter.drawText(place, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, text)
+        painter.restore()
 
     # --- the exact values -----------------------------------------------------------------------------------------
 
@@ -157,7 +181,8 @@ class SensitivityLegend(ShadeLegend):
 
     def show_grid(self, grid: Grid | None) -> None:
         """The scale of what is shown."""
-        low, high = grid.ends if grid is not None else (0.0, 1.0)
+        low, high = grid.ends if grid is not None else (1.0, 1.0)
+        self.setVisible(low < high)
         self.show_scale("KL, log scale", small(low), f"{small(high)} nats")
 
 

@@ -95,7 +95,8 @@ class SensitivityPane(QWidget):
         grid = QGridLayout(page)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setSpacing(theme.SPACE // 2)
-        grid.addWidget(row((heading("Every matrix"), self.legend), stretch=self.legend), 0, 0)
+        gap = QWidget()
+        grid.addWidget(row((heading("Every matrix"), self.legend, gap), stretch=gap), 0, 0)
         grid.addWidget(heading("Every layer"), 0, 1)
         grid.addWidget(self.map, 1, 0)
         grid.addWidget(self.layers, 1, 1)
@@ -117,11 +118,11 @@ class SensitivityPane(QWidget):
         both.setStretchFactor(0, 1)
         both.setStretchFactor(1, 1)
         page = QWidget()
-        layout = QVBoxLayout(page)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(theme.SPACE // 2)
-        layout.addWidget(row((self.mixed_words, self.mix), stretch=self.mixed_words))
-        layout.addWidget(both, stretch=1)
+        self._mixed = QVBoxLayout(page)
+        self._mixed.setContentsMargins(0, 0, 0, 0)
+        self._mixed.setSpacing(theme.SPACE // 2)
+        self._mixed.addWidget(row((self.mixed_words, self.mix), stretch=self.mixed_words))
+        self._mixed.addWidget(both, stretch=1)
         return page
 
     def _fill_menu(self) -> None:
@@ -205,8 +206,9 @@ class SensitivityPane(QWidget):
         self.mix.setEnabled(screen.can_mix)
         self.table.set_rows([Row(each.cells, faint=not each.kept) for each in screen.rows])
         self.table.select((screen.kept,) if screen.rows else ())
-        if screen.rows and screen.kept != self._kept:
+        if screen.rows and screen.kept != self._kept and self.table.isVisible():
             self._kept = screen.kept
+            self._mixed.activate()  # before it is laid out, the table does not know how many rows it shows
             self.table.scrollTo(self.table.rows_model.index(screen.kept, 0))
 
     # --- what the user does ---------------------------------------------------------------------------------------

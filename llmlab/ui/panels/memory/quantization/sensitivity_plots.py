@@ -67,7 +67,7 @@ def proxy(parts: Parts, found: Found) -> Plot:
         if known
         else (),
         title="Noise in the weights against the damage",
-        empty="Nothing is lost." if found.damages else "Not measured yet.",
+        empty="Nothing is lost." if any(part in found.damages for part in parts.matrices) else "Not measured yet.",
     )
 
 

@@ -99,7 +99,8 @@ def caption(scheme: Scheme, parts: Parts, found: Found) -> str:
     if whole is None:
         return ""
     before, after = whole.perplexity_before, whole.shift.perplexity
-    words = f"All {len(parts.whole.matrices)} matrices as {scheme.name}: KL {small(whole.divergence)} nats"
+    alone = ", weights alone" if scheme.format == "int8" else ""  # its kernel quantizes activations too
+    words = f"All {len(parts.whole.matrices)} matrices as {scheme.name}{alone}: KL {small(whole.divergence)} nats"
     total = found.total(parts)
     if total is not None and whole.divergence > 0:
         words += f", one by one {small(total)} in sum ({total / whole.divergence:.0%})"
