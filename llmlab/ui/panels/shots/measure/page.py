@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from PySide6.QtCore import QSize
 from PySide6.QtWidgets import QWidget
 
 from llmlab.ui.panels.shots.measure import plots
@@ -34,6 +35,7 @@ EXPORTS = (
     ("Report as Markdown…", "md"),
     ("Report as a web page…", "html"),
 )
+REPORT_CHART = QSize(720, 300)  # pixels: on A4 its letters are about as large as the text's
 
 
 class MeasurePage(StagedPage):
@@ -78,7 +80,13 @@ class MeasurePage(StagedPage):
             self.headline.setText(shown.headline + part + cut)
 
     def svg(self) -> str:
-        return self.chart.svg()
+        """As wide as a page, so that its letters can be read on paper, however large the window is."""
+        drawn = Chart(self.chart.accessibleName())
+        drawn.resize(REPORT_CHART)
+        drawn.show_plot(self.chart.plot)
+        svg = drawn.svg()
+        drawn.deleteLater()
+        return svg
 
     # --- what the user does ---------------------------------------------------------------------------------------
 

@@ -28,9 +28,12 @@ thead th { color: var(--muted); font-weight: 600; white-space: nowrap } td { whi
 .wrong { background: var(--soft) }
 pre { background: var(--soft); padding: 1rem; white-space: pre-wrap; overflow-wrap: anywhere }
 @media print {
-  :root { color-scheme: light; --ink: #000; --muted: #444; --paper: #fff; --line: #999; --soft: #f3f4f8 }
-  body { max-width: none; margin: 0; font-size: 10pt } .wide { overflow: visible }
-  figure, tr { break-inside: avoid } h2 { break-after: avoid }
+  :root { color-scheme: light; --ink: #000; --muted: #444; --paper: #fff; --line: #999; --soft: #e4e7ee }
+  @page { margin: 16mm }
+  body { max-width: none; margin: 0; padding: 0; font-size: 10pt } .wide { overflow: visible }
+  thead th { white-space: normal } th, td { padding: .15rem .4rem } td[dir] { min-width: 0 }
+  figure, tr { break-inside: avoid } h1, h2 { break-after: avoid }
+  .wrong, pre { print-color-adjust: exact; -webkit-print-color-adjust: exact }
 }
 """
 Row = tuple[str, ...]
