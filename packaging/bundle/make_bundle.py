@@ -110,7 +110,7 @@ def run_pyinstaller(folder: Path, work: Path) -> None:
     # a fixed hash seed makes the same archive of the same modules
     environment = {**os.environ, "PYTHONHASHSEED": "1", "SOURCE_DATE_EPOCH": str(source_date())}
     with (
-        log.open("w", encoding="utf-8") as file,
+        log.open("w", buffering=1, encoding="utf-8") as file,
         subprocess.Popen(
             [*command, str(HERE / "llmlab.spec")], stderr=subprocess.STDOUT, stdout=subprocess.PIPE, env=environment
         ) as process,

@@ -18,6 +18,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
+from transformers.utils import logging  # noqa: E402
+
 from tests.engine import attention_models, checkpoints, hub_server  # noqa: E402 - found through the line above
 
 KINDS = ("gpt2", "llama", "bert", "t5", "qwen3", "gemma3")
@@ -31,6 +33,7 @@ def main() -> int:
     if len(sys.argv) != 2:
         print(__doc__, file=sys.stderr)
         return 2
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     given = Path(sys.argv[1]).resolve()
     program = given / "llmlab" if given.is_dir() else given
     with tempfile.TemporaryDirectory(prefix="llmlab-selftest-") as place, hub(Path(place)) as url:
