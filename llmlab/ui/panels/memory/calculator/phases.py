@@ -33,11 +33,13 @@ class Phases:
 
 
 def phases(shape: ModelShape, params: Params) -> Phases:
-    """Every moment of a training step on one GPU. Raises InputError."""
+    """Every moment of a training step on one GPU. Raises InputError.
+
+    The areas are tensors: the CUDA context, which is always there, would hide those of a small model.
+    """
     found = sharded_phases(shape, params.training_settings(shape), params.plan)
     worst = max(range(len(found)), key=lambda number: found[number].total)
-    names = list(dict.fromkeys(area_of(term.name) for each in found for term in each.terms if _counts(term)))
-    names.sort(key=lambda name: name == AROUND)  # on top of all tensors
+    names = list(dict.fromkeys(area_of(term.name) for each in found for term in each.terms if _drawn(term)))
     places = np.arange(len(found), dtype=np.float64)
     labels = tuple(f"{each.moment}, {words.gb(each.total)}" for each in found)
     series = tuple(
@@ -45,10 +47,12 @@ def phases(shape: ModelShape, params: Params) -> Phases:
         for name, color in distinct(names).items()
     )
     peak = found[worst]
-    levels = (Level("x", float(worst), f"peak {words.gb(peak.total)}"),)
+    tensors = sum(term.bytes for term in peak.terms if _drawn(term))
+    said = f"peak {words.gb(tensors)}, with context and margin {words.gb(peak.total)}"
+    levels = (Level("x", float(worst), said),)
     moments = Axis(names=tuple(each.moment.value for each in found))
     title = f"A training step of {shape.name}"
-    height = Axis("GB on each GPU", low=0.0, high=ROOM * peak.total / GB or 1.0)
+    height = Axis("tensors on each GPU", low=0.0, high=ROOM * tensors or 1.0, label=words.gb)
     return Phases(Plot(moments, height, series, levels, title), found, worst)
 
 
@@ -83,7 +87,9 @@ def _formula(term: Term) -> str:
 def parts(phase: Phase, rest: Phase) -> str:
     """What is there at a moment: what has come since the `rest` before what stays, the largest first."""
     stays = {term.name for term in rest.terms}
-    there = sorted(filter(_counts, phase.terms), key=lambda term: (term.name in stays, -term.bytes))
+    there = sorted(
+        filter(_counts, phase.terms), key=lambda term: (term.name in stays, area_of(term.name) == AROUND, -term.bytes)
+    )
     return ", ".join(f"{term.name} {words.gb(term.bytes)}" for term in there)
 
 
@@ -91,6 +97,10 @@ def _counts(term: Term) -> bool:
     return bool(term.bytes) and not term.host
 
 
+def _drawn(term: Term) -> bool:
+    return _counts(term) and area_of(term.name) != AROUND
+
+
 def _heights(found: Sequence[Phase], name: str) -> Float64:
     sums = [sum(term.bytes for term in each.terms if area_of(term.name) == name and not term.host) for each in found]
-    return np.array(sums, np.float64) / GB
+    return np.array(sums, np.float64)
