@@ -59,7 +59,6 @@ class EmbeddingPane(QWidget):
     layer_chosen = Signal(int)
     copy_asked = Signal(str)  # "values", "near" or "python"
     export_asked = Signal(str)  # "vector", "near", "map", or "png"
-    own_asked = Signal()  # back to the loaded model's tokenizer
 
     def __init__(self, complete: Callable[[str], tuple[str, ...]], parent: QWidget | None = None) -> None:
         """`complete` gives the words of one token that begin so."""

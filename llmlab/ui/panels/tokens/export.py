@@ -34,11 +34,6 @@ def rows_text(rows: Rows, kind: str) -> str:
     return table_text(TOKEN_COLUMNS, lines, "\t" if kind == "copy" else ",")
 
 
-def ids_text(encoded: Encoded, first: int, last: int) -> str:
-    """The ids of some tokens as a Python list."""
-    return str(encoded.tokens.ids[first : last + 1].tolist())
-
-
 def chunks_text(encoded: Encoded, chunks: Iterable[Chunk], kind: str) -> str:
     """Chunks with their places: "csv" or "json"."""
     text = encoded.tokens.text

@@ -41,7 +41,6 @@ class VisibleField(QLineEdit):
     def __init__(self, name: str, tooltip: str, *, spaces: bool = False, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._there, self._back = (SPACES, _BACK_SPACES) if spaces else (VISIBLE, _BACK)
-        self._spaces = spaces
         self.setAccessibleName(name)
         self.setToolTip(tooltip)
         self.setFont(theme.monospace())

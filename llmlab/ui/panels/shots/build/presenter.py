@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from llmlab.ui.panels.shots.presenter import ShotsPresenter
 
 CUT = "The last project was too large to be kept in the settings: rows are missing. Large projects belong in a file."
-ONLY_CLOZE = "An encoder-only model fills in a mask and continues no text"
 
 
 class BuildPage(ImportPage, PromptPage, Desk, Protocol):

@@ -61,7 +61,6 @@ class Screen:
     shots: int = 0
     examples: int = 0
     variant: str = ""
-    has_found: bool = False
     can_calibrate: bool = True
     uncalibrated: int = 0  # outcomes that are shown as they are, although calibrated ones are asked for
 
@@ -278,7 +277,6 @@ class Measuring:
             shots=len(shots_of(self._built.project)),
             examples=len(self._built.project.examples),
             variant=self.variant.name if self.variant else "",
-            has_found=self.found is not None,
             can_calibrate=request.can_calibrate,
             uncalibrated=run.uncalibrated if run is not None and self._calibrates and not running else 0,
         )
