@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from PySide6.QtCore import QByteArray, Qt, QTimer, QUrl, Signal, Slot
+from PySide6.QtCore import QByteArray, QSize, Qt, QTimer, QUrl, Signal, Slot
 from PySide6.QtGui import (
     QCloseEvent,
     QDragEnterEvent,
@@ -52,6 +52,18 @@ class Actions:
     make_panel: Callable[[int], Panel]
 
 
+class _Pages(QStackedWidget):
+    """Asks for no more room than the page in front needs: a panel that was looked at once binds no other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.currentChanged.connect(lambda _: self.updateGeometry())
+
+    def minimumSizeHint(self) -> QSize:
+        page = self.currentWidget()
+        return super().minimumSizeHint() if page is None else page.minimumSizeHint()
+
+
 class MainWindow(QMainWindow):
     """The frame. It knows panels only as two widgets each."""
 
@@ -74,8 +86,8 @@ class MainWindow(QMainWindow):
         self.rail = Rail(specs, self.show_panel)
         self.prompt = PromptEditor(actions.edit_prompt)
         self.status = StatusLine(actions.cancel_job)
-        self._pictures = QStackedWidget()
-        self._controls = QStackedWidget()
+        self._pictures = _Pages()
+        self._controls = _Pages()
         for stack in (self._pictures, self._controls):
             for _ in specs:
                 stack.addWidget(QWidget())

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from PySide6.QtCore import QMimeData, Qt
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QPlainTextEdit
+from PySide6.QtWidgets import QPlainTextEdit, QVBoxLayout, QWidget
 from pytestqt.qtbot import QtBot
 
 from llmlab.engine.progress import Progress
 from llmlab.jobs.job import ErrorInfo, Job
 from llmlab.jobs.worker import Running
+from llmlab.ui import window
 from llmlab.ui.shell import drops
 from llmlab.ui.shell.banner import Banner
 from llmlab.ui.shell.prompt_editor import MAX_LINE, PromptEditor
@@ -164,3 +165,19 @@ def test_what_cannot_be_used_says_why(tmp_path: Path, name: str, words: str) -> 
     assert "does not exist" in registry.promise([tmp_path / "gone.txt"])[1]
     assert "things at once" in registry.promise([path, path])[1]
     assert "no config.json" in registry.promise([tmp_path])[1]
+
+
+def test_only_the_page_in_front_asks_for_room(qtbot: QtBot) -> None:
+    pages = window._Pages()
+    qtbot.addWidget(pages)
+    for width in (200, 900):
+        page = QWidget()
+        page.setMinimumSize(width, width // 2)
+        QVBoxLayout(page).addSpacing(width)
+        pages.addWidget(page)
+    narrow = pages.minimumSizeHint()
+    pages.setCurrentIndex(1)
+    assert pages.minimumSizeHint().height() >= 900
+    pages.setCurrentIndex(0)
+    assert pages.minimumSizeHint() == narrow
+    assert narrow.height() < 400
