@@ -181,3 +181,15 @@ def test_only_the_page_in_front_asks_for_room(qtbot: QtBot) -> None:
     pages.setCurrentIndex(0)
     assert pages.minimumSizeHint() == narrow
     assert narrow.height() < 400
+
+
+def test_what_is_offered_is_done_once_when_it_is_accepted(qtbot: QtBot) -> None:
+    banner, accepted = Banner(), []
+    qtbot.addWidget(banner)
+    banner.offer("It is another model's.", "Open that one.", "Open and replay", lambda: accepted.append(True))
+    assert banner.action.text() == "Open and replay"
+    banner.action.click()
+    assert accepted == [True]
+    assert banner.isHidden()
+    banner.say("Something else.")
+    assert banner.action.isHidden()
