@@ -255,13 +255,17 @@ settings_drawn = st.builds(
 )
 def test_any_order_leaves_a_distribution(logits: list[float], ids: list[int], settings: SamplingSettings) -> None:
     captured = SortedLogits.from_logits(np.array(logits, np.float32), Context.of(ids, given=len(ids) // 2))
-    shaped = shape(captured, settings)
+    try:
+        shaped = shape(captured, settings)
+    except InputError as error:  # in another order the one token that is left may be banned: it is said
+        assert settings.order and settings.no_repeat_ngram_size and "rule out every token" in error.message
+        return
     assert sorted(shaped.ids.tolist()) == list(range(len(logits)))
     np.testing.assert_array_equal(shaped.logits, np.array(logits, np.float32)[shaped.ids])
     assert np.all(np.diff(shaped.probabilities) <= 0)
     assert shaped.probabilities.sum(dtype=np.float64) == pytest.approx(1, rel=1e-5)
     assert np.all((shaped.cut == Cut.KEPT) == (np.arange(len(logits)) < shaped.kept))
-    assert 0 < shaped.kept_mass <= 1
+    assert 0 <= shaped.kept_mass <= 1  # what is kept after the best was banned may round to nothing in float32
 
 
 @given(st.lists(st.floats(-30, 30, width=32), min_size=5, max_size=30), settings_drawn)
