@@ -16,7 +16,7 @@ from PySide6.QtGui import QGuiApplication, QImage
 from pytestqt.qtbot import QtBot
 
 from llmlab.ui.widgets.chart.chart import Chart
-from llmlab.ui.widgets.chart.plot import Axis, Draw, Level, Plot, Series, place, tick_label, ticks
+from llmlab.ui.widgets.chart.plot import Axis, Draw, Level, Plot, Series, place, tick_label, tick_labels, ticks
 from llmlab.ui.widgets.chart.plot import rows as plot_rows
 from llmlab.ui.widgets.chart.stacks import Segment, Stack, StackedBars
 
@@ -99,6 +99,31 @@ def test_areas_stand_on_each_other_and_begin_at_zero() -> None:
 def test_names_stand_at_their_numbers() -> None:
     axis = Axis(names=("one", "two"))
     assert [tick_label(axis, mark) for mark in ticks(axis, -0.5, 1.5, 5)] == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    ("axis", "marks", "labels"),
+    [
+        (Axis(), (8.0, 8.5, 9.0, 9.5), ["8.0", "8.5", "9.0", "9.5"]),
+        (Axis(label=lambda value: f"{value:.3g} MB"), (0.0, 6.0, 9.5, 10.0), ["0", "6.0 MB", "9.5 MB", "10.0 MB"]),
+        (Axis(label=lambda value: f"{value:.2f} GB"), (50.0, 100.0), ["50 GB", "100 GB"]),
+        (Axis(label=lambda value: f"{value:+.0f}%"), (-50.0, 0.0, 50.0), ["-50%", "0", "+50%"]),
+        (Axis(), (1e-7, 1.5e-7), ["1e-07", "1.5e-07"]),
+        (Axis(log=True), (0.01, 0.1, 1.0), ["0.01", "0.1", "1"]),
+        (Axis(label=lambda value: "1 GB" if value >= 1e9 else "500 MB"), (5e8, 1e9), ["500 MB", "1 GB"]),
+        (Axis(names=("1", "2.5")), (0.0, 1.0), ["1", "2.5"]),
+        (Axis(), (), []),
+    ],
+)
+def test_marks_of_an_axis_have_the_same_decimals(axis: Axis, marks: tuple[float, ...], labels: list[str]) -> None:
+    assert tick_labels(axis, marks) == labels
+
+
+@given(low=st.floats(-1e5, 1e5), width=st.floats(1e-2, 1e5), room=st.integers(2, 12))
+def test_a_mark_says_its_value(low: float, width: float, room: int) -> None:
+    marks = ticks(Axis(), low, low + width, room)
+    for mark, label in zip(marks, tick_labels(Axis(), marks), strict=True):
+        assert float(label.replace(",", "")) == pytest.approx(mark, rel=1e-5, abs=1e-9)
 
 
 # --- on screen --------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from PySide6.QtGui import QFont, QFontMetricsF
 
 from llmlab.engine.types import Float64
 from llmlab.ui import theme
-from llmlab.ui.widgets.chart.plot import Axis, Plot, place, tick_label, ticks
+from llmlab.ui.widgets.chart.plot import Axis, Plot, place, tick_labels, ticks
 
 PAD = float(theme.SPACE)
 SMALL = 0.9  # of the font: marks and legend
@@ -45,7 +45,7 @@ class Frame:
         top = PAD + len(legend) * (line + 3) + (PAD / 2 if legend else 0) + (line if plot.y.title else 0)
         bottom = size.height() - PAD - line - (line + 2 if plot.x.title else 0) - PAD / 2
         y_marks = ticks(plot.y, *y, max(2, int((bottom - top) / (MARK_GAP * line))))
-        width = max((metrics.horizontalAdvance(tick_label(plot.y, mark)) for mark in y_marks), default=0.0)
+        width = max(map(metrics.horizontalAdvance, tick_labels(plot.y, y_marks)), default=0.0)
         area = QRectF(QPointF(PAD + width + PAD / 2, top), QPointF(size.width() - 1.5 * PAD, bottom))
         x_marks = _across(plot.x, x, area.width(), metrics)
         box = QRectF(PAD, PAD, size.width() - 2 * PAD, len(legend) * (line + 3))
@@ -67,7 +67,7 @@ def _across(axis: Axis, ends: tuple[float, float], width: float, metrics: QFontM
     """As many marks as have room beside each other."""
     for room in range(12, 0, -1):
         marks = ticks(axis, *ends, room)
-        widest = max((metrics.horizontalAdvance(tick_label(axis, mark)) for mark in marks), default=0.0)
+        widest = max(map(metrics.horizontalAdvance, tick_labels(axis, marks)), default=0.0)
         if len(marks) * (widest + PAD) <= width or room == 1:
             return marks
     return []

@@ -9,7 +9,7 @@ from PySide6.QtGui import QColor, QFont, QFontMetricsF, QPainter, QPainterPath, 
 from llmlab.engine.types import Float64
 from llmlab.ui import theme
 from llmlab.ui.widgets.chart.frame import PAD, SWATCH, Frame, legend_rows
-from llmlab.ui.widgets.chart.plot import Draw, Plot, Series, tick_label
+from llmlab.ui.widgets.chart.plot import Draw, Plot, Series, tick_labels
 
 DOT = 3.5
 BAR_SHARE = 0.8  # of the room between two x that bars take
@@ -48,20 +48,18 @@ def paint(painter: QPainter, plot: Plot, frame: Frame, guide: tuple[int, int] | 
 
 def _grid(painter: QPainter, frame: Frame) -> None:
     colors, area, metrics, plot = theme.current(), frame.area, QFontMetricsF(frame.font), frame.plot
-    for value in frame.y_marks:
+    for value, label in zip(frame.y_marks, tick_labels(plot.y, frame.y_marks), strict=True):
         y = round(float(frame.at(frame.x[0], value)[1]))
         painter.setPen(QPen(colors.raised, 1))
         painter.drawLine(QLineF(area.left(), y, area.right(), y))
         painter.setPen(colors.muted)
-        label = tick_label(plot.y, value)
         left = area.left() - PAD / 2 - metrics.horizontalAdvance(label)
         painter.drawText(QPointF(left, y + metrics.ascent() / 2 - 1), label)
-    for value in frame.x_marks:
+    for value, label in zip(frame.x_marks, tick_labels(plot.x, frame.x_marks), strict=True):
         x = round(float(frame.at(value, frame.y[1])[0]))
         painter.setPen(QPen(colors.raised, 1))
         painter.drawLine(QLineF(x, area.top(), x, area.bottom()))
         painter.setPen(colors.muted)
-        label = tick_label(plot.x, value)
         width = metrics.horizontalAdvance(label)
         left = min(max(x - width / 2, 0.0), area.right() + 1.5 * PAD - width)
         painter.drawText(QPointF(left, area.bottom() + PAD / 2 + metrics.ascent()), label)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -14,6 +15,7 @@ from llmlab.engine.types import Float64
 DECADE_STEPS = (1, 2, 5)  # marks within a decade of a logarithmic axis that has few of them
 MARGIN = 0.04  # of a linear axis beyond its values, on either side
 HEADROOM = 0.07  # of it above a level, where its name stands
+NUMBER = re.compile(r"([+−-]?[\d,]+)(?:\.(\d+))?(\D*)")  # whole, decimals, unit
 
 
 def short(value: float) -> str:
@@ -21,8 +23,8 @@ def short(value: float) -> str:
     if value == 0 or not math.isfinite(value):
         return "0" if value == 0 else str(value)
     size = abs(value)
-    if 1e-3 <= size < 1e6:
-        return f"{value:,.6g}" if size < 1e3 else f"{value:,.0f}"
+    if 1e-3 <= size < 999_999.5:
+        return f"{value:,.6g}"
     return f"{value:.3g}"
 
 
@@ -199,6 +201,23 @@ def tick_label(axis: Axis, value: float) -> str:
         index = round(value)
         return axis.names[index] if 0 <= index < len(axis.names) else ""
     return axis.label(value)
+
+
+def tick_labels(axis: Axis, marks: Sequence[float]) -> list[str]:
+    """What stands at the marks; on a linear axis all with as many decimals as one of them needs: 9.0, 9.5, 10.0."""
+    texts = [tick_label(axis, mark) for mark in marks]
+    numbers = [match for text in texts if (match := NUMBER.fullmatch(text))]
+    if axis.names or axis.log or len(numbers) < len(texts):
+        return texts
+    if len({match[3] for match, mark in zip(numbers, marks, strict=True) if mark}) > 1:
+        return texts  # 500 MB and 1 GB: each is as exact as its unit
+    fractions = [(match[2] or "").rstrip("0") for match in numbers]
+    decimals = max(map(len, fractions), default=0)
+    dot = "." if decimals else ""
+    return [
+        f"{match[1]}{dot}{fraction.ljust(decimals, '0')}{match[3]}" if mark else "0"
+        for mark, match, fraction in zip(marks, numbers, fractions, strict=True)
+    ]
 
 
 def rows(plot: Plot) -> Iterator[tuple[str, ...]]:
