@@ -11,6 +11,7 @@ from enum import StrEnum
 import numpy as np
 
 from llmlab.engine.types import Float64
+from llmlab.ui.words import count
 
 DECADE_STEPS = (1, 2, 5)  # marks within a decade of a logarithmic axis that has few of them
 MARGIN = 0.04  # of a linear axis beyond its values, on either side
@@ -19,12 +20,14 @@ NUMBER = re.compile(r"([+−-]?[\d,]+)(?:\.(\d+))?(\D*)")  # whole, decimals, un
 
 
 def short(value: float) -> str:
-    """1,234 or 0.0123 or 1.2e-07: what fits beside a mark."""
+    """1,234 or 0.0123 or 1.23 M or 1.2e-07: what fits beside a mark."""
     if value == 0 or not math.isfinite(value):
         return "0" if value == 0 else str(value)
     size = abs(value)
     if 1e-3 <= size < 999_999.5:
         return f"{value:,.6g}"
+    if 1e6 <= size < 1e15:
+        return ("-" if value < 0 else "") + count(size)
     return f"{value:.3g}"
 
 

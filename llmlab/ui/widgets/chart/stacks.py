@@ -23,7 +23,7 @@ from llmlab.ui.widgets.card import Card
 from llmlab.ui.widgets.chart.drawn import Pointed
 from llmlab.ui.widgets.chart.frame import in_lines
 from llmlab.ui.widgets.chart.paint import color_of
-from llmlab.ui.widgets.chart.plot import Axis, short, ticks
+from llmlab.ui.widgets.chart.plot import Axis, short, tick_labels, ticks
 
 PAD = float(theme.SPACE)
 BAR = 20.0  # the most that a bar is high
@@ -257,11 +257,12 @@ class StackedBars(Pointed):
     def _paint_axis(self, painter: QPainter) -> None:
         colors, area, metrics = theme.current(), self._area(), QFontMetricsF(self.font())
         bottom = area.top() + len(self.stacks) * self._pitch(area)
-        for value in ticks(Axis(), 0.0, self._end, max(2, int(area.width() / TICK_ROOM))):
+        scale = Axis(label=self._label)
+        marks = ticks(scale, 0.0, self._end, max(2, int(area.width() / TICK_ROOM)))
+        for value, label in zip(marks, tick_labels(scale, marks), strict=True):
             x = round(area.left() + value / self._end * area.width())
             painter.setPen(QPen(colors.raised, 1))
             painter.drawLine(QPointF(x, area.top()), QPointF(x, bottom))
-            label = self._label(value)
             painter.setPen(colors.muted)
             painter.drawText(QPointF(x - metrics.horizontalAdvance(label) / 2, bottom + metrics.ascent()), label)
 
