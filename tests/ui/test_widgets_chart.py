@@ -12,15 +12,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PySide6.QtCore import QPointF, Qt
-from PySide6.QtGui import QGuiApplication, QImage
+from PySide6.QtGui import QGuiApplication, QImage, QPainter
 from pytestqt.qtbot import QtBot
 
 from llmlab.ui.widgets.chart.chart import Chart
+from llmlab.ui.widgets.chart.frame import Frame
+from llmlab.ui.widgets.chart.paint import color_of, paint
 from llmlab.ui.widgets.chart.plot import Axis, Draw, Level, Plot, Series, place, tick_label, tick_labels, ticks
 from llmlab.ui.widgets.chart.plot import rows as plot_rows
 from llmlab.ui.widgets.chart.stacks import Segment, Stack, StackedBars
 
 SHOTS = np.array([0.0, 1, 2, 4, 8])
+ONE = np.array([1.0])
 RISE = np.array([0.2, 0.4, 0.5, 0.6, 0.75])
 
 
@@ -189,6 +192,22 @@ def test_every_kind_of_series_is_painted_and_missing_values_are_left_out(chart: 
     for log in (False, True):
         chart.show_plot(Plot(Axis("x"), Axis("y", log=log), (Series("", edges, values, draw),)))
         assert chart.grab().toImage() != blank
+
+
+def test_a_point_on_the_edge_is_whole_and_one_beyond_it_is_not_there(qtbot: QtBot) -> None:
+    def painted(value: float) -> set[str]:
+        """The colours just above the plot, where the point stands."""
+        plot = Plot(Axis(low=0.0, high=2.0), Axis(low=0.0, high=1.0), (Series("", ONE, ONE * value, Draw.POINTS),))
+        image = QImage(300, 200, QImage.Format.Format_RGB32)
+        frame = Frame.of(plot, image.size(), QGuiApplication.font())
+        with QPainter(image) as painter:
+            paint(painter, plot, frame, None)
+        x, y = round(frame.area.center().x()), round(frame.area.top()) - 3
+        return {image.pixelColor(x, y + up).name() for up in range(3)}
+
+    assert color_of(0).name() in painted(1.0)
+    assert color_of(0).name() not in painted(1.1)
+    assert color_of(0).name() not in painted(float("nan"))
 
 
 def test_without_values_it_says_what_to_do(chart: Chart) -> None:

@@ -130,12 +130,16 @@ def _line(painter: QPainter, frame: Frame, each: Series, color: QColor) -> None:
 
 def _dots(painter: QPainter, frame: Frame, each: Series, color: QColor) -> None:
     xs, ys = frame.at(each.x, each.y)
+    painter.save()
+    painter.setClipping(False)  # a point on the edge is a whole one
     painter.setPen(QPen(theme.current().base, 1))
     painter.setBrush(color)
     radius = DOT if each.draw is Draw.POINTS else DOT - 1
+    inside = frame.area.adjusted(-1, -1, 1, 1)
     for x, y in zip(xs.tolist(), ys.tolist(), strict=True):
-        if np.isfinite(x) and np.isfinite(y):
+        if np.isfinite(x) and np.isfinite(y) and inside.contains(x, y):
             painter.drawEllipse(QPointF(x, y), radius, radius)
+    painter.restore()
 
 
 def _interval(painter: QPainter, frame: Frame, each: Series, color: QColor) -> None:
