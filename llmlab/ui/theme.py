@@ -111,7 +111,7 @@ LIGHT = Theme(
     token_space=QColor("#8d97a5"),
     token=_colors("#cfe0fb", "#fbe3bd", "#cdebd7", "#f6d3e0", "#dfd6f7", "#c8e9ee"),
     kind=_colors("#dde6f3", "#e3d0f7", "#f9d9ec", "#fbe3bd", "#f9cdc8", "#cdebd7"),
-    series=_colors("#2f6fd6", "#c05a00", "#0c8a63", "#b0418a", "#1a8fb5", "#6d4fc4", "#8a6116", "#4a535f"),
+    series=_colors("#2f6fd6", "#c05a00", "#0c8a63", "#b0418a", "#1a8fb5", "#6d4fc4", "#8a6116", "#4a535f", "#5f8a00"),
 )
 DARK = Theme(
     dark=True,
@@ -142,7 +142,7 @@ DARK = Theme(
     token_space=QColor("#7d8896"),
     token=_colors("#27457c", "#5d4517", "#1f5135", "#652f4a", "#453a7a", "#1b4f59"),
     kind=_colors("#2c3a50", "#4b2f6d", "#682c50", "#5d4517", "#6e2b26", "#1f5135"),
-    series=_colors("#6ba2ff", "#f4a04e", "#46d3a3", "#f089c7", "#72d2f2", "#b59cff", "#d9b06a", "#cdd4dd"),
+    series=_colors("#6ba2ff", "#f4a04e", "#46d3a3", "#f089c7", "#72d2f2", "#b59cff", "#d9b06a", "#cdd4dd", "#a9cc4e"),
 )
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+SERIES = 9  # colours that the theme has for them
+FREE = (5, 6, 3, 2, 1, 4, 8, 0, 7)  # which of them a part without its own takes first: the seldom ones
+
 # A place among the theme's series, and whether it is a paler shade of it.
 COLORS: dict[str, tuple[int, bool]] = {
     "Weights": (0, False),
@@ -11,7 +14,7 @@ COLORS: dict[str, tuple[int, bool]] = {
     "Quantized weights": (0, False),
     "Weights left as they are": (0, True),
     "Scales and codebooks": (5, True),
-    "16-bit copies": (0, True),
+    "16-bit copies": (8, False),
     "Gathered weights": (0, True),
     "LoRA weights": (5, False),
     "Float32 weights": (5, False),
@@ -56,7 +59,7 @@ def area_of(name: str) -> str:
 def distinct(names: Sequence[str]) -> dict[str, int]:
     """Each its own colour; areas have no paler shades, so the paler ones take what is free."""
     found = {name: color for name in names for color, faint in [color_of(name)] if not faint}
-    free = [color for color in range(8) if color not in found.values()] or [7]
+    free = [color for color in FREE if color not in found.values()] or [7]
     for name in names:
         if name not in found:
             found[name] = free.pop(0) if len(free) > 1 else free[0]
