@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from PySide6.QtCore import Qt, Slot
-from PySide6.QtWidgets import QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from llmlab.ui import theme
 from llmlab.ui.tabbed import TabbedPresenter
 from llmlab.ui.view import PanelView
+from llmlab.ui.widgets.pages import Pages
 from llmlab.ui.widgets.parts import Choice
 
 
@@ -38,7 +39,7 @@ class TabbedPanel(PanelView):
         self.names = tuple(pages)
         self.pages: dict[str, Any] = {key: page.make() for key, page in pages.items()}
         self.tabs = Choice([(page.label, page.tooltip) for page in pages.values()], name)
-        self._stack, self._columns = QStackedWidget(), QStackedWidget()
+        self._stack, self._columns = Pages(), Pages()
         for page in self.pages.values():
             self._stack.addWidget(page)
             self._columns.addWidget(page.controls)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from PySide6.QtCore import QByteArray, QSize, Qt, QTimer, QUrl, Signal, Slot
+from PySide6.QtCore import QByteArray, Qt, QTimer, QUrl, Signal, Slot
 from PySide6.QtGui import (
     QCloseEvent,
     QDragEnterEvent,
@@ -15,7 +15,7 @@ from PySide6.QtGui import (
     QPaintEvent,
     QResizeEvent,
 )
-from PySide6.QtWidgets import QHBoxLayout, QMainWindow, QSplitter, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QMainWindow, QSplitter, QVBoxLayout, QWidget
 
 from llmlab.engine.types import MemoryUse, ModelRequest
 from llmlab.jobs.job import Job
@@ -30,6 +30,7 @@ from llmlab.ui.shell.overlay import DropOverlay
 from llmlab.ui.shell.prompt_editor import PromptEditor
 from llmlab.ui.shell.rail import Rail
 from llmlab.ui.shell.status import StatusLine
+from llmlab.ui.widgets.pages import Pages
 from llmlab.workbench import ModelState
 
 CONTROLS_WIDTH = 300
@@ -50,18 +51,6 @@ class Actions:
     set_scheme: Callable[[theme.Scheme], None]
     closing: Callable[[], None]
     make_panel: Callable[[int], Panel]
-
-
-class _Pages(QStackedWidget):
-    """Asks for no more room than the page in front needs: a panel that was looked at once binds no other."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.currentChanged.connect(lambda _: self.updateGeometry())
-
-    def minimumSizeHint(self) -> QSize:
-        page = self.currentWidget()
-        return super().minimumSizeHint() if page is None else page.minimumSizeHint()
 
 
 class MainWindow(QMainWindow):
@@ -86,8 +75,8 @@ class MainWindow(QMainWindow):
         self.rail = Rail(specs, self.show_panel)
         self.prompt = PromptEditor(actions.edit_prompt)
         self.status = StatusLine(actions.cancel_job)
-        self._pictures = _Pages()
-        self._controls = _Pages()
+        self._pictures = Pages()
+        self._controls = Pages()
         for stack in (self._pictures, self._controls):
             for _ in specs:
                 stack.addWidget(QWidget())

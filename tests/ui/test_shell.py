@@ -15,11 +15,11 @@ from pytestqt.qtbot import QtBot
 from llmlab.engine.progress import Progress
 from llmlab.jobs.job import ErrorInfo, Job
 from llmlab.jobs.worker import Running
-from llmlab.ui import window
 from llmlab.ui.shell import drops
 from llmlab.ui.shell.banner import Banner
 from llmlab.ui.shell.prompt_editor import MAX_LINE, PromptEditor
 from llmlab.ui.shell.status import StatusLine
+from llmlab.ui.widgets.pages import Pages
 
 
 @pytest.fixture
@@ -168,7 +168,7 @@ def test_what_cannot_be_used_says_why(tmp_path: Path, name: str, words: str) -> 
 
 
 def test_only_the_page_in_front_asks_for_room(qtbot: QtBot) -> None:
-    pages = window._Pages()
+    pages = Pages()
     qtbot.addWidget(pages)
     for width in (200, 900):
         page = QWidget()
