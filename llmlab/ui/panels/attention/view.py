@@ -92,7 +92,7 @@ class AttentionPanel(PanelView):
         self._splitter.addWidget(self.grid)
         self._splitter.addWidget(self._pages)
         self._splitter.setStretchFactor(1, 1)
-        self._splitter.setSizes([310, 530])
+        self._splitter.setSizes([270, 580])
         self.grid.setMinimumWidth(160)
         ready = QWidget()
         layout = QVBoxLayout(ready)
