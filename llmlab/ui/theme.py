@@ -7,6 +7,8 @@ that keep a colour (a character format, a rich text) listen to `changed`.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -158,14 +160,28 @@ class _Notifier(QObject):
 _notifier = _Notifier()
 changed = _notifier.changed  # emitted after the scheme has changed and the palette is set
 _scheme: Scheme = "system"
+_on_paper = False
 
 
 def current() -> Theme:
     """The colours in force."""
+    if _on_paper:
+        return LIGHT
     if _scheme != "system":
         return DARK if _scheme == "dark" else LIGHT
     hints = QGuiApplication.styleHints()
     return DARK if hints.colorScheme() == Qt.ColorScheme.Dark else LIGHT
+
+
+@contextmanager
+def on_paper() -> Iterator[None]:
+    """What is drawn meanwhile has the light scheme's colours, whichever is in force: it will be read on white."""
+    global _on_paper  # noqa: PLW0603 - one application, one scheme
+    before, _on_paper = _on_paper, True
+    try:
+        yield
+    finally:
+        _on_paper = before
 
 
 def apply(app: QApplication) -> None:

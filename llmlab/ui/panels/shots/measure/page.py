@@ -5,6 +5,7 @@ from __future__ import annotations
 from PySide6.QtCore import QSize
 from PySide6.QtWidgets import QWidget
 
+from llmlab.ui import theme
 from llmlab.ui.panels.shots.measure import plots
 from llmlab.ui.panels.shots.measure.confusion_view import ConfusionView
 from llmlab.ui.panels.shots.measure.controls import MeasureControls
@@ -80,11 +81,12 @@ class MeasurePage(StagedPage):
             self.headline.setText(shown.headline + part + cut)
 
     def svg(self) -> str:
-        """As wide as a page, so that its letters can be read on paper, however large the window is."""
+        """As wide as a page and on white, so that it can be read on paper, however large and dark the window is."""
         drawn = Chart(self.chart.accessibleName())
         drawn.resize(REPORT_CHART)
         drawn.show_plot(self.chart.plot)
-        svg = drawn.svg()
+        with theme.on_paper():
+            svg = drawn.svg()
         drawn.deleteLater()
         return svg
 
