@@ -21,7 +21,8 @@ from llmlab.engine.memory.inference import inference
 from llmlab.engine.memory.shape import ModelShape
 from llmlab.engine.memory.sources import Described
 from llmlab.engine.memory.speed import MeasuredSpeed
-from llmlab.ui.panels.memory.calculator import gpurows, phases, pictures, words, work
+from llmlab.ui.panels.memory import sizes
+from llmlab.ui.panels.memory.calculator import gpurows, phases, pictures, work
 from llmlab.ui.panels.memory.calculator.gpurows import Gpus
 from llmlab.ui.panels.memory.calculator.params import FIRST, LISTED, MARKED, PAGES, PRECISIONS, Params, targets
 from llmlab.ui.panels.memory.calculator.phases import Phases
@@ -29,6 +30,7 @@ from llmlab.ui.panels.memory.calculator.presenter import Calculator
 from llmlab.ui.panels.memory.calculator.screen import Source, Speed
 from llmlab.ui.screen import Fact, Kind, Stage
 from llmlab.ui.widgets.chart.plot import Draw, Plot
+from llmlab.ui.words import binary_size, both_sizes, size
 from llmlab.workbench import ModelState, Status
 from tests.engine.memory_shapes import GIB, shape
 from tests.presenters.decoding_fakes import model_info, ready, set_model
@@ -114,7 +116,7 @@ def test_without_a_model_one_of_the_list_is_calculated() -> None:
     assert [each.origin for each in lab.page.sources] == [known.source for known in architectures()]
     assert lab.page.facts["parameters"] == "8.03 B"
     assert lab.page.groups["all"] == "8,030,261,248"
-    assert lab.page.facts["needs"] == words.both(inference(LLAMA, lab.tab.params.inference_settings).total)
+    assert lab.page.facts["needs"] == both_sizes(inference(LLAMA, lab.tab.params.inference_settings).total)
 
 
 def test_while_the_first_model_loads_nothing_is_built_beside_it() -> None:
@@ -304,7 +306,7 @@ def test_areas_over_the_number_of_gpus() -> None:
     assert len(set(colors)) == len(colors)
     at_64 = list(sharing.plot.series[0].x).index(64)
     total = sum(each.y[at_64] for each in sharing.plot.series)
-    assert total == pytest.approx(sharing.planned[3].estimate.total / 1e9)
+    assert total == pytest.approx(sharing.planned[3].estimate.total)
     assert sharing.planned[3].sent.relative == pytest.approx(1.5)
 
 
@@ -322,8 +324,8 @@ def test_a_step_from_moment_to_moment() -> None:
     peak = pictures.estimate_of(LLAMA, lab.tab.params)
     assert found.phases[found.worst].terms == peak.terms
     assert lab.page.facts["peak"] == found.phases[found.worst].moment
-    assert lab.page.facts["needs"] == words.both(peak.total)
-    assert words.gb(peak.total) in found.plot.levels[0].label
+    assert lab.page.facts["needs"] == both_sizes(peak.total)
+    assert size(peak.total) in found.plot.levels[0].label
     rows = list(csv.DictReader(io.StringIO(phases.table(found.phases))))
     assert sum(int(row["bytes"]) for row in rows if row["moment"] == lab.page.facts["peak"]) == peak.total
     assert "Gradients: trained parameters · 4" in phases.formulas(found.phases[-2])
@@ -469,7 +471,7 @@ def test_the_script_calculates_the_same(saved: dict[str, Any], capsys: pytest.Ca
     lab.tab.export("python")
     exec(lab.page.copied[0], {})
     total = pictures.estimate_of(shape("gpt2"), lab.tab.params).total
-    assert capsys.readouterr().out.splitlines()[-1].strip().startswith(f"{total / 1e9:.3f} GB")
+    assert capsys.readouterr().out.splitlines()[-1].strip().startswith(f"{total:,} bytes")
 
 
 def test_the_script_of_another_model_names_it() -> None:
@@ -502,14 +504,43 @@ def test_lora_adapts_attention_or_everything() -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "in_gb", "in_gib"),
+    ("amount", "decimal", "binary"),
     [
         (0, "0 bytes", "0 bytes"),
-        (1e9, "1.00 GB", "954 MiB"),
+        (999, "999 bytes", "999 bytes"),
+        (20_480, "20.48 kB", "20 KiB"),
+        (1e9, "1.00 GB", "953.7 MiB"),
         (2**30, "1.07 GB", "1.00 GiB"),
         (5e15, "5.00 PB", "4.44 PiB"),
+        (-3e6, "-3.00 MB", "-2.86 MiB"),
     ],
 )
-def test_sizes_in_words(size: float, in_gb: str, in_gib: str) -> None:
-    assert words.gb(size) == in_gb
-    assert words.gib(size) == in_gib
+def test_sizes_in_words(amount: float, decimal: str, binary: str) -> None:
+    assert size(amount) == decimal
+    assert binary_size(amount) == binary
+
+
+@pytest.mark.parametrize(
+    ("amounts", "names", "cells"),
+    [
+        ((16e9, 5e8), ("GB", "GiB"), ("0.50", "0.47")),
+        ((1.2e9, 20_000), ("MB", "MiB"), ("0.0200", "0.0191")),  # 2e-05 GB would be hard to read
+        ((64e9, 20_000), ("GB", "GiB"), ("< 0.0001", "< 0.0001")),
+        ((500.0, 20.0), ("kB", "KiB"), ("0.0200", "0.0195")),
+        ((3e12,), ("TB", "TiB"), ("3.00", "2.73")),
+        ((0.0,), ("MB", "MiB"), ("0.00", "0.00")),
+    ],
+)
+def test_a_column_has_one_unit_that_shows_all_of_it(
+    amounts: tuple[float, ...], names: tuple[str, str], cells: tuple[str, str]
+) -> None:
+    found = sizes.units(amounts)
+    assert found.names == names
+    assert found.cells(amounts[-1]) == cells
+
+
+def test_units_say_what_they_are() -> None:
+    assert sizes.Units(2).meanings == ("10⁶ bytes", "2²⁰ bytes")
+    assert dict(sizes.facts(20_480)) == {"kB": "20.48", "KiB": "20", "bytes": "20,480"}
+    assert sizes.exact(17_576_960) == "17,576,960 bytes = 17.58 MB = 16.76 MiB"
+    assert sizes.exact(12) == "12 bytes"

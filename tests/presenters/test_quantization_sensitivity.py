@@ -215,7 +215,7 @@ def test_which_to_keep(lab: PartsLab) -> None:
     rows = [row.cells for row in lab.shown.rows]
     assert [cells[1] for cells in rows] == ["none is kept", "0.down", "0.q"]
     assert rows[0][2:] == ("–", "–", "–", "8.00 kB", "0.0400", "–")
-    assert rows[1][2:] == ("0.0300", "+368 B", "81.5", "8.37 kB", "0.0100", "–")
+    assert rows[1][2:] == ("0.0300", "+368 bytes", "81.5", "8.37 kB", "0.0100", "–")
     assert lab.shown.kept == 1  # half of the damage is gone
     assert "predicted" in lab.shown.mixed_words
     assert lab.shown.can_mix

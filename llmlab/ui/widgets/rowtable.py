@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,6 +43,7 @@ class RowModel(FrozenRows[tuple[Row, ...]]):
         super().__init__(names, right=[column.name for column in columns if column.number], parent=parent)
         self._about = {column.name: column.tooltip for column in columns}
         self._places = {name: place for place, name in enumerate(names)}
+        self._titles: dict[str, str] = {}  # of columns that are called otherwise than at first
         self._order = (-1, False)  # the column that the rows are sorted by
 
     def set_order(self, column: int, *, descending: bool) -> None:
@@ -52,9 +53,24 @@ class RowModel(FrozenRows[tuple[Row, ...]]):
         self._order = (column, descending)
         self.headerDataChanged.emit(Qt.Orientation.Horizontal, 0, len(self.columns) - 1)
 
+    def set_titles(self, titles: Mapping[str, tuple[str, str]]) -> None:
+        """Call columns otherwise: a name and what it means, by the names that they were made with."""
+        names = {column: title for column, (title, _) in titles.items()}
+        if names == self._titles:
+            return
+        self._titles = names
+        self._about |= {column: about for column, (_, about) in titles.items()}
+        self.headerDataChanged.emit(Qt.Orientation.Horizontal, 0, len(self.columns) - 1)
+
+    @property
+    def titles(self) -> list[str]:
+        """What the columns are called now."""
+        return [self._titles.get(column, column) for column in self.columns]
+
     def title(self, column: str) -> str:
         place, descending = self._order
-        return column + (" ↓" if descending else " ↑") if self._places[column] == place else column
+        called = self._titles.get(column, column)
+        return called + (" ↓" if descending else " ↑") if self._places[column] == place else called
 
     @property
     def rows(self) -> tuple[Row, ...]:

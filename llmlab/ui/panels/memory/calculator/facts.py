@@ -7,18 +7,19 @@ from llmlab.engine.memory.step import ABOUT, Moment
 from llmlab.ui.panels.memory.calculator import words
 from llmlab.ui.panels.memory.calculator.params import Params
 from llmlab.ui.screen import Fact
+from llmlab.ui.words import both_sizes
 
 
 def facts(shape: ModelShape, total: int, host: int, params: Params, peak: Moment | None = None) -> tuple[Fact, ...]:
     """The headline: parameters, memory, context; of a training step also when its `peak` is."""
     found = [
         Fact("parameters", words.count(shape.parameters), f"{shape.parameters:,}, tied ones once"),
-        Fact("each GPU" if params.training and params.gpus > 1 else "needs", words.both(total), f"{total:,} bytes"),
+        Fact("each GPU" if params.training and params.gpus > 1 else "needs", both_sizes(total), f"{total:,} bytes"),
     ]
     if peak is not None:
         found.append(Fact("peak", peak.value, f"The worst moment of the step. {ABOUT[peak]}"))
     if host:
-        found.append(Fact("main memory", words.both(host), f"{host:,} bytes wait in the computer's main memory"))
+        found.append(Fact("main memory", both_sizes(host), f"{host:,} bytes wait in the computer's main memory"))
     if shape.context:
         found.append(Fact("reads", f"{shape.context:,}", "The longest context that the architecture is made for"))
     return tuple(found)

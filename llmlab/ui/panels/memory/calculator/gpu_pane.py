@@ -8,12 +8,11 @@ from PySide6.QtCore import QPoint, Qt, Signal, Slot
 from PySide6.QtWidgets import QMenu, QWidget
 
 from llmlab.engine.memory.hardware import Gpu
-from llmlab.ui.panels.memory.calculator import words
 from llmlab.ui.panels.memory.calculator.gpurows import GPU_COLUMNS, OWN, Gpus
 from llmlab.ui.panels.memory.calculator.panes import button, column
 from llmlab.ui.widgets.parts import ElidedLabel, menu_button, row
 from llmlab.ui.widgets.rowtable import Column, Row, RowTable
-from llmlab.ui.words import in_lines
+from llmlab.ui.words import both_sizes, in_lines
 
 
 class GpuPane(QWidget):
@@ -114,4 +113,4 @@ def _gpu_row(gpus: Gpus, number: int) -> Row:
 
 @functools.lru_cache(maxsize=256)  # a slider shows the same GPUs with every move
 def _tip(gpu: Gpu) -> str:
-    return in_lines(f"{gpu.name}: {words.both(gpu.memory)}", f"{gpu.kind}; {gpu.source}")
+    return in_lines(f"{gpu.name}: {both_sizes(gpu.memory)}", f"{gpu.kind}; {gpu.source}")

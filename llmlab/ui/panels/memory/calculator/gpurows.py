@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from llmlab.engine.memory.overview import GpuFit
+from llmlab.ui.panels.memory import sizes
 from llmlab.ui.panels.memory.calculator import words
 from llmlab.ui.panels.memory.calculator.params import PRECISIONS
+from llmlab.ui.words import both_sizes
 
 OWN = "this machine"  # the kind of this machine's own, which always stand first
 
@@ -40,15 +42,15 @@ def _rank(found: GpuFit) -> int:
 GPU_COLUMNS = (
     GpuColumn("GPU", "Rows that are chosen are the lines of the other pages", 0, lambda f: f.gpu.name,
               lambda f: f.gpu.name.lower(), number=False),
-    GpuColumn("GB", "Its memory, 10⁹ bytes", 5, lambda f: words.in_gb(f.gpu.memory), lambda f: f.gpu.memory),
+    GpuColumn("GB", "Its memory, 10⁹ bytes", 5, lambda f: sizes.GIGA.cells(f.gpu.memory)[0], lambda f: f.gpu.memory),
     GpuColumn("GiB", "Its memory, 2³⁰ bytes, as its driver reports it where that is known", 5,
-              lambda f: words.in_gib(f.gpu.memory), lambda f: f.gpu.memory),
+              lambda f: sizes.GIGA.cells(f.gpu.memory)[1], lambda f: f.gpu.memory),
     GpuColumn("GB/s", "How fast it reads its memory", 6, lambda f: f"{f.gpu.bandwidth / 1e9:,.0f}",
               lambda f: f.gpu.bandwidth),
     GpuColumn("fits", "Whether what is calculated fits on it", 4, lambda f: "yes" if f.fits else "no",
               lambda f: f.fits, number=False),
     GpuColumn("free GB", "What stays free; below 0, what is missing", 7,
-              lambda f: words.in_gb(f.headroom).replace("-", "−"), lambda f: f.headroom),
+              lambda f: sizes.GIGA.cells(f.headroom)[0].replace("-", "−"), lambda f: f.headroom),
     GpuColumn("context", "The longest context that fits, with the batch as it is", 9,
               lambda f: "–" if f.context is None else f"{f.context:,}", lambda f: f.context or 0),
     GpuColumn("batch", "The largest batch that fits, with the context as it is", 7,
@@ -87,6 +89,6 @@ def summary(found: Sequence[GpuFit]) -> str:
     if not found:
         return ""
     if not fitting:
-        return f"Fits on none of {len(found)}; {words.both(found[0].needs)} are needed"
+        return f"Fits on none of {len(found)}; {both_sizes(found[0].needs)} are needed"
     smallest = min(fitting, key=lambda each: each.gpu.memory)
     return f"Fits on {len(fitting)} of {len(found)}; the smallest is {smallest.gpu.name}"

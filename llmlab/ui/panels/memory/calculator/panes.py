@@ -10,25 +10,27 @@ from PySide6.QtWidgets import QLabel, QMenu, QPushButton, QSplitter, QVBoxLayout
 
 from llmlab.engine.memory.terms import Estimate, Term
 from llmlab.ui import theme
-from llmlab.ui.panels.memory.calculator import words
+from llmlab.ui.panels.memory import sizes
 from llmlab.ui.panels.memory.calculator.pictures import Parts, Rules, Sharing, Stacks
 from llmlab.ui.panels.memory.calculator.screen import Speed
+from llmlab.ui.panels.memory.sizes import Units
 from llmlab.ui.widgets.chart.chart import Chart
 from llmlab.ui.widgets.chart.stacks import Mark, Segment, Stack, StackedBars
 from llmlab.ui.widgets.parts import ElidedLabel, row
 from llmlab.ui.widgets.rowtable import Column, Row, RowTable
+from llmlab.ui.words import both_sizes, size
 
+# Their heads are the units that suit what is shown.
+SIZE_COLUMNS = (Column("GB", "In powers of ten", 9), Column("GiB", "In powers of two", 9))
 TERM_COLUMNS = (
     Column("part", "What takes the memory", 26, number=False),
-    Column("GB", "10⁹ bytes", 9),
-    Column("GiB", "2³⁰ bytes", 9),
+    *SIZE_COLUMNS,
     Column("share", "Of all on the GPU", 7),
     Column("formula with its numbers", "How many bytes: choose the row to read all of it", 0, number=False),
 )
 STRATEGY_COLUMNS = (
     Column("strategy", "How the training is shared out; Enter or a double click chooses it", 20, number=False),
-    Column("GB", "On each GPU, 10⁹ bytes", 9),
-    Column("GiB", "On each GPU, 2³⁰ bytes", 9),
+    *SIZE_COLUMNS,
     Column("sent", "What each GPU sends in a step, compared with DDP", 7),
     Column("formula of what is sent, in elements", "Ψ parameters over N GPUs", 0, number=False),
 )
@@ -55,6 +57,12 @@ def formula_label(name: str, lines: int) -> QLabel:
     made.setAlignment(Qt.AlignmentFlag.AlignTop)
     made.setAccessibleName(name)
     return made
+
+
+def show_units(table: RowTable, units: Units, where: str = "") -> None:
+    """Name the columns of `SIZE_COLUMNS` by the units of their cells."""
+    heads = zip(SIZE_COLUMNS, units.names, units.meanings, strict=True)
+    table.rows_model.set_titles({column.name: (unit, where + meaning) for column, unit, meaning in heads})
 
 
 def button(text: str, tip: str, call: Callable[[], object]) -> QPushButton:
@@ -87,7 +95,7 @@ class PartsPane(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.bars = StackedBars("Memory by components", words.gb, axis=True)
+        self.bars = StackedBars("Memory by components", size, axis=True)
         self.bars.picked.connect(self._pick)
         self.table = RowTable(TERM_COLUMNS, "Components with their formulas")
         self.table.picked.connect(lambda _: self._tell())
@@ -112,8 +120,10 @@ class PartsPane(QWidget):
         self._estimate = parts.estimate
         self._keys = tuple(bar.key for bar in parts.stacks.bars)
         _show_stacks(self.bars, parts.stacks)
-        total = parts.estimate.total
-        self.table.set_rows([*(_term_row(term, total) for term in parts.estimate.terms), _total_row(total)])
+        terms, total = parts.estimate.terms, parts.estimate.total
+        found = sizes.units((*(term.bytes for term in terms), total))
+        show_units(self.table, found)
+        self.table.set_rows([*(_term_row(term, total, found) for term in terms), _total_row(total, found)])
         if not self.table.selected_rows:
             self.table.select([0])
         self._tell()
@@ -157,16 +167,16 @@ class PartsPane(QWidget):
         menu.popup(self.table.viewport().mapToGlobal(place))
 
 
-def _term_row(term: Term, total: int) -> Row:
+def _term_row(term: Term, total: int, units: Units) -> Row:
     share = "in RAM" if term.host else f"{term.bytes / total:.1%}" if total else "–"
     tip = f"{term.formula}\n= {term.values}\n= {term.bytes:,} bytes" + (f"\n\n{term.note}" if term.note else "")
     formula = f"{term.formula} = {term.values}"
-    cells = (term.name, words.in_gb(term.bytes), words.in_gib(term.bytes), share, formula)
+    cells = (term.name, *units.cells(term.bytes), share, formula)
     return Row(cells, faint=not term.bytes or term.host, tooltip=tip)
 
 
-def _total_row(total: int) -> Row:
-    cells = ("Together", words.in_gb(total), words.in_gib(total), "100%" if total else "–", f"{total:,} bytes")
+def _total_row(total: int, units: Units) -> Row:
+    cells = ("Together", *units.cells(total), "100%" if total else "–", f"{total:,} bytes")
     return Row(cells, tooltip=f"{total:,} bytes on the GPU")
 
 
@@ -191,6 +201,8 @@ class SharingPane(QWidget):
         """Show another plan."""
         self._sharing = sharing
         self.chart.show_plot(sharing.plot)
+        found = sizes.units(each.estimate.total for each in sharing.planned if each.estimate is not None)
+        show_units(self.table, found, "On each GPU, ")
         rows = []
         for each in sharing.planned:
             if each.estimate is None or each.sent is None:
@@ -200,8 +212,8 @@ class SharingPane(QWidget):
             total, sent = each.estimate.total, each.sent
             formula = f"{sent.formula} = {sent.values}"
             relative = f"{sent.relative:.2f}×" if sent.relative else "–"
-            cells = (each.strategy.value, words.in_gb(total), words.in_gib(total), relative, formula)
-            more = f"\nTensor parallel: {words.both(sent.tensor_parallel)} more" if sent.tensor_parallel else ""
+            cells = (each.strategy.value, *found.cells(total), relative, formula)
+            more = f"\nTensor parallel: {both_sizes(sent.tensor_parallel)} more" if sent.tensor_parallel else ""
             rows.append(Row(cells, tooltip=f"{sent.formula}\n= {sent.values}\n= {sent.elements:,.0f} elements{more}"))
         self.table.set_rows(rows)
         with QSignalBlocker(self.table):
@@ -210,7 +222,7 @@ class SharingPane(QWidget):
     @Slot()
     def copy_table(self) -> None:
         """The strategies, for a spreadsheet."""
-        head = [column.name for column in STRATEGY_COLUMNS]
+        head = self.table.rows_model.titles
         rows = [list(each.cells) for each in self.table.rows_model.rows]
         QGuiApplication.clipboard().setText("\n".join("\t".join(cells) for cells in (head, *rows)))
 
@@ -231,7 +243,7 @@ class RulesPane(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.bars = StackedBars("Bytes per parameter, rule by rule", words.gb, axis=True)
+        self.bars = StackedBars("Bytes per parameter, rule by rule", size, axis=True)
         self.sources: list[ElidedLabel] = []  # not one that wraps: the page would be laid out for every width of it
         self._lines = column((self.bars, 1))
         self.setLayout(self._lines)

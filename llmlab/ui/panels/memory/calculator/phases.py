@@ -14,10 +14,10 @@ from llmlab.engine.memory.sharding import sharded_phases
 from llmlab.engine.memory.step import Phase
 from llmlab.engine.memory.terms import GB, GIB, Term
 from llmlab.engine.types import Float64
-from llmlab.ui.panels.memory.calculator import words
 from llmlab.ui.panels.memory.calculator.params import Params
 from llmlab.ui.panels.memory.colors import AROUND, area_of, distinct
 from llmlab.ui.widgets.chart.plot import Axis, Draw, Level, Plot, Series
+from llmlab.ui.words import size
 
 ROOM = 1.12  # times the peak is the height of the plot: its name stands above the areas
 HEAD = ("moment", "part", "bytes", "GB", "GiB", "where", "formula", "values", "note")
@@ -41,18 +41,18 @@ def phases(shape: ModelShape, params: Params) -> Phases:
     worst = max(range(len(found)), key=lambda number: found[number].total)
     names = list(dict.fromkeys(area_of(term.name) for each in found for term in each.terms if _drawn(term)))
     places = np.arange(len(found), dtype=np.float64)
-    labels = tuple(f"{each.moment}, {words.gb(each.total)}" for each in found)
+    labels = tuple(f"{each.moment}, {size(each.total)}" for each in found)
     series = tuple(
         Series(name, places, _heights(found, name), Draw.AREA, color=color, labels=labels)
         for name, color in distinct(names).items()
     )
     peak = found[worst]
     tensors = sum(term.bytes for term in peak.terms if _drawn(term))
-    said = f"peak {words.gb(tensors)}, with context and margin {words.gb(peak.total)}"
+    said = f"peak {size(tensors)}, with context and margin {size(peak.total)}"
     levels = (Level("x", float(worst), said),)
     moments = Axis(names=tuple(each.moment.value for each in found))
     title = f"A training step of {shape.name}"
-    height = Axis("tensors on each GPU", low=0.0, high=ROOM * tensors or 1.0, label=words.gb)
+    height = Axis("tensors on each GPU", low=0.0, high=ROOM * tensors or 1.0, label=size)
     return Phases(Plot(moments, height, series, levels, title), found, worst)
 
 
@@ -76,11 +76,11 @@ def formulas(phase: Phase) -> str:
 
 
 def _formula(term: Term) -> str:
-    size = f"{term.bytes:,}"
+    whole = f"{term.bytes:,}"
     return (
-        f"{term.name}: {term.formula} = {size} bytes"
-        if term.values == size
-        else (f"{term.name}: {term.formula} = {term.values} = {size} bytes")
+        f"{term.name}: {term.formula} = {whole} bytes"
+        if term.values == whole
+        else (f"{term.name}: {term.formula} = {term.values} = {whole} bytes")
     )
 
 
@@ -90,7 +90,7 @@ def parts(phase: Phase, rest: Phase) -> str:
     there = sorted(
         filter(_counts, phase.terms), key=lambda term: (term.name in stays, area_of(term.name) == AROUND, -term.bytes)
     )
-    return ", ".join(f"{term.name} {words.gb(term.bytes)}" for term in there)
+    return ", ".join(f"{term.name} {size(term.bytes)}" for term in there)
 
 
 def _counts(term: Term) -> bool:

@@ -7,16 +7,16 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QMenu, QPlainTextEdit, QSplitter, QWidget
 
 from llmlab.ui import theme
-from llmlab.ui.panels.memory.calculator import phases, words
-from llmlab.ui.panels.memory.calculator.panes import column
+from llmlab.ui.panels.memory import sizes
+from llmlab.ui.panels.memory.calculator import phases
+from llmlab.ui.panels.memory.calculator.panes import SIZE_COLUMNS, column, show_units
 from llmlab.ui.panels.memory.calculator.phases import Phases
 from llmlab.ui.widgets.chart.chart import Chart
 from llmlab.ui.widgets.rowtable import Column, Row, RowTable
 
 COLUMNS = (
     Column("moment", "Where the training step stands", 17, number=False),
-    Column("GB", "On each GPU, 10⁹ bytes", 9),
-    Column("GiB", "On each GPU, 2³⁰ bytes", 9),
+    *SIZE_COLUMNS,
     Column("of peak", "As much of the worst moment's memory", 9),
     Column(
         "what is there", "What has come first, then what stays; choose the row to read the formulas", 0, number=False
@@ -60,12 +60,13 @@ class PhasesPane(QWidget):
         self._shown = shown
         self.chart.show_plot(shown.plot)
         peak = shown.phases[shown.worst].total
+        found = sizes.units(each.total for each in shown.phases)
+        show_units(self.table, found, "On each GPU, ")
         rows = [
             Row(
                 (
                     each.moment.value,
-                    words.in_gb(each.total),
-                    words.in_gib(each.total),
+                    *found.cells(each.total),
                     f"{each.total / peak:.1%}" if peak else "–",
                     phases.parts(each, shown.phases[0]),
                 ),

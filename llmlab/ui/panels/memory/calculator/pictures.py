@@ -17,13 +17,15 @@ from llmlab.engine.memory.shape import ModelShape
 from llmlab.engine.memory.sharding import sharded_step, sharded_training
 from llmlab.engine.memory.speed import MeasuredSpeed
 from llmlab.engine.memory.step import Moment
-from llmlab.engine.memory.terms import GB, Estimate, Term
+from llmlab.engine.memory.terms import Estimate, Term
 from llmlab.engine.memory.zero import zero_bytes_per_gpu
 from llmlab.engine.types import Architecture, ModelInfo
+from llmlab.ui.panels.memory import sizes
 from llmlab.ui.panels.memory.calculator import words
 from llmlab.ui.panels.memory.calculator.params import COMPARED, LIMITS, PRECISIONS, Params
 from llmlab.ui.panels.memory.colors import AROUND, area_of, color_of, distinct
 from llmlab.ui.widgets.chart.plot import Axis, Draw, Level, Plot, Series
+from llmlab.ui.words import size
 
 POINTS = 60  # of a line
 LARGEST_BATCH = 512
@@ -135,7 +137,7 @@ def _strategy_bars(shape: ModelShape, params: Params) -> tuple[Bar, ...]:
 def _bar(label: str, terms: Sequence[Term], key: str, *, chosen: bool) -> Bar:
     held = tuple(_part(term) for term in terms if not term.host)
     host = sum(term.bytes for term in terms if term.host)
-    return Bar(label, held, f"+ {words.gb(host)} in main memory" if host else "", key, chosen)
+    return Bar(label, held, f"+ {size(host)} in main memory" if host else "", key, chosen)
 
 
 def _part(term: Term) -> Part:
@@ -177,13 +179,20 @@ def sharing(shape: ModelShape, params: Params) -> Sharing:
     gpus = Axis("GPUs", log=True, low=1, high=1100, label=_whole)
     title = f"Training {shape.name} with {plan.strategy.value}"
     levels = (Level("x", plan.gpus, f"{plan.gpus:,}"),) if plan.gpus > 1 else ()
-    plot = Plot(gpus, Axis("GB on each GPU"), series, levels, title, "No number of GPUs can be used with this plan.")
+    plot = Plot(
+        gpus,
+        Axis("bytes on each GPU", low=0.0, label=size),
+        series,
+        levels,
+        title,
+        "No number of GPUs can be used with this plan.",
+    )
     return Sharing(plot, strategies(shape, settings, plan), plan.strategy.value)
 
 
 def _heights(found: Sequence[tuple[int, Estimate]], name: str) -> np.ndarray:
     sums = [sum(t.bytes for t in each.terms if area_of(t.name) == name and not t.host) for _, each in found]
-    return np.array(sums, np.float64) / GB
+    return np.array(sums, np.float64)
 
 
 def _gpus(xs: np.ndarray) -> tuple[str, ...]:
@@ -205,13 +214,13 @@ def rules(shape: ModelShape, params: Params, estimate: Estimate) -> Rules:
         for rule in RULES
     ]
     for stage in (1, 2, 3):
-        size = zero_bytes_per_gpu(parameters, params.gpus, stage)
-        facts = (("GB", f"{size / GB:,.6g}"), ("", "arXiv:1910.02054, table 1"))
+        held = zero_bytes_per_gpu(parameters, params.gpus, stage)
+        facts = (*sizes.facts(held), ("", "arXiv:1910.02054, table 1"))
         name = f"ZeRO-{stage}, {params.gpus:,} GPU{'s' if params.gpus > 1 else ''}"
-        bars.append(Bar(name, (Part("Sharded states", size, 6, facts),), _each(size, parameters)))
+        bars.append(Bar(name, (Part("Sharded states", held, 6, facts),), _each(held, parameters)))
     if params.training:
-        held = tuple(_part(term) for term in estimate.terms if not term.host)
-        bars.append(Bar("Calculated here", held, f"{_each(estimate.total, parameters)} at the peak", chosen=True))
+        parts = tuple(_part(term) for term in estimate.terms if not term.host)
+        bars.append(Bar("Calculated here", parts, f"{_each(estimate.total, parameters)} at the peak", chosen=True))
     title = f"Rules of thumb for training {words.count(parameters)} parameters"
     sources = (*(f"{rule.name}: {rule.source}." for rule in RULES), DIFFERENCE)
     return Rules(Stacks(tuple(bars), (), title), sources)
@@ -228,7 +237,7 @@ def _rule_color(part: str) -> int:
 def _rule_facts(part: str, size: int, parameters: int) -> tuple[tuple[str, str], ...]:
     whole = parameters * size
     return (
-        ("GB", f"{whole / GB:,.6g}"),
+        *sizes.facts(whole),
         ("bytes per parameter", str(size)),
         ("", f"{parameters:,} · {size} = {whole:,} bytes"),
     )

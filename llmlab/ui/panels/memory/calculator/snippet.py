@@ -25,8 +25,8 @@ _MODULES = {
     "InferenceSettings": "inference",
 }
 _PRINTING = """for term in estimate.terms:
-    print(f"{term.bytes / 1e9:10.3f} GB  {term.name}: {term.formula} = {term.values}")
-print(f"{estimate.total / 1e9:10.3f} GB = {estimate.total / 2**30:.3f} GiB together")
+    print(f"{term.bytes:>20,} bytes  {term.name}: {term.formula} = {term.values}")
+print(f"{estimate.total:>20,} bytes  together = {estimate.total / 1e9:.6g} GB = {estimate.total / 2**30:.6g} GiB")
 """
 
 

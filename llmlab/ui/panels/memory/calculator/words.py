@@ -1,33 +1,9 @@
-"""Sizes, numbers and names as the calculator shows them. No Qt."""
+"""Numbers and names as the calculator shows them. No Qt."""
 
 from __future__ import annotations
 
-from llmlab.engine.memory.terms import GB, GIB, Term
-
-
-def gb(size: float) -> str:
-    """Powers of ten: 16.06 GB, 24.3 MB."""
-    return _scaled(size, (("PB", 10**15), ("TB", 10**12), ("GB", GB), ("MB", 10**6), ("kB", 10**3)))
-
-
-def gib(size: float) -> str:
-    """Powers of two: 14.96 GiB, 23.2 MiB."""
-    return _scaled(size, (("PiB", 2**50), ("TiB", 2**40), ("GiB", GIB), ("MiB", 2**20), ("KiB", 2**10)))
-
-
-def both(size: float) -> str:
-    """In both: 16.06 GB = 14.96 GiB."""
-    return f"{gb(size)} = {gib(size)}"
-
-
-def in_gb(size: float) -> str:
-    """A number of a table whose head says GB; never 0 for something."""
-    return _plain(size / GB)
-
-
-def in_gib(size: float) -> str:
-    """A number of a table whose head says GiB; never 0 for something."""
-    return _plain(size / GIB)
+from llmlab.engine.memory.terms import Term
+from llmlab.ui.panels.memory import sizes
 
 
 def count(value: float) -> str:
@@ -45,28 +21,5 @@ def speed(tokens_per_second: float) -> str:
 
 def facts(term: Term) -> tuple[tuple[str, str], ...]:
     """What hovering over a component tells."""
-    found = [
-        ("GB", f"{term.bytes / GB:,.6g}"),
-        ("GiB", f"{term.bytes / GIB:,.6g}"),
-        ("bytes", f"{term.bytes:,}"),
-        ("", term.formula),
-        ("", f"= {term.values}"),
-    ]
+    found = [*sizes.facts(term.bytes), ("", term.formula), ("", f"= {term.values}")]
     return tuple([*found, ("", term.note)] if term.note else found)
-
-
-def _scaled(size: float, units: tuple[tuple[str, int], ...]) -> str:
-    for unit, scale in units:
-        if abs(size) >= scale:
-            return f"{_plain(size / scale)} {unit}"
-    return f"{size:,.0f} bytes"
-
-
-def _plain(value: float) -> str:
-    if abs(value) >= 100:
-        return f"{value:,.0f}"
-    if abs(value) >= 10:
-        return f"{value:.1f}"
-    if abs(value) >= 0.1 or value == 0:
-        return f"{value:.2f}"
-    return f"{value:.4f}" if abs(value) >= 0.0001 else f"{value:.0e}"

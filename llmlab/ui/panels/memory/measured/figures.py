@@ -8,19 +8,14 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from llmlab.engine.memory.terms import GIB
 from llmlab.engine.memory_measure.types import BEFORE, Alive, Component, Measurement, Phase
 from llmlab.engine.types import ModelInfo
 from llmlab.ui.panels.memory.measured.params import Params
+from llmlab.ui.panels.memory.sizes import exact
 from llmlab.ui.words import size
 
 NONE = "–"
 COLUMNS = ("phase", "component", "predicted_bytes", "measured_bytes", "error", "formula", "values", "note")
-
-
-def exact(value: float) -> str:
-    """Bytes to the last one, with the units that people use: 17,576,960 bytes = 17.58 MB = 0.0164 GiB."""
-    return f"{value:,.0f} bytes = {size(value)} = {value / GIB:.4g} GiB"
 
 
 def percent(error: float | None) -> str:

@@ -9,9 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from llmlab.engine.memory.terms import GIB
 from llmlab.engine.sharding.types import Compared, MethodResult, ShardingRequest, ShardingRun
-from llmlab.ui.words import size
+from llmlab.ui.panels.memory.sizes import exact
 
 NONE = "–"
 NOTICED = 0.1  # an error that is explained under the table
@@ -38,11 +37,8 @@ def tip(row: Compared) -> str:
     """The formula with the values put in, exact sizes, and what the framework does otherwise."""
     lines = [
         f"{row.name} = {row.formula}",
-        f"predicted: {row.predicted:,.0f} bytes = {size(row.predicted)} = {row.predicted / GIB:.4g} GiB",
-        *(
-            f"rank {rank}: {value:,.0f} bytes = {size(value)} = {value / GIB:.4g} GiB"
-            for rank, value in enumerate(row.measured)
-        ),
+        f"predicted: {exact(row.predicted)}",
+        *(f"rank {rank}: {exact(value)}" for rank, value in enumerate(row.measured)),
     ]
     return "\n".join([*lines, row.note] if row.note else lines)
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from llmlab.engine.sharding.types import Compared, MethodResult
 from llmlab.ui.panels.memory.colors import COLORS
 from llmlab.ui.panels.memory.sharding.plots import SHORT
+from llmlab.ui.panels.memory.sizes import exact
 from llmlab.ui.widgets.chart.stacks import Segment, Stack
-from llmlab.ui.words import size
 
 
 def bars(results: Sequence[MethodResult]) -> tuple[Stack, ...]:
@@ -25,4 +25,4 @@ def _of(result: MethodResult) -> Iterator[Stack]:
 
 def _segment(row: Compared, value: float) -> Segment:
     color, faint = COLORS[row.name]
-    return Segment(row.name, value, color, (("exactly", f"{value:,.0f} bytes = {size(value)}"),), faint)
+    return Segment(row.name, value, color, (("exactly", exact(value)),), faint)
