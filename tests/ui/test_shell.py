@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PySide6.QtCore import QMimeData, Qt
-from PySide6.QtGui import QGuiApplication
+from PySide6.QtGui import QFontMetrics, QGuiApplication
 from PySide6.QtWidgets import QPlainTextEdit, QVBoxLayout, QWidget
 from pytestqt.qtbot import QtBot
 
@@ -91,6 +91,15 @@ def test_boundaries_are_painted_where_the_tokens_begin(prompt: PromptEditor) -> 
     expected = inner(prompt).cursorRect(cursor).center().x()
     assert any(abs(x - expected) <= 2 for x in changed)
     assert len(changed) <= 6, "two thin lines, nothing else"
+
+
+def test_a_tab_is_four_letters_wide_in_every_size(prompt: PromptEditor) -> None:
+    editor = prompt.findChildren(QPlainTextEdit)[0]
+    for size in (9, 18):
+        font = editor.font()
+        font.setPointSize(size)
+        editor.setFont(font)
+        assert editor.tabStopDistance() == 4 * QFontMetrics(font).averageCharWidth()
 
 
 def test_the_banner_shows_the_words_and_copies_the_details(qtbot: QtBot) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from PySide6.QtCore import QMimeData, QPointF, Qt, Signal, Slot
+from PySide6.QtCore import QEvent, QMimeData, QPointF, Qt, Signal, Slot
 from PySide6.QtGui import QDragEnterEvent, QPainter, QPaintEvent, QPen, QTextBlock, QTextCursor
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QPlainTextEdit, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
@@ -17,6 +17,7 @@ from llmlab.ui.widgets.textline import cursor_x
 MAX_CHARACTERS = 200_000
 MAX_LINE = 20_000
 EXCERPT = 4_000
+TAB = 4  # letters; Qt's 80 pixels tear code apart
 NO_BOUNDARIES: Int64 = np.zeros(0, np.int64)
 
 
@@ -36,6 +37,7 @@ class _Editor(QPlainTextEdit):
         self.setTabChangesFocus(True)
         self.setPlaceholderText("Type a prompt, or drop a text file here")
         self.setAccessibleName("Prompt")
+        self._set_tabs()
         self.document().contentsChange.connect(self._forget_boundaries_after)
 
     def set_boundaries(self, boundaries: Int64) -> None:
@@ -45,6 +47,14 @@ class _Editor(QPlainTextEdit):
     @Slot(int, int, int)
     def _forget_boundaries_after(self, position: int, _removed: int, _added: int) -> None:
         self._boundaries = self._boundaries[: np.searchsorted(self._boundaries, position)]
+
+    def changeEvent(self, event: QEvent) -> None:
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.FontChange:
+            self._set_tabs()
+
+    def _set_tabs(self) -> None:
+        self.setTabStopDistance(TAB * self.fontMetrics().averageCharWidth())
 
     def paintEvent(self, event: QPaintEvent) -> None:
         super().paintEvent(event)
