@@ -17,7 +17,8 @@ from llmlab.engine.errors import InputError
 from llmlab.jobs.job import ErrorInfo
 from llmlab.ui.panels.attention import lines_part
 from llmlab.ui.panels.attention.lines_edges import FLOOR, Edges, strongest
-from llmlab.ui.panels.attention.lines_part import MAX_HEADS, Chip, Lines, Lining, Shown
+from llmlab.ui.panels.attention.lines_part import MAX_HEADS, Lining
+from llmlab.ui.panels.attention.lines_values import Chip, Lines, Shown
 from tests.presenters.attention_tabs import TARGET, TOKENS, Stand, answered, shape_of, stand
 
 

@@ -18,7 +18,8 @@ from llmlab.ui.panels.attention import lines_paint
 from llmlab.ui.panels.attention.lines_export import write_picture
 from llmlab.ui.panels.attention.lines_paint import columns, row_rect, token_at
 from llmlab.ui.panels.attention.lines_pane import LinesPane
-from llmlab.ui.panels.attention.lines_part import Lining, Shown
+from llmlab.ui.panels.attention.lines_part import Lining
+from llmlab.ui.panels.attention.lines_values import Shown
 from llmlab.ui.panels.attention.reading import KEYS, QUERIES
 from tests.presenters.attention_tabs import TOKENS, Stand, shape_of, stand
 

@@ -18,7 +18,7 @@ from llmlab.engine.types import Float32, ModelRequest
 from llmlab.paths import resources
 from llmlab.ui.panels.attention import DAMAGED, REPEATED, RESTORED
 from llmlab.ui.panels.attention.flow_part import Mode
-from llmlab.ui.panels.attention.lines_part import Shown
+from llmlab.ui.panels.attention.lines_values import Shown
 from llmlab.ui.panels.attention.view import AttentionPanel
 from tests.ui.journey import WAIT, OpenLab, open_lab, wait_ready
 

@@ -53,7 +53,7 @@ def _settled(panel: Any) -> bool:
 
 def _two_heads(panel: Any) -> bool:
     """The induction head's lines, and those of the previous-token head that it reads from."""
-    from llmlab.ui.panels.attention.lines_part import Shown
+    from llmlab.ui.panels.attention.lines_values import Shown
 
     lines, other = panel.presenter.parts["lines"], Shown(1, 1)
     if _settled(panel) and other not in lines.heads:

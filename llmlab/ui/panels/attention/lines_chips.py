@@ -7,7 +7,7 @@ from PySide6.QtGui import QFontMetrics, QKeyEvent, QMouseEvent, QPainter, QPaint
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from llmlab.ui import theme
-from llmlab.ui.panels.attention.lines_part import Chip, Shown
+from llmlab.ui.panels.attention.lines_values import Chip, Shown
 
 
 class HeadChips(QWidget):

@@ -11,7 +11,7 @@ from PySide6.QtGui import QColor, QFont, QFontMetricsF, QPainter, QPen
 from llmlab.engine.types import Int32
 from llmlab.ui import theme
 from llmlab.ui.panels.attention.lines_edges import Edges, strongest
-from llmlab.ui.panels.attention.lines_part import HeadLines, Lines
+from llmlab.ui.panels.attention.lines_values import HeadLines, Lines
 from llmlab.ui.panels.attention.reading import KEYS, QUERIES
 
 LIMIT = 5000  # lines painted at once

@@ -15,7 +15,8 @@ from llmlab.ui.panels.attention.lines_chips import HeadChips
 from llmlab.ui.panels.attention.lines_edges import FLOOR
 from llmlab.ui.panels.attention.lines_export import write_picture
 from llmlab.ui.panels.attention.lines_paint import LIMIT, Painted
-from llmlab.ui.panels.attention.lines_part import Chip, Lines, Lining
+from llmlab.ui.panels.attention.lines_part import Lining
+from llmlab.ui.panels.attention.lines_values import Chip, Lines
 from llmlab.ui.panels.attention.lines_view import LinesArea
 from llmlab.ui.widgets.help import Help, HelpButton
 from llmlab.ui.widgets.parts import ElidedLabel, menu_button, row

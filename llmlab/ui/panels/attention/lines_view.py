@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QAbstractScrollArea, QMenu, QWidget
 from llmlab.ui import theme
 from llmlab.ui.panels.attention.lines_edges import FLOOR
 from llmlab.ui.panels.attention.lines_paint import HEADER, Frame, Painted, paint, token_at
-from llmlab.ui.panels.attention.lines_part import Lines
+from llmlab.ui.panels.attention.lines_values import Lines
 from llmlab.ui.panels.attention.reading import KEYS, QUERIES
 from llmlab.ui.widgets.card import Card, CardBar, HoverCard
 
