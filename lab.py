@@ -54,7 +54,9 @@ FONT_FOLDERS = ("/usr/share/fonts", "/usr/local/share/fonts", "~/.fonts", "~/.lo
 # Waiting OpenMP threads sleep instead of spinning: the window keeps its share of a small machine.
 QUIET_THREADS = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
 OFFSCREEN = {"QT_QPA_PLATFORM": "offscreen"}
-FOR_TESTS = {**OFFSCREEN, "HF_HUB_OFFLINE": "1", "PYTHONFAULTHANDLER": "1"}
+# pytest rewrites each test for its messages. Where bytecode may not be kept, that is 15 s for each of its processes.
+KEPT_BYTECODE = {"PYTHONDONTWRITEBYTECODE": ""}
+FOR_TESTS = {**OFFSCREEN, **KEPT_BYTECODE, "HF_HUB_OFFLINE": "1", "PYTHONFAULTHANDLER": "1"}
 # Several processes of pytest share the cores: threads of their own would only get in each other's way.
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 AT_ONCE = ("-n", "logical", "--maxprocesses=4", "--dist=worksteal")  # every process of pytest loads torch

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import product
 from types import SimpleNamespace
 from typing import Any
@@ -114,7 +114,16 @@ TWO_STACKS: dict[str, Callable[[int, int], PreTrainedConfig]] = {
     "mt5": lambda e, d: MT5Config(num_layers=e, num_decoder_layers=d, feed_forward_proj="gated-gelu", **T5),
 }
 SETTINGS = [(torch.bfloat16, "sdpa"), (torch.bfloat16, "eager"), (torch.float32, "sdpa")]
-in_each_setting = pytest.mark.parametrize(("dtype", "attention"), SETTINGS, ids=str)
+IN_EVERY_SETTING = ("llama", "gpt2", "t5", "bart, all dropouts")  # of the others only the first is quick
+
+
+def in_each_setting(kinds: Iterable[str]) -> pytest.MarkDecorator:
+    """Every kind in every setting, as `kind`, `dtype` and `attention`."""
+    quick = {(kind, *setting) for kind, setting in product(kinds, SETTINGS) if kind in IN_EVERY_SETTING}
+    quick |= {(kind, *SETTINGS[0]) for kind in kinds}
+    cases = [(kind, *setting) for kind, setting in product(kinds, SETTINGS)]
+    marked = [case if case in quick else pytest.param(*case, marks=pytest.mark.slow) for case in cases]
+    return pytest.mark.parametrize(("kind", "dtype", "attention"), marked, ids=str)
 
 
 def kept_by(config: PreTrainedConfig, dtype: torch.dtype, attention: str) -> int:
@@ -126,8 +135,7 @@ def kept_by(config: PreTrainedConfig, dtype: torch.dtype, attention: str) -> int
 # What autograd saves
 
 
-@in_each_setting
-@pytest.mark.parametrize("kind", ONE_STACK)
+@in_each_setting(ONE_STACK)
 def test_a_layer_is_the_formula_to_the_byte(kind: str, dtype: torch.dtype, attention: str) -> None:
     make = ONE_STACK[kind]
     three, two = (kept_by(make(layers), dtype, attention) for layers in (3, 2))
@@ -139,8 +147,7 @@ def test_a_layer_is_the_formula_to_the_byte(kind: str, dtype: torch.dtype, atten
     assert everything == pytest.approx(two, rel=0.02)
 
 
-@in_each_setting
-@pytest.mark.parametrize("kind", TWO_STACKS)
+@in_each_setting(TWO_STACKS)
 def test_encoder_and_decoder_are_the_formula_to_the_byte(kind: str, dtype: torch.dtype, attention: str) -> None:
     """Each at its own length; 24 bytes of seeds for each attention."""
     make = TWO_STACKS[kind]
@@ -227,9 +234,10 @@ MODELS: dict[str, tuple[Callable[[], PreTrainedConfig], Architecture]] = {
 of_each_model = pytest.mark.parametrize(
     ("name", "dtype"),
     [
-        *product(MODELS, [torch.bfloat16]),
-        *product(["decoder", "seq2seq"], [torch.float32]),
-        pytest.param("1B", torch.float32, marks=pytest.mark.slow),
+        *product(["decoder", "seq2seq"], [torch.bfloat16]),
+        ("decoder", torch.float32),
+        pytest.param("seq2seq", torch.float32, marks=pytest.mark.slow),
+        *(pytest.param("1B", dtype, marks=pytest.mark.slow) for dtype in (torch.bfloat16, torch.float32)),
     ],
     ids=str,
 )
