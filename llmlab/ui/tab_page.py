@@ -30,6 +30,7 @@ class TabPage(QWidget):
         super().__init__(parent)
         self._tab: Any = None
         self._panel: PanelView | None = None
+        self._escape: QShortcut | None = None
 
     def attach(self, tab: Any, panel: PanelView) -> None:
         """`tab` is told what the user does; `panel` has the clipboard and the dialogs."""
@@ -44,6 +45,19 @@ class TabPage(QWidget):
         """Let the user choose a file to write."""
         assert self._panel is not None
         self._panel.ask_path(name, kinds, then)
+
+    def _add_keys(self, run: Callable[[], object], stop: Callable[[], object]) -> None:
+        """Ctrl+Return runs; Escape stops what runs."""
+        for keys in RUN:
+            QShortcut(QKeySequence(keys), self).activated.connect(run)
+        self._escape = QShortcut(QKeySequence("Esc"), self)
+        self._escape.activated.connect(stop)
+        self._escape.setEnabled(False)
+
+    def _let_stop(self, running: bool) -> None:
+        """Escape means something while something runs."""
+        if self._escape is not None:
+            self._escape.setEnabled(running)
 
     def _export(self, kind: str) -> None:
         if self._tab is not None:
@@ -69,7 +83,6 @@ class StagedPage(TabPage):
         self.headline = ElidedLabel()
         self.export = self._export_button(copies, actions)
         self._stack = QStackedWidget()
-        self._escape: QShortcut | None = None
 
     def _fill(self, head: tuple[QWidget, ...], *below: QWidget) -> None:
         """The head line, with room for `headline`, and the picture below it, whose first widget takes the room."""
@@ -93,19 +106,10 @@ class StagedPage(TabPage):
             lambda place: self.export.menu().popup(table.viewport().mapToGlobal(place))
         )
 
-    def _add_keys(self, run: Callable[[], object], stop: Callable[[], object]) -> None:
-        """Ctrl+Return runs; Escape stops what runs."""
-        for keys in RUN:
-            QShortcut(QKeySequence(keys), self).activated.connect(run)
-        self._escape = QShortcut(QKeySequence("Esc"), self)
-        self._escape.activated.connect(stop)
-        self._escape.setEnabled(False)
-
     def _show_stage(self, stage: Stage, *, running: bool = False) -> None:
         self._stack.setCurrentIndex(int(stage.kind is Kind.READY))
         self.state.show_stage(stage)
-        if self._escape is not None:
-            self._escape.setEnabled(running)
+        self._let_stop(running)
 
 
 def split(

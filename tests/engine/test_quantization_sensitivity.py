@@ -202,6 +202,26 @@ def test_a_layer_that_computes_several_times_is_never_skipped() -> None:
     assert asked.damage(part, COARSE).divergence == pytest.approx(divergence, rel=1e-4)
 
 
+def test_the_head_of_an_encoder_is_asked_about_masked_places_alone() -> None:
+    _, asked, _ = probe("bert")
+    assert asked.passes.trims
+    seen = []
+    head = asked.passes._model.get_output_embeddings()
+    handle = head.register_forward_hook(lambda _module, _arguments, output: seen.append(tuple(output.shape[:2])))
+    asked.shift({})
+    handle.remove()
+    assert seen == [(1, len(batch.ids)) for batch in asked.passes.batches]
+
+
+def test_where_a_head_looks_around_it_is_given_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("llmlab.engine.quantization.passes.ROUNDING", -1.0)
+    loaded, asked, _ = probe("bert")
+    assert not asked.passes.trims
+    part = asked.parts.matrices[-1]
+    expected = text_damage(loaded, whole_copy(loaded, part.matrices, COARSE), TEXT)
+    assert asked.damage(part, COARSE).divergence == pytest.approx(expected.mean_divergence, rel=1e-4)
+
+
 def test_where_reuse_changes_the_logits_everything_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("llmlab.engine.quantization.passes._constant", lambda output: lambda *_, **__: output * 1.01)
     loaded, asked, _ = probe("llama")

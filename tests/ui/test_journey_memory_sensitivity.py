@@ -19,7 +19,7 @@ from llmlab.engine.quantization.mixed import rank_correlation
 from llmlab.engine.quantization.parts import parts_of
 from llmlab.settings import Settings
 from llmlab.ui.panels.memory.quantization.page import QuantizationPage
-from llmlab.ui.panels.memory.quantization.params import Params, View
+from llmlab.ui.panels.memory.quantization.params import Params, Sight, View
 from llmlab.ui.panels.memory.quantization.presenter import Quantization
 from llmlab.ui.panels.memory.quantization.sensitivity_map import SensitivityMap
 from llmlab.ui.panels.memory.quantization.sensitivity_pane import SensitivityPane
@@ -115,6 +115,22 @@ def test_from_the_parts_to_a_mixed_model(qtbot: QtBot, open_lab: OpenLab, tmp_pa
     named(page)
     named(page.controls)
     assert lab.window.banner.text == ""
+
+
+def test_keys_start_and_stop(qtbot: QtBot, open_lab: OpenLab) -> None:
+    lab, page, tab, pane = start(qtbot, open_lab, "NF4")
+    qtbot.keyClick(lab.window, Qt.Key.Key_Return, Qt.KeyboardModifier.ControlModifier)
+    assert page.controls.measure.text() == "Stop"
+    qtbot.waitUntil(lambda: tab.sensitivity.is_begun, timeout=WAIT)
+    qtbot.keyClick(lab.window, Qt.Key.Key_Escape)
+    qtbot.waitUntil(lambda: not tab.running, timeout=WAIT)
+    assert page.controls.measure.text() == "Go on"
+    qtbot.keyClick(lab.window, Qt.Key.Key_Return, Qt.KeyboardModifier.ControlModifier)
+    qtbot.waitUntil(lambda: tab.sensitivity.is_measured and not tab.busy, timeout=WAIT)
+    tab.change(sight=Sight.MIXED)
+    qtbot.keyClick(lab.window, Qt.Key.Key_Return, Qt.KeyboardModifier.ControlModifier)
+    assert not pane.mix.isEnabled()
+    qtbot.waitUntil(lambda: tab.sensitivity.is_mixed and not tab.busy, timeout=WAIT)
 
 
 def test_stopping_going_on_and_closing(qtbot: QtBot, open_lab: OpenLab) -> None:

@@ -2,7 +2,8 @@
 
 The modules are copied, and every tensor is shared with the model in use, which is only ever read: a matrix is rounded
 when its layer computes and given up right after. What every layer gave in the first pass is kept; a pass with a change
-in layer 7 takes the hidden states before it from there.
+in layer 7 takes the hidden states before it from there. An encoder reads a copy of the text for every token that is
+masked, and its head, as wide as the vocabulary, is asked about the masked places alone.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from llmlab.engine.reading import decoder_start, forward_parameters
 from llmlab.engine.types import Architecture
 
 TOGETHER = 1024  # tokens read in one pass, in windows of equal length
+ROUNDING = 0.01  # of the largest logit: matrices of another shape are multiplied in another order, in 16 bits as well
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,7 +100,8 @@ class Passes:
     """The model's modules, its passes over a text, and what every layer gave in the first of each.
 
     `reuses`: whether passes begin at the first change. It is tried out before: where the logits are not the same to
-    the last bit, every pass computes everything.
+    the last bit, every pass computes everything. `trims`: whether a head computes only at the places that are compared.
+    That is tried out too.
     """
 
     def __init__(
@@ -112,7 +115,8 @@ class Passes:
         self._given: list[dict[str, Any]] = []  # of each batch, of each unit in the order of computation: its output
         self.batches = tuple(read)
         self.reference: list[Tensor] = []  # of each batch: logits (positions, vocabulary)
-        self.reuses = False
+        self.reuses = self.trims = False
+        self.trims = loaded.info.architecture is Architecture.ENCODER and self._is_trimmable()
         for number, batch in enumerate(self.batches):
             control.check()
             control.report(f"Reading the text: {number} of {len(self.batches)} passes", number / len(self.batches))
@@ -171,8 +175,26 @@ class Passes:
 
     def _read(self, batch: Batch) -> Tensor:
         arguments = {name: given.to(self._loaded.device) for name, given in batch.arguments.items()}
-        logits: Tensor = self._model(**arguments, **self._lean).logits
+        logits: Tensor
+        if self.trims:
+            with _trimmed(self._model.base_model, batch):
+                logits = self._model(**arguments, **self._lean).logits
+            return logits[0]
+        logits = self._model(**arguments, **self._lean).logits
         return logits[batch.copies.to(logits.device), batch.places.to(logits.device)]
+
+    @torch.inference_mode()
+    def _is_trimmable(self) -> bool:
+        """Whether the head says the same of each place by itself, up to rounding: it looks at no other place."""
+        whole = self._read(self.batches[0])
+        self.trims = True
+        try:
+            alone = self._read(self.batches[0])
+        except (AttributeError, IndexError, RuntimeError):  # a head that needs all places
+            return False
+        finally:
+            self.trims = False
+        return alone.shape == whole.shape and bool((alone - whole).abs().max() <= ROUNDING * whole.abs().max())
 
     @torch.inference_mode()
     def _is_reusable(self) -> bool:
@@ -184,6 +206,22 @@ class Passes:
                 if not torch.equal(self._read(self.batches[0]), self.reference[0]):
                     return False
         return True
+
+
+@contextmanager
+def _trimmed(base: Any, batch: Batch) -> Iterator[None]:
+    """Only the hidden states that are compared leave the body of a model: (1, positions, hidden size)."""
+
+    def trim(_module: Any, _arguments: Any, output: Any) -> Any:
+        hidden = output.last_hidden_state
+        output.last_hidden_state = hidden[batch.copies.to(hidden.device), batch.places.to(hidden.device)][None]
+        return output
+
+    handle = base.register_forward_hook(trim)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 def _unit(name: str) -> str:

@@ -90,12 +90,13 @@ class MeasuredPage(StagedPage):
     def attach(self, tab: Measuring, panel: PanelView) -> None:
         super().attach(tab, panel)
         self.controls.attach(tab)
+        self._add_keys(tab.run, tab.stop)
         panel.attach_chart(self.chart, "memory-history")
 
     # --- what the presenter asks for ------------------------------------------------------------------------------
 
     def show_screen(self, screen: Screen) -> None:
-        self._show_stage(screen.stage)
+        self._show_stage(screen.stage, running=screen.running)
         self.controls.show_screen(screen)
 
     def show_params(self, params: Params) -> None:
@@ -153,7 +154,9 @@ class MeasuredControls(ControlColumn):
     def show_screen(self, screen: Screen) -> None:
         """What can be done now."""
         self.run.setText("Stop" if screen.running else "Measure")
-        self.run.setToolTip("End the measurement" if screen.running else "Run the model and follow every tensor")
+        self.run.setToolTip(
+            "End the measurement (Escape)" if screen.running else "Run the model and follow every tensor (Ctrl+Return)"
+        )
         self.run.setEnabled(screen.running or screen.can_run)
         self.stale.setVisible(screen.stale and not screen.running)
         self.train.setEnabled(screen.can_train)

@@ -98,7 +98,8 @@ class LabColumn(ControlColumn):
         """Show the settings, without a signal."""
         params = screen.params
         self.measure.setText(screen.button)
-        self.measure.setToolTip(MEASURES[params.view is View.SENSITIVITY])
+        tip = f"{MEASURES[params.view is View.SENSITIVITY]} (Ctrl+Return)"
+        self.measure.setToolTip("End the measurement; what is known stays (Escape)" if screen.running else tip)
         self.measure.setEnabled(screen.running or screen.can_measure)
         for name, box in self.schemes.items():
             with QSignalBlocker(box):

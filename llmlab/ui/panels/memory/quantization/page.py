@@ -137,6 +137,7 @@ class QuantizationPage(TabPage):
     def attach(self, tab: Quantization, panel: PanelView) -> None:
         super().attach(tab, panel)
         self.controls.attach(tab)
+        self._add_keys(tab.run, tab.stop)
         for chart, name in (
             (self.matrices, "sqnr"), (self.weights, "weights"), (self.errors, "errors"), (self.damage, "damage"),
         ):  # fmt: skip
@@ -158,6 +159,7 @@ class QuantizationPage(TabPage):
         self.completions.set_hint(self._hint(screen))
         self._stack.setCurrentIndex(0 if screen.stage.kind is Kind.READY else 1)
         self.state.show_stage(screen.stage)
+        self._let_stop(screen.running)
 
     @staticmethod
     def _hint(screen: LabScreen) -> str:

@@ -14,7 +14,7 @@ from llmlab.ui.panel import PanelContext
 from llmlab.ui.panels.memory.quantization import figures, plots, snippet
 from llmlab.ui.panels.memory.quantization.copies_part import Copies
 from llmlab.ui.panels.memory.quantization.figures import SchemeRow
-from llmlab.ui.panels.memory.quantization.params import Params, View
+from llmlab.ui.panels.memory.quantization.params import Params, Sight, View
 from llmlab.ui.panels.memory.quantization.question import cannot, question_of, text_of
 from llmlab.ui.panels.memory.quantization.screen import LabScreen, LabView, Pictures, caption, facts, large
 from llmlab.ui.panels.memory.quantization.sensitivity_part import Sensitivity, Subject
@@ -122,6 +122,13 @@ class Quantization:
             self.sensitivity.measure()
         else:
             self.copies.measure(self.params.schemes, question)
+
+    def run(self) -> None:
+        """Measure what is not known yet of what is looked at: schemes, parts, or the curve of mixed models."""
+        if self._is_parted and self.params.sight is Sight.MIXED and self.sensitivity.is_measured:
+            self.sensitivity.measure_mixed()
+        else:
+            self.measure()
 
     def stop(self) -> None:
         """End the measurement; what is known stays."""

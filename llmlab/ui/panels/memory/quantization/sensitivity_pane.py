@@ -68,7 +68,9 @@ class SensitivityPane(QWidget):
         self.proxy_title.setToolTip(PROXY)
         self.curve, self.table = Chart("Bytes against KL of mixed precision"), RowTable(COLUMNS, "Matrices to keep")
         self.mix = QPushButton("Measure the curve")
-        self.mix.setToolTip("Measure what is predicted, with 0, 1, 2, 4, 8 … matrices kept, and as many as selected")
+        self.mix.setToolTip(
+            "Measure what is predicted, with 0, 1, 2, 4, 8 … matrices kept, and as many as selected (Ctrl+Return)"
+        )
         self.mixed_words = ElidedLabel()
         self.state = StateView()
         self._sights = QStackedWidget()

@@ -86,13 +86,14 @@ class ShardingPage(StagedPage):
     def attach(self, tab: Sharding, panel: PanelView) -> None:
         super().attach(tab, panel)
         self.controls.attach(tab)
+        self._add_keys(tab.run, tab.stop)
         panel.attach_chart(self.losses, "sharding-losses")
         panel.attach_chart(self.bars, "sharding-bytes")
 
     # --- what the presenter asks for ------------------------------------------------------------------------------
 
     def show_screen(self, screen: Screen) -> None:
-        self._show_stage(screen.stage)
+        self._show_stage(screen.stage, running=screen.running)
         self.controls.show_screen(screen)
 
     def show_params(self, params: Params) -> None:
@@ -181,7 +182,9 @@ class ShardingControls(ControlColumn):
         """What can be done now."""
         self.run.setText("Stop" if screen.running else "Run")
         self.run.setToolTip(
-            "End all processes" if screen.running else "Start the processes and train with each method in turn"
+            "End all processes (Escape)"
+            if screen.running
+            else "Start the processes and train with each method in turn (Ctrl+Return)"
         )
         self.run.setEnabled(screen.running or screen.can_run)
         self.progress.setVisible(screen.running)
