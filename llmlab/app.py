@@ -251,6 +251,7 @@ def run(arguments: argparse.Namespace) -> int:
         names = ", ".join(spec.name for spec in PANELS)
         lab.window.banner.say(f"There is no panel “{arguments.panel}”.", f"The panels are: {names}.")
     lab.window.seen.connect(lambda: _open_first(lab, arguments))  # opening a model imports torch
+    lab.window.fit_screen()
     lab.window.show()
     ending = Ending(lab.save, lab.end)
     status = app.exec()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from PySide6.QtCore import QByteArray, Qt, QTimer, QUrl, Signal, Slot
+from PySide6.QtCore import QByteArray, QSize, Qt, QTimer, QUrl, Signal, Slot
 from PySide6.QtGui import (
     QCloseEvent,
     QDragEnterEvent,
@@ -34,6 +34,7 @@ from llmlab.ui.widgets.pages import Pages
 from llmlab.workbench import ModelState
 
 CONTROLS_WIDTH = 300
+FRAME = QSize(16, 48)  # pixels that a window manager may put around the window, its title included
 MEMORY_INTERVAL = 1500  # ms between two looks at the memory in use
 
 
@@ -87,6 +88,12 @@ class MainWindow(QMainWindow):
         self._memory_timer.setInterval(MEMORY_INTERVAL)
         self._memory_timer.timeout.connect(actions.poll_memory)
         self._memory_timer.start()
+        self.prompt.setFocus()  # who starts typing at once types the prompt
+
+    def fit_screen(self) -> None:
+        """Be no larger than the screen has room for."""
+        if not self.isMaximized():
+            self.resize(self.size().boundedTo(self.screen().availableSize() - FRAME))
 
     def add_panel(self, index: int, panel: Panel) -> None:
         """Give the panel of a spec its place."""

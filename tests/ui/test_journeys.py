@@ -51,6 +51,36 @@ def test_the_window_opens_and_becomes_ready_by_itself(qtbot: QtBot, open_lab: Op
     qtbot.waitUntil(lambda: "tokens of" in lab.window.prompt._count.text(), timeout=WAIT)
 
 
+def test_who_types_at_once_types_the_prompt(qtbot: QtBot, open_lab: OpenLab) -> None:
+    lab = open_lab()
+    lab.window.activateWindow()
+    focused = QApplication.focusWidget()
+    assert focused is not None
+    assert lab.window.prompt.isAncestorOf(focused)
+    qtbot.keyClicks(focused, "The king ")
+    assert "The king " in lab.workbench.prompt
+    wait_ready(qtbot, lab)
+
+
+def test_the_window_is_no_larger_than_the_screen(qtbot: QtBot, open_lab: OpenLab) -> None:
+    lab = open_lab()
+    wait_ready(qtbot, lab)
+    screen = lab.window.screen().availableSize()
+    lab.window.resize(screen.width() - 1, screen.height() + 500)
+    lab.window.fit_screen()
+    assert lab.window.height() < screen.height()
+
+
+def test_the_menu_of_models_marks_the_one_that_is_open(qtbot: QtBot, open_lab: OpenLab) -> None:
+    lab = open_lab()
+    wait_ready(qtbot, lab)
+    for _ in range(2):
+        lab.window.model_bar._menu.aboutToShow.emit()
+        marked = [action.text() for action in lab.window.model_bar._menu.actions() if action.isChecked()]
+        assert marked == ["Llama Lab Storyteller"]
+    assert len(lab.window.model_bar._models.actions()) == 4, "those of the menu before are gone"
+
+
 def test_everything_comes_back_at_the_next_start(qtbot: QtBot, open_lab: OpenLab) -> None:
     lab = open_lab("--model", "bundled:encoder")
     wait_ready(qtbot, lab, "bundled:encoder")

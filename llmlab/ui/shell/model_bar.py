@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from PySide6.QtCore import Qt, Slot
-from PySide6.QtGui import QAction
+from PySide6.QtGui import QAction, QActionGroup
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QMenu, QProgressBar, QPushButton, QToolButton, QWidget
 
 from llmlab.engine import catalog
@@ -40,6 +40,7 @@ class ModelBar(QFrame):
         self._name.setObjectName("modelName")
         self._name.setToolTip("Choose another model: bundled, recent, or any other")
         self._menu = QMenu(self)
+        self._models = QActionGroup(self)  # one of them is open
         self._menu.aboutToShow.connect(self._fill_menu)
         self._name.setMenu(self._menu)
         font = self._name.font()
@@ -152,6 +153,7 @@ class ModelBar(QFrame):
         action.setCheckable(True)
         action.setChecked(self._state.info is not None and self._state.info.request.spec == request.spec)
         action.triggered.connect(lambda: self._choose(request))
+        self._models.addAction(action)
         self._menu.addAction(action)
 
 
