@@ -21,6 +21,7 @@ from llmlab.ui.widgets.chart.paint import color_of, paint
 from llmlab.ui.widgets.chart.plot import Axis, Draw, Level, Plot, Series, place, tick_label, tick_labels, ticks
 from llmlab.ui.widgets.chart.plot import rows as plot_rows
 from llmlab.ui.widgets.chart.stacks import Segment, Stack, StackedBars
+from llmlab.ui.words import size
 
 SHOTS = np.array([0.0, 1, 2, 4, 8])
 ONE = np.array([1.0])
@@ -116,7 +117,7 @@ def test_names_stand_at_their_numbers() -> None:
         (Axis(log=True), (5e5, 1e6, 2e7), ["500,000", "1 M", "20 M"]),
         (Axis(), (-1.5e6, -1e6), ["-1.5 M", "-1.0 M"]),
         (Axis(), (5e5, 1e6), ["500,000", "1 M"]),
-        (Axis(label=lambda value: "1 GB" if value >= 1e9 else "500 MB"), (5e8, 1e9), ["500 MB", "1 GB"]),
+        (Axis(label=size), (0.0, 5e8, 1e9, 1.5e9), ["0", "500 MB", "1.0 GB", "1.5 GB"]),
         (Axis(names=("1", "2.5")), (0.0, 1.0), ["1", "2.5"]),
         (Axis(), (), []),
     ],

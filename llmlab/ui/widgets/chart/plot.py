@@ -207,20 +207,25 @@ def tick_label(axis: Axis, value: float) -> str:
 
 
 def tick_labels(axis: Axis, marks: Sequence[float]) -> list[str]:
-    """What stands at the marks; on a linear axis all with as many decimals as one of them needs: 9.0, 9.5, 10.0."""
+    """What stands at the marks; on a linear axis those of a unit have as many decimals as one of them needs.
+
+    9.0, 9.5, 10.0 and not 9, 9.5, 10; 500 MB, 1.0 GB, 1.5 GB.
+    """
     texts = [tick_label(axis, mark) for mark in marks]
     numbers = [match for text in texts if (match := NUMBER.fullmatch(text))]
     if axis.names or axis.log or len(numbers) < len(texts):
         return texts
-    if len({match[3] for match, mark in zip(numbers, marks, strict=True) if mark}) > 1:
-        return texts  # 500 MB and 1 GB: each is as exact as its unit
-    fractions = [(match[2] or "").rstrip("0") for match in numbers]
-    decimals = max(map(len, fractions), default=0)
-    dot = "." if decimals else ""
+    decimals: dict[str, int] = {}
+    for _, fraction, unit in (match.groups(default="") for match in numbers):
+        decimals[unit] = max(decimals.get(unit, 0), len(fraction.rstrip("0")))
     return [
-        f"{match[1]}{dot}{fraction.ljust(decimals, '0')}{match[3]}" if mark else "0"
-        for mark, match, fraction in zip(marks, numbers, fractions, strict=True)
+        _with_decimals(match[1], match[2] or "", decimals[match[3]]) + match[3] if mark else "0"
+        for mark, match in zip(marks, numbers, strict=True)
     ]
+
+
+def _with_decimals(whole: str, fraction: str, count: int) -> str:
+    return f"{whole}.{fraction[:count].ljust(count, '0')}" if count else whole
 
 
 def rows(plot: Plot) -> Iterator[tuple[str, ...]]:
