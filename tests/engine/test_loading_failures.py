@@ -333,7 +333,7 @@ def test_damaged_weights(damage: Callable[[bytes], bytes], folder: Path) -> None
     failure(folder, ModelFileError, "model.safetensors is damaged")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(deadline=None)
 @given(
     st.binary(max_size=400)
     | st.builds(lambda n, b: struct.pack("<Q", n) + b, st.integers(0, 300), st.binary(max_size=300))

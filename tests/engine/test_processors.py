@@ -169,15 +169,16 @@ def some_logits(generator: np.random.Generator, vectors: int, size: int) -> np.n
     return logits
 
 
-def compare(sizes: dict[int, int], settings: int, seed: int) -> tuple[int, int]:
+def compare(sizes: dict[int, int], settings: int, seed: int, shares: int = 1) -> tuple[int, int]:
+    """In how many of how many pairs of settings and vectors both agree; each settings meet one of `shares` of them."""
     generator = np.random.default_rng(seed)
     same = 0
     for size, vectors in sizes.items():
         logits = some_logits(generator, vectors, size)
-        for _ in range(settings):
+        for number in range(settings):
             context = a_context(generator, size)
-            same += agreeing(logits, context, random_settings(generator, context, size))
-    return same, settings * sum(sizes.values())
+            same += agreeing(logits[number % shares :: shares], context, random_settings(generator, context, size))
+    return same, settings * sum(sizes.values()) // shares
 
 
 def test_all_settings_mean_what_they_mean_in_transformers() -> None:
@@ -188,8 +189,9 @@ def test_all_settings_mean_what_they_mean_in_transformers() -> None:
 
 @pytest.mark.slow
 def test_200_settings_on_500_vectors() -> None:
-    same, total = compare({64: 150, 2_000: 300, 32_000: 50}, settings=200, seed=2)
-    assert total == 100_000
+    """Every vector meets 40 of the settings, every settings 100 of the vectors."""
+    same, total = compare({64: 150, 2_000: 300, 32_000: 50}, settings=200, seed=2, shares=5)
+    assert total == 20_000
     assert same >= 0.997 * total
 
 

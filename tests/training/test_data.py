@@ -81,7 +81,7 @@ def maker(corpus: Corpus, tokenizer: Tokenizer) -> EpisodeMaker:
 
 
 @given(seed=seeds)
-@settings(max_examples=200, deadline=None)
+@settings(deadline=None)
 def test_spans_are_ordered_and_hold_text(maker: EpisodeMaker, seed: int) -> None:
     rng = np.random.default_rng(seed)
     for piece in (maker.draw(rng, Mix()), synthetic.skill(rng)):
@@ -91,7 +91,7 @@ def test_spans_are_ordered_and_hold_text(maker: EpisodeMaker, seed: int) -> None
 
 
 @given(seed=seeds)
-@settings(max_examples=100, deadline=None)
+@settings(deadline=None)
 def test_every_generated_answer_is_in_its_story(seed: int) -> None:
     told = stories.story(np.random.default_rng(seed))
     text = told.text.lower()
@@ -132,7 +132,7 @@ def test_the_curriculum_covers_the_run() -> None:
 
 
 @given(seed=seeds, length=st.integers(2, 300))
-@settings(max_examples=150, deadline=None)
+@settings(deadline=None)
 def test_corrupted_spans_restore_the_text(seed: int, length: int) -> None:
     ids = list(range(len(SPECIALS), len(SPECIALS) + length))
     source, target = corrupt_spans(np.random.default_rng(seed), ids)
@@ -144,7 +144,7 @@ def test_corrupted_spans_restore_the_text(seed: int, length: int) -> None:
 
 
 @given(seed=seeds)
-@settings(max_examples=100, deadline=None)
+@settings(deadline=None)
 def test_what_is_pointed_at_stands_in_the_input_after_its_sentinel(seed: int) -> None:
     pool = np.arange(len(SPECIALS), len(SPECIALS) + 50)
     source, target = point_at_spans(np.random.default_rng(seed), pool)

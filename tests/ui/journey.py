@@ -14,7 +14,7 @@ from llmlab.app import Lab
 from llmlab.settings import Settings
 from llmlab.ui import theme
 
-WAIT = 60_000  # ms; the first model of the process imports torch
+WAIT = 180_000  # ms; ends what hangs, and never what a busy machine makes slow
 
 OpenLab = Callable[..., Lab]
 

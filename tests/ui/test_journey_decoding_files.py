@@ -38,7 +38,7 @@ def params(lab: Lab) -> Params:
     return lab.panels[NAMES.index("decoding")].presenter.params  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("seen", [("tokens",), ("decoding", "shots"), ("shots",)])
+@pytest.mark.parametrize("seen", [("tokens",), ("decoding", "shots"), pytest.param(("shots",), marks=pytest.mark.slow)])
 def test_a_preset_reaches_decoding_wherever_it_is_dropped(
     qtbot: QtBot, open_lab: OpenLab, tmp_path: Path, seen: tuple[str, ...]
 ) -> None:
@@ -55,7 +55,9 @@ def test_a_preset_reaches_decoding_wherever_it_is_dropped(
     wait_ready(qtbot, lab)
 
 
-@pytest.mark.parametrize("seen", ["tokens", "shots", "memory"])
+@pytest.mark.parametrize(
+    "seen", ["tokens", *(pytest.param(name, marks=pytest.mark.slow) for name in ("shots", "memory"))]
+)
 def test_a_record_is_replayed_wherever_it_is_dropped(
     qtbot: QtBot, open_lab: OpenLab, tmp_path: Path, seen: str
 ) -> None:

@@ -100,7 +100,7 @@ def test_the_project_is_found_again_at_the_next_start(qtbot: QtBot, open_lab: Op
     assert (tab_of(again).project.name, tab_of(again).project.shots) == ("Mine", 3)
 
 
-@pytest.mark.parametrize("form", [Form.TEXT, Form.CHAT])
+@pytest.mark.parametrize("form", [pytest.param(Form.TEXT, marks=pytest.mark.slow), Form.CHAT])
 def test_the_forms_of_the_decoder(qtbot: QtBot, open_lab: OpenLab, form: Form) -> None:  # noqa: F811
     lab = open_lab()
     wait_ready(qtbot, lab)
