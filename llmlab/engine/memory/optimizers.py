@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from enum import StrEnum
+from itertools import pairwise
 
 _BNB_BLOCK = 256  # elements that share one scale in bitsandbytes' 8-bit optimizers
 _BNB_SMALLEST = 4096  # elements below which their states stay in float32
@@ -54,6 +55,8 @@ def state_of(optimizer: Optimizer, shapes: Iterable[tuple[int, ...]], width: int
 FORMULAS_OF_RESULTS = {
     (Optimizer.ADAMW, Implementation.FOREACH): "roots of all second moments",
     (Optimizer.ADAMW, Implementation.LOOP): "largest tensor · 2 results · bytes",
+    **{(Optimizer.ADAFACTOR, how): "results of a tensor + 4 · the tensor before" for how in Implementation},
+    **{(Optimizer.MUON, how): "largest matrix · (bytes + 4) + 4 · shorter side²" for how in Implementation},
 }
 
 
@@ -63,9 +66,10 @@ def results_of(
     """Bytes of the intermediate results while the optimizer steps; its states have `width` bytes.
 
     AdamW over all tensors at once (`foreach`) holds the roots of all second moments, in a loop two results of one
-    tensor, fused none; SGD none at all. transformers' Adafactor holds two results of a tensor in float32, and of 16
-    bits a float32 copy of weight and gradient besides; Muon the update and two 16-bit matrices of its iteration.
-    bitsandbytes' 8-bit kernels work in place.
+    tensor, fused none; SGD none at all. transformers' Adafactor holds two results of a tensor in float32, of 16 bits a
+    float32 copy of weight and gradient besides, and the update of the tensor before. Muon: the update, and of its
+    iteration in 16 bits the matrix before and after, the Gram matrix of its shorter side and that one's square
+    (torch.optim.Muon). bitsandbytes' 8-bit kernels work in place.
     """
     largest = max(map(math.prod, shapes), default=0)
     if optimizer is Optimizer.ADAMW:
@@ -73,9 +77,11 @@ def results_of(
             return width * elements_of(shapes)
         return 2 * width * largest if implementation is Implementation.LOOP else 0
     if optimizer is Optimizer.ADAFACTOR:
-        return 8 * largest * (2 if width < 4 else 1)
+        sizes = [math.prod(shape) for shape in shapes]
+        each = 16 if width < 4 else 8
+        return max((each * size + 4 * before for before, size in pairwise([0, *sizes])), default=0)
     if optimizer is Optimizer.MUON:
-        return (width + 4) * max((math.prod(shape) for shape in shapes if len(shape) == 2), default=0)
+        return max(((width + 4) * math.prod(s) + 4 * min(s) ** 2 for s in shapes if len(s) == 2), default=0)
     return 0
 
 
