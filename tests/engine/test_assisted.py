@@ -44,7 +44,12 @@ def by(engine: Engine, draft: Engine, prompt: str, num_tokens: int = 5, seed: in
 
 @pytest.mark.parametrize(
     ("kind", "noise"),
-    [*((kind, 0.05) for kind in ("gpt2", "llama", "t5", "bart", "gemma3", "mamba")), ("llama", 0.0), ("llama", 3.0)],
+    [
+        *((kind, 0.05) for kind in ("llama", "t5", "gemma3", "mamba")),
+        *(pytest.param(kind, 0.05, marks=pytest.mark.slow) for kind in ("gpt2", "bart")),
+        ("llama", 0.0),
+        ("llama", 3.0),
+    ],
 )
 def test_greedy_text_does_not_depend_on_the_draft(kind: str, noise: float) -> None:
     engine = engine_of(kind)

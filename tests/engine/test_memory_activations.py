@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Container, Iterable
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -36,6 +39,11 @@ in_each_setting = pytest.mark.parametrize(
     ],
     ids=str,
 )
+
+
+def quick_are(names: Container[str], of: Iterable[str]) -> list[Any]:
+    """All `of` them as parameters; those that are not in `names` belong to the slow half."""
+    return [name if name in names else pytest.param(name, marks=_slow) for name in of]
 
 
 def kept_by(config: PreTrainedConfig, dtype: torch.dtype, attention: str, tokens: int = TOKENS) -> int:
@@ -75,7 +83,7 @@ def test_a_layer_of_each_family_is_the_formula_to_the_byte(name: str, dtype: tor
 
 
 @in_each_setting
-@pytest.mark.parametrize("name", WINDOWS)
+@pytest.mark.parametrize("name", quick_are(("mistral", "gemma 3", "phi 3", "modernbert"), WINDOWS))
 def test_layers_that_look_back_at_a_window_only(name: str, dtype: torch.dtype, attention: str) -> None:
     """A fused kernel keeps a mask then, and keys and values for every query head; shorter texts need none."""
     make = WINDOWS[name]
@@ -93,7 +101,13 @@ def test_layers_that_look_back_at_a_window_only(name: str, dtype: torch.dtype, a
         assert ("mask" in words) == (masked and tokens == WINDOW)
 
 
-@pytest.mark.parametrize("name", ["llama", "gemma 2", "bloom", "gpt-neox", "gpt-oss", "deepseek-v3", "gpt-j", "bert"])
+@pytest.mark.parametrize(
+    "name",
+    quick_are(
+        ("llama", "gemma 2", "deepseek-v3", "bert"),
+        ("llama", "gemma 2", "bloom", "gpt-neox", "gpt-oss", "deepseek-v3", "gpt-j", "bert"),
+    ),
+)
 def test_full_checkpointing_keeps_the_input_of_each_layer(name: str) -> None:
     def left(layers: int) -> int:
         """Bytes that are there after the forward pass."""
@@ -120,7 +134,7 @@ def test_full_checkpointing_keeps_the_input_of_each_layer(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", UNKNOWN)
-@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+@pytest.mark.parametrize("attention", ["sdpa", pytest.param("eager", marks=_slow)])
 def test_an_estimate_is_as_far_off_as_its_note_says(name: str, attention: str) -> None:
     make = UNKNOWN[name]
     unknown = describe(make(2))
@@ -171,3 +185,13 @@ def test_a_window_shorter_than_the_text_costs_its_mask() -> None:
     step = kept.bytes(1, 4096) - kept.bytes(1, 4095)
     repeated = 2 * 2 * (mistral.query - mistral.key_value)
     assert step == pytest.approx(32 * 4096 * (2 * 4096 + repeated), rel=0.02)
+
+
+@pytest.mark.parametrize(("name", "estimated"), [("llama", False), ("gemma 2", True), ("bloom", True)])
+def test_what_autocast_casts_is_an_estimate_where_nobody_has_counted_it(name: str, estimated: bool) -> None:
+    shape = describe(FAMILIES[name](2))
+    settings = TrainingSettings(Precision.AUTOCAST)
+    forward = Step(shape, settings, state_terms(shape, settings)).phases()[1]
+    notes = {term.name: term.note for term in forward.terms}
+    assert ("estimate" in notes["16-bit copies"].lower()) == estimated
+    assert ("estimate" in notes["Activations"].lower()) == estimated

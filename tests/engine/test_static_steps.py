@@ -312,7 +312,7 @@ def _failing_later(work: Pass, _device: torch.device) -> Pass:
         (_failing_later, 6, "the device is lost"),
     ],
 )
-@pytest.mark.parametrize("kind", ["llama", "gemma3"])
+@pytest.mark.parametrize("kind", ["llama", pytest.param("gemma3", marks=pytest.mark.slow)])
 def test_a_bad_recording_never_reaches_the_text(kind: str, recorder: Recorder, good: int, note: str) -> None:
     plain, static = engines(kind, recorder)
     expected, found = run(plain, 20, **SAMPLED), run(static, 20, **SAMPLED)
