@@ -12,6 +12,7 @@ from typing import Any
 
 from llmlab.engine.memory.shape import ModelShape
 
+COUNTED = frozenset({"llama", "gpt2", "bert", "bart", "t5"})  # families in whose code that was counted
 _ONE_MATRIX = frozenset({"c_attn", "query_key_value", "qkv_proj", "Wqkv", "W_pack"})  # queries, keys and values
 _GATE_AND_INPUT = frozenset({"gate_up_proj", "Wi"})  # both halves of a gated MLP
 

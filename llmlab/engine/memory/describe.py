@@ -10,6 +10,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 
 from llmlab.engine.architecture import architecture_of
 from llmlab.engine.errors import UnsupportedModelError
+from llmlab.engine.memory import casts
 from llmlab.engine.memory.blocks import BIASED, CLASSIC, FUSED, GATED, Block, block_of
 from llmlab.engine.memory.cache import cached_elements, caching_layers
 from llmlab.engine.memory.layout import ConfigLike, as_config, layout_of, meta_model, quantized_weights
@@ -79,6 +80,7 @@ def describe(config: ConfigLike, name: str = "") -> ModelShape:
         active_experts=active,
         gates_shared_expert=any("shared_expert_gate" in tensor.name for tensor in tensors),
         counted=block is not None and block.exact,
+        casts_counted=text.model_type in casts.COUNTED,
         divides_weights=bool(experts and getattr(text, "norm_topk_prob", text.model_type == "mixtral")),
         dense_layers=layers - _mixing_layers(tensors) if experts else 0,
         dense_intermediate=int(getattr(text, "intermediate_size", None) or 0),

@@ -115,6 +115,7 @@ class ModelShape:
     fuses: bool = True  # transformers' code calls a kernel that never writes scores out
     transforms_output: bool = False  # a linear layer, an activation and a norm stand before the output layer
     caps_logits: bool = False  # a tanh bounds the logits
+    casts_counted: bool = True  # so was what autocast turns into 16 bits
     counted: bool = True  # what autograd keeps was counted in this architecture's code, not in that of a similar one
     groups: Mapping[Group, int] = field(init=False, compare=False, repr=False)
     windows: Mapping[int | None, int] = field(init=False, compare=False, repr=False)

@@ -91,6 +91,8 @@ def _weights(shape: ModelShape, precision: Precision) -> tuple[Term, ...]:
     terms = [_times("Weights", "parameters", shape.parameters, width)]
     if precision is Precision.AUTOCAST:
         note = "autocast makes a 16-bit copy of each linear layer, which waits for that layer's backward pass."
+        if not shape.casts_counted:
+            note += " An estimate: what autocast turns into 16 bits was not counted in this family's code."
         terms.append(_times(COPIES, "elements of linear layers", _linear_elements(shape), 2, note))
     return tuple(terms)
 
