@@ -185,13 +185,3 @@ def test_a_window_shorter_than_the_text_costs_its_mask() -> None:
     step = kept.bytes(1, 4096) - kept.bytes(1, 4095)
     repeated = 2 * 2 * (mistral.query - mistral.key_value)
     assert step == pytest.approx(32 * 4096 * (2 * 4096 + repeated), rel=0.02)
-
-
-@pytest.mark.parametrize(("name", "estimated"), [("llama", False), ("gemma 2", True), ("bloom", True)])
-def test_what_autocast_casts_is_an_estimate_where_nobody_has_counted_it(name: str, estimated: bool) -> None:
-    shape = describe(FAMILIES[name](2))
-    settings = TrainingSettings(Precision.AUTOCAST)
-    forward = Step(shape, settings, state_terms(shape, settings)).phases()[1]
-    notes = {term.name: term.note for term in forward.terms}
-    assert ("estimate" in notes["16-bit copies"].lower()) == estimated
-    assert ("estimate" in notes["Activations"].lower()) == estimated
