@@ -94,6 +94,7 @@ def sharded_step(shape: ModelShape, settings: TrainingSettings, plan: ShardingSe
         split if _shares_weights(plan.strategy) or plan.strategy is Strategy.ZERO_2 else 1,
         1 if plan.strategy is Strategy.DDP else split,
         _gathered(shape, settings, plan) if split > 1 and _shares_weights(plan.strategy) else {},
+        buckets=plan.strategy is Strategy.DDP and split > 1 and not settings.fused_backward,
     )
     return Step(shape, settings, states, shared)
 

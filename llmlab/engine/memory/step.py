@@ -40,6 +40,10 @@ from llmlab.engine.memory.states import (
 )
 from llmlab.engine.memory.terms import Term, with_margin
 
+BUCKETS = (
+    "They are views of DDP's buckets (gradient_as_bucket_view=True), which zero_grad does not free. Without it, "
+    "torch's default, the buckets come on top: as many bytes again."
+)
 ON_THEIR_WAY, RESULTS = "Gradients on their way", "Optimizer's results"
 
 
@@ -90,13 +94,14 @@ class Shared:
     """What a plan over many GPUs changes.
 
     Over how many of them activations, gradients and the optimizer's work are shared out; `gathered` are the weights
-    that are whole for a moment.
+    that are whole for a moment. `buckets`: gradients are views of DDP's buckets, which stay from step to step.
     """
 
     tensor_parallel: int = 1
     gradients: int = 1
     optimizer: int = 1
     gathered: Mapping[Moment, Term] = field(default_factory=dict)
+    buckets: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,12 +219,14 @@ class Step:
             if term.name == COPIES:
                 found += self._copies(term, moment)
             elif term.name != GRADIENTS or self._has_gradients(moment):
-                found.append(term)
+                found.append(replace(term, note=BUCKETS) if term.name == GRADIENTS and self._shared.buckets else term)
         if moment in self._shared.gathered:
             found.append(self._shared.gathered[moment])
         return found
 
     def _has_gradients(self, moment: Moment) -> bool:
+        if self._shared.buckets:
+            return True
         if moment in (Moment.REST, Moment.AFTER):
             return False
         if self._settings.fused_backward:
