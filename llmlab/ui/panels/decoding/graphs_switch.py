@@ -13,8 +13,9 @@ ABOUT = (
     "What the GPU does to read one token is recorded once, and then launched as a whole\n"
     "instead of kernel by kernel from Python. The numbers are those of a plain pass but for\n"
     "rounding: each recording is compared with one before it is used.\n"
-    "The switch is for the texts of this panel, to compare both ways. What Shots writes and the\n"
-    "speed that the memory panel measures use them wherever they pay."
+    "The switch is for the texts of this panel, to compare both ways. The completion that Shots\n"
+    "writes and the speed that the memory panel measures use them wherever they pay; answers to\n"
+    "a whole data set and columns of examples side by side are read without them."
 )
 
 
