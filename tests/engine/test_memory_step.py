@@ -179,8 +179,19 @@ def test_plans_over_many_gpus_have_phases_too() -> None:
     assert "Gathered weights" not in names[Moment.UPDATE]
     assert phases[Moment.REST].total == pytest.approx(14 * shape(QWEN).parameters / 8, rel=1e-6)
     assert sharded_training(shape(QWEN), settings, plan).total == max(each.total for each in phases.values())
-    one, ddp = (training(shape(QWEN), settings), ShardingSettings(8, Strategy.DDP))
-    assert sharded_training(shape(QWEN), settings, ddp).terms == one.terms
+
+
+def test_ddp_adds_only_that_gradients_never_leave() -> None:
+    """They are views of its buckets."""
+    settings = TrainingSettings(Precision.MASTER, tokens=512, **BARE)
+    alone = training_phases(shape(QWEN), settings)
+    shared = sharded_phases(shape(QWEN), settings, ShardingSettings(8, Strategy.DDP))
+    for one, ddp in zip(alone, shared, strict=True):
+        more = {term.name for term in ddp.terms} - {term.name for term in one.terms}
+        assert more <= {"Gradients"}
+        assert ddp.total - one.total == (2 * shape(QWEN).parameters if more else 0)
+    assert {term.name for term in shared[0].terms} >= {"Gradients"}
+    assert "Gradients" not in {term.name for term in alone[0].terms}
 
 
 @hypothesis_settings(deadline=None, max_examples=40)  # the architecture is built on first use

@@ -189,7 +189,7 @@ def test_other_ways_to_run_experts_keep_more() -> None:
 def test_what_was_counted_in_similar_code_is_called_an_estimate() -> None:
     for name, counted in ((LLAMA_3, True), ("google/gemma-2-2b", True), ("falcon", False)):
         described = describe(FalconConfig()) if name == "falcon" else shape(name)
-        store, *_ = passing_terms(described, TrainingSettings())
+        store, *_ = passing_terms(described, TrainingSettings(Precision.MASTER))
         assert ("estimate" in store.note) != counted, store.note
 
 

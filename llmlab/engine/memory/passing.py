@@ -163,8 +163,13 @@ def _saved_note(shape: ModelShape, settings: TrainingSettings) -> str:
         return "The input of each layer; everything else is recomputed."
     if not shape.counted:
         return "An estimate: as a similar architecture, 30 % too little to 40 % too much a layer where it was tried."
-    if settings.precision is Precision.AUTOCAST and not shape.casts_counted:
-        return "An estimate: the 16-bit copies that autocast keeps of activations are counted as in similar families."
+    note = _counted_note(shape, settings)
+    if settings.precision is Precision.AUTOCAST and settings.lora is None and not shape.casts_counted:
+        note += " An estimate in one respect: autocast's 16-bit copies of them are counted as in similar families."
+    return note
+
+
+def _counted_note(shape: ModelShape, settings: TrainingSettings) -> str:
     if shape.experts:
         return "With transformers' grouped_mm; its batched_mm also keeps a copy of each token's experts."
     if settings.flash and not shape.fuses:
